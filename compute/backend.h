@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The seam between the planner (pass.c) and the backends (ref/, cpu/, vk/). Only compute/ includes this.
+ */
+#pragma once
+
+#include "compute/device.h"
+#include "compute/op.h"
+
+/* One recorded operation. Arguments were checked by op.c; backends trust them. */
+struct op {
+    enum op_kind kind;
+    struct tensor *dst;
+    struct tensor *src[OP_MAX_SOURCES]; /* in the order of the op_ call's arguments, NULL where optional and absent */
+    union {
+        float factor; /* scale, softcap */
+        float eps;    /* norms */
+        enum activation activation;
+        struct rope_params rope;
+        struct attention_params attention;
+        struct patch_params patches;
+        struct resample_params resample;
+    };
+    /* Set by fusion (pass_fuse.c) where the backend's `fuses` allows it: */
+    struct tensor *addend; /* matmul: [n, m], added to the product after the bias; NULL: none */
+
+    /* Set by the planner: */
+    struct device *device;
+    size_t scratch_offset, scratch_size; /* in the device's arena; what the backend's scratch() asked for */
+    bool barrier; /* reads or overwrites what an earlier operation of the same part, since the last barrier, wrote or read */
+};
+
+/* A run of operations on one device, with the arena that they share. The arena buffer holds every activation of that
+ * device; a host-visible copy of inputs and outputs is the backend's affair (see input/output). */
+struct part {
+    struct device *device;
+    struct op *const *ops;
+    int n_ops;
+    struct buffer *arena;
+    void *priv; /* what prepare() made */
+};
+
+enum fusion {
+    FUSE_MATMUL_ADD = 1 << 0, /* op.addend */
+};
+
+struct backend {
+    const char *name; /* "ref", "cpu", "vulkan" */
+    unsigned fuses;   /* enum fusion */
+    bool host;        /* buffers are ordinary host memory: tensors can be touched by pointer */
+
+    /* Appends its devices to infos[*n..max); counts on past max. */
+    void (*list)(struct device_info *infos, int max, int *n);
+    /* Fills device->info and device->priv. `index` is N of "vulkan:N". */
+    int (*open)(struct device *device, int index);
+    void (*close)(struct device *device);
+
+    /* NULL for host backends: compute/device.c does it. Sizes and limits are checked and counted by device.c. */
+    int (*buffer_create)(struct device *device, size_t size, struct buffer *buffer);
+    void (*buffer_destroy)(struct buffer *buffer);
+    int (*buffer_write)(struct buffer *buffer, size_t offset, const void *from, size_t size);
+    int (*buffer_read)(struct buffer *buffer, size_t offset, void *to, size_t size);
+
+    /* (optional) Another arrangement of a weight. Returns the bytes that `packed` takes, 0 for none. */
+    size_t (*packed_size)(struct device *device, const struct tensor *weight);
+    int (*pack)(struct device *device, struct tensor *weight);
+    void (*unpack)(struct device *device, struct tensor *weight);
+
+    /* (optional, NULL: everything) Whether an operation with these types and shapes can run here. */
+    bool (*supports)(struct device *device, const struct op *op);
+    /* (optional) Scratch bytes of the arena that an operation needs while it runs. */
+    size_t (*scratch)(struct device *device, const struct op *op);
+    /* (optional) Records a part; tensors have their places by now. */
+    int (*prepare)(struct part *part);
+    /* Runs a part and waits. */
+    int (*run)(struct part *part, const struct base_cancel *cancel);
+    void (*discard)(struct part *part); /* (optional) frees part->priv */
+};
+
+extern const struct backend compute_backend_ref, compute_backend_cpu, compute_backend_vk;
+
+/* Where a tensor of a host backend lies. */
+static inline void *compute_tensor_data(const struct tensor *t)
+{
+    return (char *)t->buffer->host + t->offset;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Models: devices, settings, loading, text in and out, benchmarks. The sources-and-questions half is in pagereel.h.
+ *
+ *     struct pr_settings settings = pr_settings_default();
+ *     settings.model = "model.gguf";
+ *     struct pr_model *model;
+ *     if (pr_model_open(&settings, NULL, &model) < 0)
+ *         die(pr_error_message());
+ *     struct pr_session *session;
+ *     pr_session_create(model, &settings, &session);
+ *     pr_session_chat(session, PR_ROLE_USER, "Why is the sky blue?", 20);
+ *     pr_session_generate(session, &settings, on_token, NULL, NULL, NULL);
+ *
+ * The library never prints and never exits. Strings that it hands out belong to the object that they come from.
+ */
+#ifndef PAGEREEL_MODEL_H
+#define PAGEREEL_MODEL_H
+
+#include "pagereel/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+const char *pr_version(void);    /* "0.1.0" */
+const char *pr_build_info(void); /* lines of "name version": what this library was built with */
+
+/* ---- settings: one struct, described by one table ---------------------------------------------------------------- */
+
+/* Everything that a user can set. The table behind pr_options() describes each field; command-line flags, --help, the man
+ * pages, the config file and HTTP fields all come from it. `size` lets later versions add fields at the end. */
+struct pr_settings {
+    size_t size;
+    const char *model, *mmproj, *device; /* paths; "auto", "cpu", "vulkan[:N]", "ref" */
+    int32_t threads;                     /* 0: one for each physical core */
+    int64_t gpu_memory;                  /* bytes of the device to use; 0: what it has */
+    int32_t ctx;                         /* tokens of context; 0: what the model was trained for */
+    const char *cache_type;              /* "f32", "f16", "q8_0" */
+    int32_t window, sinks;               /* sliding KV cache; window 0: off */
+    const char *chat_format;             /* "": as the model says */
+    bool raw;
+    int32_t max_tokens; /* of an answer; -1: until it ends or the context is full */
+    float temperature, top_p, min_p, repeat_penalty;
+    int32_t top_k, repeat_last;
+    int64_t seed; /* -1: from the clock */
+    const char *stop; /* strings that end the answer, separated by newlines */
+    int32_t logprobs; /* K of the top-K log-probabilities of each token; 0: none */
+    bool json;
+    const char *cache_dir; /* for pipelines; "": XDG_CACHE_HOME/pagereel */
+    const char *prompt, *system;
+    const char *text; /* bench ppl */
+    int32_t runs;     /* of a benchmark */
+    const char *session_save, *session_load;
+    int64_t lose_device_after; /* fault injection: see docs/ARCHITECTURE.md */
+    bool verbose;
+};
+
+enum pr_option_type { PR_OPTION_BOOL, PR_OPTION_INT32, PR_OPTION_INT64, PR_OPTION_BYTES, PR_OPTION_FLOAT, PR_OPTION_TEXT };
+
+struct pr_option {
+    const char *key;   /* "cache-type": --cache-type, cache-type = in the config file, cache_type in HTTP */
+    char letter;       /* 'm' for -m, or 0 */
+    enum pr_option_type type;
+    size_t offset;     /* of the field in struct pr_settings */
+    const char *value; /* what help calls the value: "TOKENS" */
+    const char *fallback; /* the default, as text */
+    double min, max;   /* of numbers */
+    const char *choices; /* of texts: "f32|f16|q8_0", or NULL: any */
+    const char *commands; /* " run bench chat ": the commands that take it; "*": all */
+    const char *help;
+};
+/* The table, *n rows. Static. */
+const struct pr_option *pr_options(size_t *n);
+
+/* Defaults, then nothing else. */
+struct pr_settings pr_settings_default(void);
+/* Sets one field from text, by the table: checks type, range and choices. Text values are kept by pointer and must outlive
+ * the settings. Bytes take suffixes K, M, G (powers of 1024). PR_ERR_NOT_FOUND: no such key; PR_ERR_INVALID: a message that
+ * says what the key takes. */
+int pr_settings_set(struct pr_settings *settings, const char *key, const char *value);
+/* Reads `key = value` lines (# comments) of a config file into the settings. Values stay alive in *keep, which the caller frees
+ * with pr_free(). A missing file is PR_ERR_NOT_FOUND; a wrong line names file and line. */
+int pr_settings_read(struct pr_settings *settings, const char *path, char **keep);
+void pr_free(void *memory); /* takes NULL */
+
+/* ---- devices ------------------------------------------------------------------------------------------------------ */
+
+struct pr_feature {
+    const char *name;
+    bool used;
+    const char *why;
+};
+struct pr_device {
+    const char *id, *name, *driver;
+    bool software;
+    uint64_t memory; /* bytes; 0: unknown */
+    const struct pr_feature *features;
+    size_t n_features;
+};
+/* Devices in order of preference; *out is one block, freed with pr_free(). */
+int pr_devices(struct pr_device **out, size_t *n);
+
+/* ---- stopping ----------------------------------------------------------------------------------------------------- */
+
+struct pr_cancel;
+struct pr_cancel *pr_cancel_create(void);
+void pr_cancel_destroy(struct pr_cancel *cancel);
+void pr_cancel_request(struct pr_cancel *cancel); /* async-signal-safe, any thread */
+
+/* ---- models ------------------------------------------------------------------------------------------------------- */
+
+struct pr_model;   /* weights on a device; one thread at a time */
+struct pr_session; /* one timeline over a model */
+
+/* Loads settings->model on settings->device. */
+int pr_model_open(const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_model **out);
+void pr_model_close(struct pr_model *model); /* after its sessions; takes NULL */
+/* One line on where the layers are: "30 of 30 layers on cpu". */
+const char *pr_model_placement(const struct pr_model *model);
+const char *pr_model_name(const struct pr_model *model);
+int32_t pr_model_n_vocab(const struct pr_model *model);
+
+/* Token ids of text; *ids is freed with pr_free(). special: text of control tokens becomes those tokens. */
+int pr_tokenize(struct pr_model *model, const char *text, size_t len, bool special, int32_t **ids, size_t *n);
+/* Opens only the tokenizer of a model file: for `pagereel tokenize` (no weights are read). */
+int pr_tokenizer_open(const char *path, struct pr_model **out);
+/* The bytes of a token; may be part of a character. */
+const char *pr_token_bytes(const struct pr_model *model, int32_t id, size_t *len);
+
+int pr_session_create(struct pr_model *model, const struct pr_settings *settings, struct pr_session **out);
+void pr_session_destroy(struct pr_session *session); /* takes NULL */
+
+enum pr_role { PR_ROLE_SYSTEM, PR_ROLE_USER, PR_ROLE_ASSISTANT };
+/* Adds a message in the model's chat format; the answer's header follows when pr_session_generate() is called. */
+int pr_session_chat(struct pr_session *session, enum pr_role role, const char *text, size_t len);
+/* Adds text as it is. */
+int pr_session_raw(struct pr_session *session, const char *text, size_t len, bool special);
+int pr_session_tokens(struct pr_session *session, const int32_t *ids, size_t n);
+/* Adds embedding rows [n, width] with positions [n, 4] relative to the first (or NULL); width is d_model * (1 + deepstack). */
+int pr_session_embeddings(struct pr_session *session, const float *rows, size_t n, size_t width, const int32_t *positions,
+                          int32_t advance);
+/* All prompt tokens so far; -1 for each embedding row. Valid until the session changes. */
+const int32_t *pr_session_prompt(const struct pr_session *session, size_t *n);
+
+struct pr_top {
+    int32_t id;
+    float logprob;
+};
+/* A generated token. `text` holds whole UTF-8 characters only (bytes of an unfinished one come with a later token) and never
+ * a part of a stop string. Return true to go on. */
+struct pr_token {
+    int32_t id;
+    const char *text;
+    size_t len;
+    const struct pr_top *top;
+    size_t n_top;
+};
+typedef bool (*pr_token_fn)(void *user, const struct pr_token *token);
+
+enum pr_stop { PR_STOP_END, PR_STOP_STRING, PR_STOP_LENGTH, PR_STOP_CONTEXT, PR_STOP_CALLER };
+/* Reads what was added and generates until the answer ends. *why may be NULL. */
+int pr_session_generate(struct pr_session *session, const struct pr_settings *settings, pr_token_fn fn, void *user,
+                        struct pr_cancel *cancel, enum pr_stop *why);
+
+int pr_session_save(struct pr_session *session, const char *path);
+int pr_session_restore(struct pr_session *session, const char *path); /* into a new session of the same model */
+
+/* ---- benchmarks --------------------------------------------------------------------------------------------------- */
+
+struct pr_bench_llm {
+    double prefill_tok_s, decode_tok_s; /* medians over runs: 256 tokens in one go; 32 tokens one by one behind them */
+    double bandwidth_gb_s, peak_gflop_s; /* measured on this device in the same run */
+    double decode_bandwidth_share, prefill_peak_share;
+    uint64_t weight_bytes, cache_bytes, arena_bytes, peak_device_bytes;
+    int32_t runs;
+};
+int pr_bench_llm(struct pr_model *model, const struct pr_settings *settings, struct pr_cancel *cancel,
+                 struct pr_bench_llm *out);
+
+struct pr_bench_ppl {
+    int64_t n_tokens, n_scored;
+    double perplexity, last_tenth_perplexity;
+    uint64_t resident_start, resident_end; /* bytes of the process after 10,000 tokens and at the end */
+    double tok_s;
+};
+/* Called now and then with what was read so far, for progress and curves. */
+typedef void (*pr_ppl_fn)(void *user, int64_t tokens, int64_t total, double perplexity_of_chunk, uint64_t resident);
+int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, const char *text, size_t len, pr_ppl_fn fn,
+                 void *user, struct pr_cancel *cancel, struct pr_bench_ppl *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

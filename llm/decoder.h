@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A language model over a KV cache: pieces of input in, logits out. Architectures are rows of the table in arch.c, each with
+ * a small file of its own.
+ */
+#pragma once
+
+#include "base/cancel.h"
+#include "llm/kv.h"
+#include "model/gguf.h"
+#include "model/hparams.h"
+
+struct llm_decoder; /* weights, placement, planned passes; belongs to one thread at a time */
+
+struct llm_decoder_options {
+    struct device *device;   /* where layers go first */
+    struct device *host;     /* ref or cpu: takes what doesn't fit; may equal device */
+    int32_t batch;           /* most tokens in one pass; 0: 256 */
+    uint64_t reserve;        /* bytes of the device to leave for cache and activations when layers are placed */
+};
+
+/* `gguf` outlives the decoder. PR_ERR_UNSUPPORTED: unknown architecture (the message lists the known ones). */
+int llm_decoder_create(const struct gguf *gguf, const struct llm_decoder_options *options, struct llm_decoder **out);
+void llm_decoder_destroy(struct llm_decoder *decoder); /* takes NULL */
+
+const struct hparams *llm_decoder_hparams(const struct llm_decoder *decoder);
+/* "24 of 30 layers on vulkan:0, the rest on cpu (device memory 512 MiB)". Valid while the decoder lives. */
+const char *llm_decoder_placement(const struct llm_decoder *decoder);
+/* Fills what the cache of this model needs, all but cells and types. `devices` is owned by the decoder. */
+void llm_decoder_kv_params(const struct llm_decoder *decoder, struct llm_kv_params *params);
+
+/* A run of input: token ids, or embedding rows (visual tokens) with their positions. */
+struct llm_piece {
+    int32_t n;
+    const int32_t *ids;      /* [n], or NULL: embeddings */
+    const float *rows;       /* [n, d_model * (1 + n_deepstack)] */
+    const int32_t *position; /* [n, 4] relative to the piece's first position (t, h, w, 0), or NULL: 0, 1, 2, ... */
+    int32_t advance;         /* how far the piece moves the position of what follows; with position NULL: n */
+    bool bidirectional;      /* the piece's tokens see each other (Gemma 3 pictures); it must fit one batch */
+};
+
+/* Reads pieces into the sequence and gives the logits of the last `n_logits` tokens: logits[n_logits, n_vocab], f32, owned by
+ * the caller; n_logits 0: none. Splits into batches by itself. On PR_ERR_CANCELLED and other failures the sequence is rolled
+ * back to where it was, except in a sliding sequence, which keeps the batches that were finished. */
+int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces, size_t n_pieces,
+               int32_t n_logits, float *logits, const struct base_cancel *cancel);
+
+/* Bytes that a pass of n tokens takes on all devices (arena, inputs, outputs), planned but not run. */
+int llm_decoder_pass_bytes(struct llm_decoder *decoder, int32_t n, int32_t n_logits, uint64_t *out);
