@@ -10,12 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *base_alloc(size_t size);                    /* zeroed; aborts on failure; never NULL */
-void *base_alloc_array(size_t n, size_t size);    /* zeroed; aborts on overflow or failure */
-void *base_realloc(void *p, size_t size);         /* new bytes are undefined; aborts on failure */
-char *base_strdup(const char *text);              /* NULL stays NULL; aborts on failure */
-void *base_try_alloc(size_t n, size_t size);      /* zeroed; NULL on overflow or failure; 64-byte aligned; base_free() */
-void base_free(void *p);                          /* takes NULL; for every pointer of this file */
+void *base_alloc(size_t size);                 /* zeroed; aborts on failure; never NULL */
+void *base_alloc_array(size_t n, size_t size); /* zeroed; aborts on overflow or failure */
+void *base_realloc(void *p, size_t size);      /* new bytes are undefined; aborts on failure */
+char *base_strdup(const char *text);           /* NULL stays NULL; aborts on failure */
+void *base_try_alloc(size_t n, size_t size);   /* zeroed; NULL on overflow or failure; 64-byte aligned; base_free() */
+void base_free(void *p);                       /* takes NULL; for every pointer of this file */
 
 /* Checked arithmetic: true and *out on success, false on overflow (then *out is undefined). */
 static inline bool base_mul(size_t a, size_t b, size_t *out)

@@ -27,7 +27,8 @@ struct op {
     /* Set by the planner: */
     struct device *device;
     size_t scratch_offset, scratch_size; /* in the device's arena; what the backend's scratch() asked for */
-    bool barrier; /* reads or overwrites what an earlier operation of the same part, since the last barrier, wrote or read */
+    /* Reads or overwrites what an earlier operation of the same part, since the last barrier, wrote or read. */
+    bool barrier;
 };
 
 /* A run of operations on one device, with the arena that they share. The arena buffer holds every activation of that

@@ -20,8 +20,8 @@ struct device_feature {
 enum { DEVICE_FEATURES_MAX = 24 };
 
 struct device_info {
-    char id[24];     /* what compute_device_open() takes: "cpu", "vulkan:0", "ref" */
-    char name[128];  /* "AMD Radeon RX 7800 XT (RADV NAVI32)" */
+    char id[24];    /* what compute_device_open() takes: "cpu", "vulkan:0", "ref" */
+    char name[128]; /* "AMD Radeon RX 7800 XT (RADV NAVI32)" */
     char driver[128];
     bool software;   /* a CPU that plays a GPU (llvmpipe); never chosen by "auto" */
     uint64_t memory; /* bytes that models can use; 0: unknown */
@@ -30,7 +30,7 @@ struct device_info {
 };
 
 struct device_options {
-    int threads;          /* of the cpu backend; 0: one for each physical core */
+    int threads;           /* of the cpu backend; 0: one for each physical core */
     uint64_t memory_limit; /* bytes that buffers of this device may take in all; 0: no limit of ours */
     const char *cache_dir; /* where pipelines are kept between runs; NULL: nowhere */
     int64_t lose_after;    /* fault injection for tests: the device is lost at its Nth run of a part; 0: never */

@@ -65,7 +65,8 @@ struct tensor *op_glu(struct pass *pass, struct tensor *gate, struct tensor *up,
 /* x / sqrt(mean(x^2) + eps) * weight[1, d]; weight may be NULL (all ones), f32 or f16. */
 struct tensor *op_rms_norm(struct pass *pass, struct tensor *x, struct tensor *weight, float eps);
 /* (x - mean) / sqrt(var + eps) * weight[1, d] + bias[1, d]; weight and bias may be NULL. */
-struct tensor *op_layer_norm(struct pass *pass, struct tensor *x, struct tensor *weight, struct tensor *bias, float eps);
+struct tensor *op_layer_norm(struct pass *pass, struct tensor *x, struct tensor *weight, struct tensor *bias,
+                             float eps);
 
 /* ---- positions -------------------------------------------------------------------------------------------------- */
 
@@ -82,14 +83,14 @@ enum rope_kind {
  * and is then scaled as scaling says. YaRN: arXiv 2309.00071. */
 struct rope_params {
     enum rope_kind kind;
-    int32_t d_head, n_rot;    /* n_rot even, <= d_head */
-    float base;               /* rope.freq_base */
-    int32_t sections[4];      /* pairs for t, h, w, (unused); M-RoPE kinds only */
-    float freq_scale;         /* linear scaling: 1 / factor; 1: none */
-    float yarn_ext;           /* YaRN extrapolation mix: 0 = none, 1 = full */
-    float yarn_attn;          /* factor on cos and sin (YaRN's mscale); 1: none */
+    int32_t d_head, n_rot; /* n_rot even, <= d_head */
+    float base;            /* rope.freq_base */
+    int32_t sections[4];   /* pairs for t, h, w, (unused); M-RoPE kinds only */
+    float freq_scale;      /* linear scaling: 1 / factor; 1: none */
+    float yarn_ext;        /* YaRN extrapolation mix: 0 = none, 1 = full */
+    float yarn_attn;       /* factor on cos and sin (YaRN's mscale); 1: none */
     float yarn_beta_fast, yarn_beta_slow;
-    int32_t yarn_original;    /* original context length */
+    int32_t yarn_original; /* original context length */
 };
 /* x[n, n_head * d_head]: f32, or f16 (then a state that is rotated in place, for moving cached keys).
  * pos: i32 [n, 4] = (t, h, w, unused) of each row (VISION: (y, x, -, -)); kinds with one position read t.
@@ -120,8 +121,8 @@ struct attention_params {
  * pages in use, unused), row 1+j = (first pool row of the j-th page, sequence index of its first cell); sequence indices
  * ascend from page to page, cells of a page follow each other. Cells past the last visible index may hold garbage (also
  * NaN) and never count. */
-struct tensor *op_attention(struct pass *pass, struct tensor *q, struct tensor *k, struct tensor *v, struct tensor *pages,
-                            struct tensor *range, const struct attention_params *params);
+struct tensor *op_attention(struct pass *pass, struct tensor *q, struct tensor *k, struct tensor *v,
+                            struct tensor *pages, struct tensor *range, const struct attention_params *params);
 
 /* ---- pictures --------------------------------------------------------------------------------------------------- */
 

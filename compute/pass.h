@@ -31,11 +31,11 @@ struct pass;
 
 /* What a planned pass takes; known before it first runs. */
 struct pass_cost {
-    int n_ops, n_parts;       /* after fusion; parts = runs of operations on one device */
-    size_t arena;             /* bytes of activations and scratch on all devices: the peak during a run */
-    size_t inputs, outputs;   /* bytes that the host writes and reads each run */
-    double flops;             /* multiplications and additions */
-    double weight_bytes;      /* weights that one run reads */
+    int n_ops, n_parts;     /* after fusion; parts = runs of operations on one device */
+    size_t arena;           /* bytes of activations and scratch on all devices: the peak during a run */
+    size_t inputs, outputs; /* bytes that the host writes and reads each run */
+    double flops;           /* multiplications and additions */
+    double weight_bytes;    /* weights that one run reads */
 };
 
 /* Up to 4 devices, each stays open while the pass lives; the last one is a host device (ref or cpu). Never NULL. */

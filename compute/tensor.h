@@ -14,8 +14,8 @@ struct device;
 struct buffer {
     struct device *device;
     size_t size;
-    void *host;   /* where the host can read and write it; NULL if it can't (device-local memory) */
-    void *handle; /* the backend's own object */
+    void *host;    /* where the host can read and write it; NULL if it can't (device-local memory) */
+    void *handle;  /* the backend's own object */
     bool borrowed; /* wraps memory that somebody else owns, such as a mapped file; read-only */
 };
 
@@ -34,9 +34,9 @@ struct tensor {
     size_t offset;         /* bytes from the buffer's start; a multiple of 32 for weights (GGUF), of 64 otherwise */
     void *packed;          /* the backend's own arrangement of a weight, or NULL; made by compute_tensor_place() */
     size_t packed_size;
-    struct tensor *base;   /* of a reshaped view: the tensor whose memory it shares; otherwise NULL */
-    int32_t index;         /* of an activation or input: its number in its pass */
-    char name[64];         /* for messages; GGUF names fit */
+    struct tensor *base; /* of a reshaped view: the tensor whose memory it shares; otherwise NULL */
+    int32_t index;       /* of an activation or input: its number in its pass */
+    char name[64];       /* for messages; GGUF names fit */
 };
 
 /* Bytes of all rows. */

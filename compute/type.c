@@ -4,14 +4,14 @@
 #include <string.h>
 
 static const struct type_traits traits[TYPE_LIMIT] = {
-    [TYPE_F32] = {"F32", 1, 4, true},       [TYPE_F16] = {"F16", 1, 2, true},
-    [TYPE_Q4_0] = {"Q4_0", 32, 18, true},   [TYPE_Q4_1] = {"Q4_1", 32, 20, true},
-    [TYPE_Q5_0] = {"Q5_0", 32, 22, true},   [TYPE_Q5_1] = {"Q5_1", 32, 24, true},
-    [TYPE_Q8_0] = {"Q8_0", 32, 34, true},   [TYPE_Q2_K] = {"Q2_K", 256, 84, true},
-    [TYPE_Q3_K] = {"Q3_K", 256, 110, true}, [TYPE_Q4_K] = {"Q4_K", 256, 144, true},
-    [TYPE_Q5_K] = {"Q5_K", 256, 176, true}, [TYPE_Q6_K] = {"Q6_K", 256, 210, true},
+    [TYPE_F32] = {"F32", 1, 4, true},         [TYPE_F16] = {"F16", 1, 2, true},
+    [TYPE_Q4_0] = {"Q4_0", 32, 18, true},     [TYPE_Q4_1] = {"Q4_1", 32, 20, true},
+    [TYPE_Q5_0] = {"Q5_0", 32, 22, true},     [TYPE_Q5_1] = {"Q5_1", 32, 24, true},
+    [TYPE_Q8_0] = {"Q8_0", 32, 34, true},     [TYPE_Q2_K] = {"Q2_K", 256, 84, true},
+    [TYPE_Q3_K] = {"Q3_K", 256, 110, true},   [TYPE_Q4_K] = {"Q4_K", 256, 144, true},
+    [TYPE_Q5_K] = {"Q5_K", 256, 176, true},   [TYPE_Q6_K] = {"Q6_K", 256, 210, true},
     [TYPE_IQ4_NL] = {"IQ4_NL", 32, 18, true}, [TYPE_IQ4_XS] = {"IQ4_XS", 256, 136, true},
-    [TYPE_I32] = {"I32", 1, 4, false},      [TYPE_BF16] = {"BF16", 1, 2, true},
+    [TYPE_I32] = {"I32", 1, 4, false},        [TYPE_BF16] = {"BF16", 1, 2, true},
     [TYPE_MXFP4] = {"MXFP4", 32, 17, true},
 };
 

@@ -13,10 +13,10 @@
 struct llm_decoder; /* weights, placement, planned passes; belongs to one thread at a time */
 
 struct llm_decoder_options {
-    struct device *device;   /* where layers go first */
-    struct device *host;     /* ref or cpu: takes what doesn't fit; may equal device */
-    int32_t batch;           /* most tokens in one pass; 0: 256 */
-    uint64_t reserve;        /* bytes of the device to leave for cache and activations when layers are placed */
+    struct device *device; /* where layers go first */
+    struct device *host;   /* ref or cpu: takes what doesn't fit; may equal device */
+    int32_t batch;         /* most tokens in one pass; 0: 256 */
+    uint64_t reserve;      /* bytes of the device to leave for cache and activations when layers are placed */
 };
 
 /* `gguf` outlives the decoder. PR_ERR_UNSUPPORTED: unknown architecture (the message lists the known ones). */
@@ -42,8 +42,8 @@ struct llm_piece {
 /* Reads pieces into the sequence and gives the logits of the last `n_logits` tokens: logits[n_logits, n_vocab], f32, owned by
  * the caller; n_logits 0: none. Splits into batches by itself. On PR_ERR_CANCELLED and other failures the sequence is rolled
  * back to where it was, except in a sliding sequence, which keeps the batches that were finished. */
-int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces, size_t n_pieces,
-               int32_t n_logits, float *logits, const struct base_cancel *cancel);
+int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
+               size_t n_pieces, int32_t n_logits, float *logits, const struct base_cancel *cancel);
 
 /* Bytes that a pass of n tokens takes on all devices (arena, inputs, outputs), planned but not run. */
 int llm_decoder_pass_bytes(struct llm_decoder *decoder, int32_t n, int32_t n_logits, uint64_t *out);

@@ -16,7 +16,7 @@ enum chat_role { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT };
 struct chat_item {
     const char *text; /* NULL: media */
     size_t len;
-    int media;        /* index into the caller's list of media, when text is NULL */
+    int media; /* index into the caller's list of media, when text is NULL */
 };
 struct chat_message {
     enum chat_role role;

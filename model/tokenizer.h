@@ -41,6 +41,6 @@ const char *model_token_bytes(const struct tokenizer *tokenizer, int32_t id, siz
 
 int32_t model_tokenizer_n_vocab(const struct tokenizer *tokenizer);
 bool model_token_is_special(const struct tokenizer *tokenizer, int32_t id); /* control or unknown */
-bool model_token_is_end(const struct tokenizer *tokenizer, int32_t id);     /* eos, eot, eom or a known end-of-turn text */
+bool model_token_is_end(const struct tokenizer *tokenizer, int32_t id); /* eos, eot, eom or a known end-of-turn text */
 /* The id of a token by its exact text, or -1. */
 int32_t model_token_find(const struct tokenizer *tokenizer, const char *text);

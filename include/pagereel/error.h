@@ -9,6 +9,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 enum pr_error {
     PR_OK = 0,
@@ -34,6 +35,7 @@ const char *pr_error_message(void);
 /* A constant name for a result, such as "PR_ERR_IO". Never NULL. Thread-safe. */
 const char *pr_error_name(int error);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

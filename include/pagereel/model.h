@@ -26,6 +26,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 const char *pr_version(void);    /* "0.1.0" */
 const char *pr_build_info(void); /* lines of "name version": what this library was built with */
@@ -47,7 +48,7 @@ struct pr_settings {
     int32_t max_tokens; /* of an answer; -1: until it ends or the context is full */
     float temperature, top_p, min_p, repeat_penalty;
     int32_t top_k, repeat_last;
-    int64_t seed; /* -1: from the clock */
+    int64_t seed;     /* -1: from the clock */
     const char *stop; /* strings that end the answer, separated by newlines */
     int32_t logprobs; /* K of the top-K log-probabilities of each token; 0: none */
     bool json;
@@ -60,17 +61,24 @@ struct pr_settings {
     bool verbose;
 };
 
-enum pr_option_type { PR_OPTION_BOOL, PR_OPTION_INT32, PR_OPTION_INT64, PR_OPTION_BYTES, PR_OPTION_FLOAT, PR_OPTION_TEXT };
+enum pr_option_type {
+    PR_OPTION_BOOL,
+    PR_OPTION_INT32,
+    PR_OPTION_INT64,
+    PR_OPTION_BYTES,
+    PR_OPTION_FLOAT,
+    PR_OPTION_TEXT
+};
 
 struct pr_option {
-    const char *key;   /* "cache-type": --cache-type, cache-type = in the config file, cache_type in HTTP */
-    char letter;       /* 'm' for -m, or 0 */
+    const char *key; /* "cache-type": --cache-type, cache-type = in the config file, cache_type in HTTP */
+    char letter;     /* 'm' for -m, or 0 */
     enum pr_option_type type;
-    size_t offset;     /* of the field in struct pr_settings */
-    const char *value; /* what help calls the value: "TOKENS" */
+    size_t offset;        /* of the field in struct pr_settings */
+    const char *value;    /* what help calls the value: "TOKENS" */
     const char *fallback; /* the default, as text */
-    double min, max;   /* of numbers */
-    const char *choices; /* of texts: "f32|f16|q8_0", or NULL: any */
+    double min, max;      /* of numbers */
+    const char *choices;  /* of texts: "f32|f16|q8_0", or NULL: any */
     const char *commands; /* " run bench chat ": the commands that take it; "*": all */
     const char *help;
 };
@@ -142,8 +150,8 @@ int pr_session_chat(struct pr_session *session, enum pr_role role, const char *t
 int pr_session_raw(struct pr_session *session, const char *text, size_t len, bool special);
 int pr_session_tokens(struct pr_session *session, const int32_t *ids, size_t n);
 /* Adds embedding rows [n, width] with positions [n, 4] relative to the first (or NULL); width is d_model * (1 + deepstack). */
-int pr_session_embeddings(struct pr_session *session, const float *rows, size_t n, size_t width, const int32_t *positions,
-                          int32_t advance);
+int pr_session_embeddings(struct pr_session *session, const float *rows, size_t n, size_t width,
+                          const int32_t *positions, int32_t advance);
 /* All prompt tokens so far; -1 for each embedding row. Valid until the session changes. */
 const int32_t *pr_session_prompt(const struct pr_session *session, size_t *n);
 
@@ -173,7 +181,7 @@ int pr_session_restore(struct pr_session *session, const char *path); /* into a 
 /* ---- benchmarks --------------------------------------------------------------------------------------------------- */
 
 struct pr_bench_llm {
-    double prefill_tok_s, decode_tok_s; /* medians over runs: 256 tokens in one go; 32 tokens one by one behind them */
+    double prefill_tok_s, decode_tok_s;  /* medians over runs: 256 tokens in one go; 32 tokens one by one behind them */
     double bandwidth_gb_s, peak_gflop_s; /* measured on this device in the same run */
     double decode_bandwidth_share, prefill_peak_share;
     uint64_t weight_bytes, cache_bytes, arena_bytes, peak_device_bytes;
@@ -193,6 +201,7 @@ typedef void (*pr_ppl_fn)(void *user, int64_t tokens, int64_t total, double perp
 int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, const char *text, size_t len, pr_ppl_fn fn,
                  void *user, struct pr_cancel *cancel, struct pr_bench_ppl *out);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

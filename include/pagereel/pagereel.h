@@ -10,6 +10,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Where an answer comes from. Times are microseconds of presentation time, pages count from 1 as people do; a source is
  * either timed or paged. */
@@ -31,6 +32,7 @@ const struct pr_citation *pr_answer_citations(const struct pr_answer *answer, si
 int pr_ask(struct pr_model *model, const struct pr_settings *settings, const char *const *sources, size_t n_sources,
            const char *question, pr_token_fn fn, void *user, struct pr_cancel *cancel, struct pr_answer **out);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
