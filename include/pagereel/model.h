@@ -132,6 +132,7 @@ void pr_model_close(struct pr_model *model); /* after its sessions; takes NULL *
 const char *pr_model_placement(const struct pr_model *model);
 const char *pr_model_name(const struct pr_model *model);
 int32_t pr_model_n_vocab(const struct pr_model *model);
+int32_t pr_model_context(const struct pr_model *model); /* tokens that it was trained for */
 
 /* Token ids of text; *ids is freed with pr_free(). special: text of control tokens becomes those tokens. */
 int pr_tokenize(struct pr_model *model, const char *text, size_t len, bool special, int32_t **ids, size_t *n);

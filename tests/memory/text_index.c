@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "memory/text_index.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *const passages[] = {
+    "The engine is started with the red switch.",
+    "Cats and dogs are animals that people keep.",
+    "東京は日本の首都です。",
+    "서울은 대한민국의 수도이다",
+    "Die Straße in Zürich ist lang; CAFÉ geöffnet",
+    "switches switches switches",
+};
+
+static struct text_index *make_index(void)
+{
+    struct text_index *index;
+    assert_int_equal(memory_text_index_create(&index), PR_OK);
+    for (size_t i = 0; i < sizeof passages / sizeof *passages; i++)
+        assert_int_equal(memory_text_index_add(index, passages[i], strlen(passages[i])), PR_OK);
+    return index;
+}
+
+static void expect_best(struct text_index *index, const char *question, int passage)
+{
+    struct text_hit hits[8];
+    size_t n;
+    assert_int_equal(memory_text_index_search(index, question, 8, hits, &n), PR_OK);
+    if (passage < 0) {
+        assert_int_equal(n, 0);
+        return;
+    }
+    assert_true(n > 0);
+    assert_int_equal(hits[0].passage, passage);
+    for (size_t i = 1; i < n; i++)
+        assert_true(hits[i].score <= hits[i - 1].score);
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    struct text_index *index = make_index();
+    expect_best(index, "How do I start the ENGINE?", 0);
+    expect_best(index, "which animal does one keep", 1);
+    expect_best(index, "zurich cafe", 4);
+    expect_best(index, "switch", 5);
+    expect_best(index, "giraffe", -1);
+    memory_text_index_destroy(index);
+}
+
+static void test_unspaced_scripts(void **state)
+{
+    (void)state;
+    struct text_index *index = make_index();
+    expect_best(index, "日本の首都は？", 2);
+    expect_best(index, "首都", 2);
+    expect_best(index, "東", 2);
+    expect_best(index, "수도", 3);
+    expect_best(index, "北京", -1);
+    memory_text_index_destroy(index);
+}
+
+/* A question is words: operators, quotes and broken UTF-8 in it are harmless. */
+static void test_hostile_questions(void **state)
+{
+    (void)state;
+    struct text_index *index = make_index();
+    static const char *const questions[] = {"",
+                                            "?!",
+                                            "\"",
+                                            "engine\" OR \"",
+                                            "text:engine",
+                                            "NEAR(engine, 1)",
+                                            "a*b^c-",
+                                            "\xff\xfe",
+                                            "\xe6\x97",
+                                            "'; DROP TABLE passages; --",
+                                            "AND OR NOT"};
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+        struct text_hit hits[4];
+        size_t n = 99;
+        assert_int_equal(memory_text_index_search(index, questions[i], 4, hits, &n), PR_OK);
+        assert_true(n <= 4);
+    }
+    expect_best(index, "engine", 0);
+    memory_text_index_destroy(index);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_unspaced_scripts),
+        cmocka_unit_test(test_hostile_questions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
