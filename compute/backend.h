@@ -31,13 +31,26 @@ struct op {
     bool barrier;
 };
 
+/* A tensor that enters or leaves a part through host memory: inputs and outputs of the pass, and what a COPY moves from one
+ * device to another. */
+struct part_io {
+    struct tensor *tensor; /* whole, in the part's arena */
+    void *host;            /* where the host writes (in) or reads (out) it */
+};
+
 /* A run of operations on one device, with the arena that they share. The arena buffer holds every activation of that
- * device; a host-visible copy of inputs and outputs is the backend's affair (see input/output). */
+ * device, inputs, outputs and scratch too.
+ *
+ * Where the arena can be touched by the host (arena->host), every part_io.host already points into it. Elsewhere it is NULL and
+ * prepare() sets it to memory of its own, zeroed, which lasts until discard(); run() then brings all of `in` to the arena before
+ * the first operation and all of `out` back after the last one. */
 struct part {
     struct device *device;
-    struct op *const *ops;
+    struct op *const *ops; /* no COPY (pass.c does it, between parts, through part_io.host) */
     int n_ops;
-    struct buffer *arena;
+    struct buffer *arena; /* NULL when nothing needs it */
+    struct part_io *in, *out;
+    int n_in, n_out;
     void *priv; /* what prepare() made */
 };
 
@@ -62,7 +75,9 @@ struct backend {
     int (*buffer_write)(struct buffer *buffer, size_t offset, const void *from, size_t size);
     int (*buffer_read)(struct buffer *buffer, size_t offset, void *to, size_t size);
 
-    /* (optional) Another arrangement of a weight. Returns the bytes that `packed` takes, 0 for none. */
+    /* (optional) Another arrangement of a weight. packed_size() returns the bytes that it takes, 0 for none; device.c counts
+     * them. pack() reads the weight from host memory (compute_tensor_data) and sets weight->packed. A device that isn't the
+     * host then gets no copy of the plain rows. */
     size_t (*packed_size)(struct device *device, const struct tensor *weight);
     int (*pack)(struct device *device, struct tensor *weight);
     void (*unpack)(struct device *device, struct tensor *weight);

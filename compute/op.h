@@ -28,7 +28,7 @@ enum { OP_MAX_SOURCES = 6 };
 /* y[n, m] = x[n, k] · w[m, k]ᵀ (+ bias[1, m]). w: any weight type. bias: f32 or f16, may be NULL. */
 struct tensor *op_matmul(struct pass *pass, struct tensor *w, struct tensor *x, struct tensor *bias);
 
-/* y[n, d] = rows ids[i] of table[v, d], converted to f32. table: any weight type or f32 activation/state; ids: i32 [1, n].
+/* y[n, d] = rows ids[i] of table[v, d], converted to f32. table: any weight type, of any role; ids: i32 [1, n].
  * An id outside 0..v-1 gives a row of zeros. */
 struct tensor *op_gather(struct pass *pass, struct tensor *table, struct tensor *ids);
 
@@ -79,8 +79,13 @@ enum rope_kind {
 };
 
 /* Rotates the first n_rot columns of every head. The angle of pair i is pos * freq_i, where
- *     freq_i = base^(-2i/n_rot) / divisor_i
- * and is then scaled as scaling says. YaRN: arXiv 2309.00071. */
+ *     freq_i = base^(-2i/n_rot) / divisor_i        (VISION: base^(-4j/n_rot), j = i mod n_rot/4)
+ * which scaling changes: the interpolated frequency is freq_scale * freq_i, and YaRN (arXiv 2309.00071) mixes it with the
+ * plain one,
+ *     (1 - mix_i) * freq_scale * freq_i + mix_i * freq_i,   mix_i = yarn_ext * (1 - clamp((i - low) / (high - low), 0, 1))
+ *     low = max(0, floor(at(yarn_beta_fast))), high = min(n_rot - 1, ceil(at(yarn_beta_slow))), at least low + 0.001
+ *     at(beta) = n_rot * ln(yarn_original / (2 pi beta)) / (2 ln base)
+ * cos and sin are multiplied by yarn_attn. */
 struct rope_params {
     enum rope_kind kind;
     int32_t d_head, n_rot; /* n_rot even, <= d_head */
@@ -92,7 +97,7 @@ struct rope_params {
     float yarn_beta_fast, yarn_beta_slow;
     int32_t yarn_original; /* original context length */
 };
-/* x[n, n_head * d_head]: f32, or f16 (then a state that is rotated in place, for moving cached keys).
+/* x[n, n_head * d_head]: an f32 activation, or a state (f32 or f16) that is rotated in place, for moving cached keys.
  * pos: i32 [n, 4] = (t, h, w, unused) of each row (VISION: (y, x, -, -)); kinds with one position read t.
  * divisors: f32 [1, n_rot/2] (llama 3's rope_freqs) or NULL. Negative positions are allowed. */
 struct tensor *op_rope(struct pass *pass, struct tensor *x, struct tensor *pos, struct tensor *divisors,
@@ -116,7 +121,7 @@ struct attention_params {
  * with range: i32 [n, 2]. Causal: (0, i+1). Full: (0, cells). Sliding window: (i+1-window, i+1). Block-diagonal: the block's
  * ends. A picture whose tokens see each other: its end as range[i][1]. A query that sees no cell gets zeros.
  *
- * k: [cells, n_kv * d_head], v: [cells, n_kv * d_value]; f32, f16 or q8_0.
+ * k: [cells, n_kv * d_head], v: [cells, n_kv * d_value]; f32, f16 or q8_0 (then d_head and d_value are multiples of 32).
  * pages NULL: seq(c) = c. Otherwise k and v are pools of pages and pages is i32 [1 + max_pages, 2]: row 0 = (number of
  * pages in use, unused), row 1+j = (first pool row of the j-th page, sequence index of its first cell); sequence indices
  * ascend from page to page, cells of a page follow each other. Cells past the last visible index may hold garbage (also

@@ -15,10 +15,11 @@
  *         use(compute_pass_host(pass, logits));
  *     }
  *
- * Where an operation runs: on the device where its weight or state lies; without one, where its first activation source was
- * made; else on devices[0]. Neighbouring operations of one device form a part. Between parts of different devices the planner
- * inserts copies. An operation that a backend doesn't support falls to the last device of the list, which is ref or cpu and
- * supports everything.
+ * Where an operation runs: on the device where its state or weight lies (of matmul, gather and the norms; other weights, such
+ * as biases and rope divisors, decide only when they lie in memory that the host can't touch); without one, where its most
+ * recent activation source was made; else on devices[0]. Neighbouring operations of one device form a part. Between parts of
+ * different devices the planner inserts copies, also of host weights that didn't decide. An operation that a backend doesn't
+ * support falls to the last device of the list, which is ref or cpu and supports everything.
  *
  * Thread-safety: a pass belongs to one thread at a time. Passes over the same state must not run at the same time.
  */

@@ -34,6 +34,9 @@ struct tensor {
     size_t offset;         /* bytes from the buffer's start; a multiple of 32 for weights (GGUF), of 64 otherwise */
     void *packed;          /* the backend's own arrangement of a weight, or NULL; made by compute_tensor_place() */
     size_t packed_size;
+    struct device *packed_on; /* whose arrangement it is */
+    struct buffer *home;      /* of a weight that was moved: where it lay before; otherwise NULL */
+    size_t home_offset;
     struct tensor *base; /* of a reshaped view: the tensor whose memory it shares; otherwise NULL */
     int32_t index;       /* of an activation or input: its number in its pass */
     char name[64];       /* for messages; GGUF names fit */
@@ -45,7 +48,8 @@ static inline size_t compute_tensor_bytes(const struct tensor *t)
     return compute_row_bytes(t->type, t->cols) * (size_t)t->rows;
 }
 
+/* The device that computes with it; NULL: an activation that isn't planned yet. */
 static inline struct device *compute_tensor_device(const struct tensor *t)
 {
-    return t->buffer ? t->buffer->device : NULL;
+    return t->packed ? t->packed_on : t->buffer ? t->buffer->device : NULL;
 }
