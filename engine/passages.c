@@ -78,7 +78,9 @@ static void cut(struct passages *passages, const struct ingest_unit *unit, int32
 int engine_passages_read(struct passages *passages, const char *path, int32_t source)
 {
     struct ingest_source *file;
-    int err = ingest_open(path, &file);
+    struct ingest_options options = ingest_options_default();
+    options.max_pixels = 0;
+    int err = ingest_open(path, &options, &file);
     if (err < 0)
         return err;
     int64_t before = passages->pages;

@@ -8,19 +8,22 @@
 #include "ingest/reader.h"
 
 #include <poppler.h>
+#include <stdio.h>
 #include <string.h>
 
 struct pdf {
     GMappedFile *map;
     PopplerDocument *document;
     char *path, *title, *label;
-    int next, n_pages;
+    char format[16];
+    int next, last;
     struct ingest_lines lines;
 };
 
 /* Some writers put bytes before the header; readers accept it within the first kilobyte. */
-static bool pdf_probe(const unsigned char *head, size_t len)
+static bool pdf_probe(const unsigned char *head, size_t len, const char *path)
 {
+    (void)path;
     return memmem(head, len < 1024 ? len : 1024, "%PDF-", 5) != NULL;
 }
 
@@ -28,14 +31,14 @@ static int open_failed(const char *path, GError *error)
 {
     int err;
     if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
-        err = base_fail(PR_ERR_FORMAT, "%s: is encrypted; save a copy without a password", path);
+        err = base_fail(PR_ERR_FORMAT, "%s: is encrypted; give its password with --password", path);
     else
         err = base_fail(PR_ERR_FORMAT, "%s: not a readable PDF (%s); get the file again", path, error->message);
     g_error_free(error);
     return err;
 }
 
-static int pdf_open(void *priv, const char *path, struct ingest_info *info)
+static int pdf_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
 {
     struct pdf *pdf = priv;
     GError *error = NULL;
@@ -44,15 +47,19 @@ static int pdf_open(void *priv, const char *path, struct ingest_info *info)
     if (!pdf->map)
         return open_failed(path, error);
     GBytes *bytes = g_mapped_file_get_bytes(pdf->map);
-    pdf->document = poppler_document_new_from_bytes(bytes, NULL, &error);
+    pdf->document = poppler_document_new_from_bytes(bytes, options->password, &error);
     g_bytes_unref(bytes);
     if (!pdf->document)
         return open_failed(path, error);
-    pdf->n_pages = poppler_document_get_n_pages(pdf->document);
+    info->n_pages = poppler_document_get_n_pages(pdf->document);
+    pdf->next = MAX(options->first_page, 0);
+    pdf->last = options->last_page < 0 ? info->n_pages - 1 : MIN(options->last_page, info->n_pages - 1);
     pdf->title = poppler_document_get_title(pdf->document);
-    info->n_pages = pdf->n_pages;
-    if (pdf->title)
-        info->title = pdf->title;
+    info->title = pdf->title;
+    guint major, minor;
+    poppler_document_get_pdf_version(pdf->document, &major, &minor);
+    snprintf(pdf->format, sizeof pdf->format, "PDF %u.%u", major, minor);
+    info->format = pdf->format;
     return PR_OK;
 }
 
@@ -92,9 +99,10 @@ static void collect_lines(PopplerPage *page, struct ingest_lines *lines)
 static int pdf_next(void *priv, struct ingest_unit *unit)
 {
     struct pdf *pdf = priv;
-    if (pdf->next >= pdf->n_pages)
+    if (pdf->next > pdf->last)
         return PR_EOF;
     int index = pdf->next++;
+    ingest_report(index);
     PopplerPage *page = poppler_document_get_page(pdf->document, index);
     if (!page)
         return base_fail(PR_ERR_FORMAT, "%s: page %d can't be read", pdf->path, index + 1);
@@ -104,6 +112,7 @@ static int pdf_next(void *priv, struct ingest_unit *unit)
     collect_lines(page, &pdf->lines);
     poppler_page_get_size(page, &unit->width, &unit->height);
     g_object_unref(page);
+    unit->kind = INGEST_PAGE;
     unit->span.page = index;
     unit->label = pdf->label;
     unit->lines = pdf->lines.lines;

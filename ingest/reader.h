@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a reader of one kind of source supplies. A new kind is one file and one row in source.c.
+ * What a reader of one kind of source supplies. Readers run in the worker process only. A new kind is one file and one row in
+ * worker.c.
  */
 #pragma once
 
 #include "ingest/source.h"
 
-#include <stdbool.h>
-
 struct ingest_reader {
     const char *kind;
     size_t priv_size; /* zeroed memory that each source of this kind gets */
-    /* Whether the file's first bytes look like this kind; never by its name. */
-    bool (*probe)(const unsigned char *head, size_t len);
-    int (*open)(void *priv, const char *path, struct ingest_info *info);
+    /* Whether the file's first bytes (or path, for a directory, when len is 0) look like this kind; never by its name alone. */
+    bool (*probe)(const unsigned char *head, size_t len, const char *path);
+    /* Fills info; its strings and lists live in priv until close. */
+    int (*open)(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info);
+    /* Fills the unit; its memory lives in priv until the next call. PR_EOF at the end. */
     int (*next)(void *priv, struct ingest_unit *unit);
     void (*close)(void *priv); /* also after a failed open */
 };
 
-extern const struct ingest_reader ingest_pdf, ingest_text;
+/* Tells the watchdog that a long step still moves: the position as ingest_position() gives it. Cheap; call it often. */
+void ingest_report(int64_t position);
 
-/* Lines of a unit that a reader collects; reset keeps the memory of the array. */
+/* Lines of a unit that a reader collects; reset keeps the memory of the array. Text is cleaned on the way in: broken UTF-8
+ * and control characters become U+FFFD and blanks. */
 struct ingest_lines {
     struct ingest_line *lines;
     size_t n, cap;

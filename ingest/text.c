@@ -15,23 +15,26 @@ enum { PAGE_LINES = 60, LINE_BYTES = 4096 };
 struct text {
     FILE *file;
     char *path;
-    int32_t page;
+    int32_t page, first, last;
     struct ingest_lines lines;
 };
 
 /* Text: no byte below space but white space and escape, for which old manuals are known. */
-static bool text_probe(const unsigned char *head, size_t len)
+static bool text_probe(const unsigned char *head, size_t len, const char *path)
 {
+    (void)path;
     for (size_t i = 0; i < len; i++)
         if (head[i] < 0x20 && !memchr("\t\n\v\f\r\x1b", head[i], 6))
             return false;
-    return true;
+    return len > 0;
 }
 
-static int text_open(void *priv, const char *path, struct ingest_info *info)
+static int text_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
 {
     struct text *text = priv;
-    (void)info;
+    info->format = "text";
+    text->first = options->first_page;
+    text->last = options->last_page < 0 ? INT32_MAX : options->last_page;
     text->path = base_strdup(path);
     text->file = fopen(path, "rb");
     if (!text->file)
@@ -39,54 +42,40 @@ static int text_open(void *priv, const char *path, struct ingest_info *info)
     return PR_OK;
 }
 
-/* Replaces what isn't UTF-8, and control characters, by '?' and a blank, so that every line is clean. */
-static void clean(char *line)
+/* Reads the lines of a page; false at the end of the file. */
+static bool read_page(struct text *text)
 {
-    for (unsigned char *c = (unsigned char *)line; *c;) {
-        int more = *c >= 0xf0 && *c <= 0xf4 ? 3 : *c >= 0xe0 ? 2 : *c >= 0xc2 ? 1 : 0;
-        bool good = *c < 0x80 || (more > 0 && *c <= 0xf4);
-        for (int i = 1; good && i <= more; i++)
-            good = (c[i] & 0xc0) == 0x80;
-        if (good && *c == 0xe0)
-            good = c[1] >= 0xa0;
-        if (good && *c == 0xed)
-            good = c[1] < 0xa0;
-        if (good && *c == 0xf0)
-            good = c[1] >= 0x90;
-        if (good && *c == 0xf4)
-            good = c[1] < 0x90;
-        if (!good)
-            *c = '?';
-        else if (*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-        c += good ? more + 1 : 1;
-    }
-}
-
-static int text_next(void *priv, struct ingest_unit *unit)
-{
-    struct text *text = priv;
     char line[LINE_BYTES];
     bool any = false;
     ingest_lines_reset(&text->lines);
     while (text->lines.n < PAGE_LINES && fgets(line, sizeof line, text->file)) {
         any = true;
         bool page_ends = strchr(line, '\f') != NULL;
-        line[strcspn(line, "\n")] = '\0';
-        clean(line);
-        size_t len = strlen(line);
-        while (len > 0 && line[len - 1] == ' ')
+        size_t len = strcspn(line, "\n");
+        while (len > 0 && strchr(" \t\r\f", line[len - 1]))
             len--;
         if (len > 0)
             ingest_lines_add(&text->lines, line, len, (struct base_box){0});
         if (page_ends && text->lines.n > 0)
             break;
     }
-    if (ferror(text->file))
-        return base_fail(PR_ERR_IO, "%s: reading failed", text->path);
+    return any;
+}
+
+static int text_next(void *priv, struct ingest_unit *unit)
+{
+    struct text *text = priv;
+    bool any;
+    do {
+        ingest_report(text->page);
+        any = text->page <= text->last && read_page(text);
+        if (ferror(text->file))
+            return base_fail(PR_ERR_IO, "%s: reading failed", text->path);
+    } while (any && text->page++ < text->first);
     if (!any)
         return PR_EOF;
-    unit->span.page = text->page++;
+    unit->kind = INGEST_PAGE;
+    unit->span.page = text->page - 1;
     unit->lines = text->lines.lines;
     unit->n_lines = text->lines.n;
     return PR_OK;

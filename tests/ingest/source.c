@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,6 +35,13 @@ static void write_file(const char *data, size_t len)
     fclose(file);
 }
 
+static int open_text(const char *what, struct ingest_source **source)
+{
+    struct ingest_options options = ingest_options_default();
+    options.max_pixels = 0;
+    return ingest_open(what, &options, source);
+}
+
 static void test_pdf_lines_and_boxes(void **state)
 {
     (void)state;
@@ -45,7 +53,7 @@ static void test_pdf_lines_and_boxes(void **state)
     };
     make_pdf(path, lines, 4);
     struct ingest_source *source;
-    assert_int_equal(ingest_open(path, &source), PR_OK);
+    assert_int_equal(open_text(path, &source), PR_OK);
     assert_string_equal(ingest_info(source)->kind, "pdf");
     assert_int_equal(ingest_info(source)->n_pages, 3);
 
@@ -80,13 +88,13 @@ static void test_text_pages(void **state)
     static const char text[] = "one\n\n  two \xff\nthree";
     write_file(text, sizeof text - 1);
     struct ingest_source *source;
-    assert_int_equal(ingest_open(path, &source), PR_OK);
+    assert_int_equal(open_text(path, &source), PR_OK);
     assert_string_equal(ingest_info(source)->kind, "text");
     struct ingest_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_int_equal(unit.n_lines, 3);
     assert_string_equal(unit.lines[0].text, "one");
-    assert_string_equal(unit.lines[1].text, "  two ?");
+    assert_string_equal(unit.lines[1].text, "  two \ufffd");
     assert_string_equal(unit.lines[2].text, "three");
     assert_int_equal(ingest_next(source, &unit), PR_EOF);
     ingest_close(source);
@@ -95,7 +103,7 @@ static void test_text_pages(void **state)
 static void expect_refused(const char *what, int error)
 {
     struct ingest_source *source = NULL;
-    assert_int_equal(ingest_open(what, &source), error);
+    assert_int_equal(open_text(what, &source), error);
     assert_null(source);
     assert_non_null(strstr(pr_error_message(), what));
 }
@@ -129,7 +137,7 @@ static void test_truncated_pdf(void **state)
     for (size_t cut = 1; cut < len; cut += 97) {
         write_file(whole, cut);
         struct ingest_source *source;
-        if (ingest_open(path, &source) < 0) {
+        if (open_text(path, &source) < 0) {
             assert_non_null(strstr(pr_error_message(), path));
             continue;
         }
@@ -140,6 +148,85 @@ static void test_truncated_pdf(void **state)
     }
 }
 
+/* Runs a shell script in the worker's place. */
+static void with_worker(const char *script, int stall_seconds, int error, const char *words)
+{
+    char program[] = "/tmp/pagereel-worker-XXXXXX";
+    int fd = mkstemp(program);
+    assert_true(fd >= 0);
+    dprintf(fd, "#!/bin/sh\n%s\n", script);
+    fchmod(fd, 0700);
+    close(fd);
+    setenv("PAGEREEL_INGEST", program, 1);
+    struct ingest_options options = ingest_options_default();
+    options.stall_seconds = stall_seconds;
+    struct ingest_source *source = NULL;
+    int err = ingest_open(path, &options, &source);
+    unsetenv("PAGEREEL_INGEST");
+    unlink(program);
+    assert_int_equal(err, error);
+    assert_null(source);
+    assert_non_null(strstr(pr_error_message(), path));
+    assert_non_null(strstr(pr_error_message(), words));
+}
+
+static void test_dead_and_stalled_workers(void **state)
+{
+    (void)state;
+    with_worker("kill -SEGV $$", 5, PR_ERR_FORMAT, "crashed");
+    with_worker("exit 1", 5, PR_ERR_FORMAT, "gave up");
+    with_worker("exec sleep 30", 1, PR_ERR_FORMAT, "no progress for 1 s");
+    with_worker("printf garbage >&3; sleep 1", 5, PR_ERR_FORMAT, "");
+}
+
+static void test_missing_worker(void **state)
+{
+    (void)state;
+    setenv("PAGEREEL_INGEST", "/nonexistent/pagereel-ingest", 1);
+    struct ingest_source *source;
+    assert_int_equal(open_text(path, &source), PR_ERR_IO);
+    unsetenv("PAGEREEL_INGEST");
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    write_file("text", 4);
+    struct base_cancel cancel = {true};
+    struct ingest_options options = ingest_options_default();
+    options.cancel = &cancel;
+    struct ingest_source *source;
+    assert_int_equal(ingest_open(path, &options, &source), PR_ERR_CANCELLED);
+}
+
+/* The pages asked for, and no more. */
+static void test_page_range(void **state)
+{
+    (void)state;
+    struct make_pdf_line lines[9];
+    char texts[9][16];
+    for (int i = 0; i < 9; i++) {
+        snprintf(texts[i], sizeof texts[i], "page %d", i);
+        lines[i] = (struct make_pdf_line){i, 72, 100, texts[i]};
+    }
+    make_pdf(path, lines, 9);
+    struct ingest_options options = ingest_options_default();
+    options.max_pixels = 0;
+    options.first_page = 3;
+    options.last_page = 5;
+    struct ingest_source *source;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    struct ingest_unit unit;
+    for (int i = 3; i <= 5; i++) {
+        assert_int_equal(ingest_next(source, &unit), PR_OK);
+        assert_int_equal(unit.span.page, i);
+        assert_string_equal(unit.lines[0].text, texts[i]);
+        assert_int_equal(ingest_position(source), i);
+    }
+    assert_int_equal(ingest_next(source, &unit), PR_EOF);
+    ingest_close(source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +234,10 @@ int main(void)
         cmocka_unit_test(test_text_pages),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_truncated_pdf),
+        cmocka_unit_test(test_page_range),
+        cmocka_unit_test(test_dead_and_stalled_workers),
+        cmocka_unit_test(test_missing_worker),
+        cmocka_unit_test(test_cancel),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
