@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/error.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,9 +11,16 @@ static _Thread_local char message[1024];
 /* Messages may quote file names and metadata: nothing in them may reach a terminal as a control sequence. */
 static void make_printable(char *text)
 {
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len;) {
+        uint32_t c = 0;
+        size_t n = base_utf8_decode(text + i, len - i, &c);
+        if (n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+            n = n ? n : 1;
+            memset(text + i, '?', n);
+        }
+        i += n;
+    }
 }
 
 int base_fail(int error, const char *format, ...)

@@ -34,16 +34,17 @@ const char *pr_build_info(void); /* lines of "name version": what this library w
 /* ---- settings: one struct, described by one table ---------------------------------------------------------------- */
 
 /* Everything that a user can set. The table behind pr_options() describes each field; command-line flags, --help, the man
- * pages, the config file and HTTP fields all come from it. `size` lets later versions add fields at the end. */
+ * pages, the config file and HTTP fields all come from it. `size` lets later versions add fields at the end. A text that
+ * isn't set is "" (NULL counts as ""). */
 struct pr_settings {
-    size_t size;
-    const char *model, *mmproj, *device; /* paths; "auto", "cpu", "vulkan[:N]", "ref" */
-    int32_t threads;                     /* 0: one for each physical core */
-    int64_t gpu_memory;                  /* bytes of the device to use; 0: what it has */
-    int32_t ctx;                         /* tokens of context; 0: what the model was trained for */
-    const char *cache_type;              /* "f32", "f16", "q8_0" */
-    int32_t window, sinks;               /* sliding KV cache; window 0: off */
-    const char *chat_format;             /* "": as the model says */
+    size_t size;                /* sizeof(struct pr_settings) of the program */
+    const char *model, *device; /* path; "auto", "cpu", "vulkan[:N]", "ref" */
+    int32_t threads;            /* 0: one for each physical core */
+    int64_t gpu_memory;         /* bytes of the device to use; 0: what it has */
+    int32_t ctx;                /* tokens of context; 0: what the model was trained for */
+    const char *cache_type;     /* "f32", "f16", "q8_0" */
+    int32_t window, sinks;      /* sliding KV cache; window 0: off */
+    const char *chat_format;    /* "": as the model says */
     bool raw;
     int32_t max_tokens; /* of an answer; -1: until it ends or the context is full */
     float temperature, top_p, min_p, repeat_penalty;
@@ -59,15 +60,17 @@ struct pr_settings {
     const char *session_save, *session_load;
     int64_t lose_device_after; /* fault injection: see docs/ARCHITECTURE.md */
     bool verbose;
+    bool special; /* tokenize: text of control tokens becomes those tokens */
 };
 
 enum pr_option_type {
     PR_OPTION_BOOL,
     PR_OPTION_INT32,
     PR_OPTION_INT64,
-    PR_OPTION_BYTES,
+    PR_OPTION_BYTES, /* an int64_t; K, M, G, T are powers of 1024 */
     PR_OPTION_FLOAT,
-    PR_OPTION_TEXT
+    PR_OPTION_TEXT,
+    PR_OPTION_PATH /* a text that names a file or folder */
 };
 
 struct pr_option {
@@ -78,21 +81,29 @@ struct pr_option {
     const char *value;    /* what help calls the value: "TOKENS" */
     const char *fallback; /* the default, as text */
     double min, max;      /* of numbers */
-    const char *choices;  /* of texts: "f32|f16|q8_0", or NULL: any */
-    const char *commands; /* " run bench chat ": the commands that take it; "*": all */
+    const char *choices;  /* of texts: "f32|f16|vulkan[:N]" ("[:N]": a number may follow), or NULL: any */
+    const char *commands; /* " run bench-llm ": the commands that take it, each between blanks; "*": all */
     const char *help;
 };
 /* The table, *n rows. Static. */
 const struct pr_option *pr_options(size_t *n);
 
-/* Defaults, then nothing else. */
-struct pr_settings pr_settings_default(void);
-/* Sets one field from text, by the table: checks type, range and choices. Text values are kept by pointer and must outlive
- * the settings. Bytes take suffixes K, M, G (powers of 1024). PR_ERR_NOT_FOUND: no such key; PR_ERR_INVALID: a message that
- * says what the key takes. */
+/* Sets every field of the first `size` bytes to its default. */
+void pr_settings_init(struct pr_settings *settings, size_t size);
+static inline struct pr_settings pr_settings_default(void)
+{
+    struct pr_settings settings;
+    pr_settings_init(&settings, sizeof settings);
+    return settings;
+}
+/* Sets one field from text, by the table: checks type, range and choices. `key` may be written with '-' or '_'. Text values are
+ * kept by pointer and must outlive the settings. Numbers are decimal in every locale. PR_ERR_NOT_FOUND: no such key (the
+ * message names the nearest); PR_ERR_INVALID: a message that says what the key takes. On failure nothing changes. */
 int pr_settings_set(struct pr_settings *settings, const char *key, const char *value);
-/* Reads `key = value` lines (# comments) of a config file into the settings. Values stay alive in *keep, which the caller frees
- * with pr_free(). A missing file is PR_ERR_NOT_FOUND; a wrong line names file and line. */
+/* Reads the `key = value` lines of a config file into the settings. A line that begins with # is a comment; a value is the rest
+ * of its line without the white space around it. In paths, "~/" is the home folder, and a relative path starts at the config
+ * file's folder. Values stay alive in *keep, which the caller frees with pr_free() (also after a failure). A missing file is
+ * PR_ERR_NOT_FOUND; a wrong line is PR_ERR_INVALID and named by file and number: then the lines before it are set. */
 int pr_settings_read(struct pr_settings *settings, const char *path, char **keep);
 void pr_free(void *memory); /* takes NULL */
 

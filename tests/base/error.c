@@ -26,6 +26,13 @@ static void control_characters_are_replaced(void **state)
     assert_string_equal(pr_error_message(), "x?[31m?y?");
 }
 
+static void broken_utf8_is_replaced(void **state)
+{
+    (void)state;
+    base_fail(PR_ERR_IO, "%s", "\xc3\xa4 \xff \xe2\x82 \xc2\x9b!");
+    assert_string_equal(pr_error_message(), "\xc3\xa4 ? ?? ??!");
+}
+
 static void long_messages_are_cut(void **state)
 {
     (void)state;
@@ -50,9 +57,8 @@ static void every_error_has_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(message_is_kept),
-        cmocka_unit_test(control_characters_are_replaced),
-        cmocka_unit_test(long_messages_are_cut),
+        cmocka_unit_test(message_is_kept),         cmocka_unit_test(control_characters_are_replaced),
+        cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(long_messages_are_cut),
         cmocka_unit_test(every_error_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
