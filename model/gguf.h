@@ -42,7 +42,7 @@ enum gguf_kind {
 struct gguf_array {
     enum gguf_kind kind; /* of the elements */
     size_t n;
-    const void *elements; /* numbers: packed, little-endian, unaligned. Strings: use model_gguf_array_string() */
+    const void *elements;    /* numbers: packed, little-endian, unaligned. Strings: use model_gguf_array_string() */
     const uint64_t *offsets; /* of strings: where each begins, in bytes from `elements` */
 };
 
