@@ -21,10 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-extern const struct ingest_reader ingest_pdf, ingest_text;
+extern const struct ingest_reader ingest_pdf, ingest_text, ingest_video;
 
-/* In the order of probing: text takes what no other reader knows, as long as it is text. */
-static const struct ingest_reader *const readers[] = {&ingest_pdf, &ingest_text};
+/* In the order of probing. Text comes before video: what consists of printable characters is no film, and a playlist that
+ * poses as one is read as the text that it is. */
+static const struct ingest_reader *const readers[] = {&ingest_pdf, &ingest_text, &ingest_video};
 
 enum { SOCKET = 3, MEMORY = 4 };
 
@@ -148,6 +149,10 @@ static void confine(const struct ingest_options *options)
 static int choose_reader(const char *path, const struct ingest_reader **out)
 {
     struct stat st;
+    if (strcmp(path, "-") == 0) { /* a stream can't be probed without being used up: it is a film */
+        *out = &ingest_video;
+        return PR_OK;
+    }
     if (stat(path, &st) < 0)
         return base_fail(PR_ERR_IO, "%s: can't be opened: %s", path, strerror(errno));
     unsigned char head[4096];

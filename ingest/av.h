@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the files about libav share: av_input.c opens and describes, av_picture.c makes RGB pictures of frames, av_text.c reads
+ * text tracks, video.c samples. Nothing else includes libav.
+ */
+#pragma once
+
+#include "base/mem.h"
+#include "ingest/reader.h"
+
+#include <libavcodec/avcodec.h>
+#include <libavfilter/avfilter.h>
+#include <libavformat/avformat.h>
+
+/* An opened container and its description. */
+struct av_input {
+    AVFormatContext *format;
+    char *path;
+    int64_t start; /* microseconds of the container's clock at which the film begins: time 0 of our spans */
+    struct ingest_stream *streams;
+    char (*names)[3][128]; /* [n_streams]: language, title, codec */
+    struct ingest_mark *marks;
+    char *title, *format_name;
+    const char *problems[8];
+    size_t n_problems;
+};
+
+/* Whether the first bytes look like something that av_input_open() would take. */
+bool av_input_probe(const unsigned char *head, size_t len);
+/* Opens a local file, or standard input for "-". Only demuxers of the allow-list are tried, and no protocol but files: playlists
+ * and scripts that name other files are refused as unknown. Fills info but kind and chosen streams. */
+int av_input_open(struct av_input *input, const char *path, struct ingest_info *info);
+void av_input_finish(struct av_input *input);
+/* The words for a libav error code. */
+int av_failed(int code, int error, const char *path, const char *what);
+/* A time of a stream in microseconds since the film's start, or BASE_TIME_NONE. */
+int64_t av_input_time(const struct av_input *input, const AVStream *stream, int64_t timestamp);
+void av_input_problem(struct av_input *input, struct ingest_info *info, const char *problem);
+
+/* Makes upright RGB pictures of decoded frames: rotation, sample aspect, interlacing, HDR, palette and alpha (over white) are
+ * taken care of. Zero-initialised is ready; it rebuilds itself when frames change their form. */
+struct av_picture {
+    AVFilterGraph *graph;
+    AVFilterContext *source, *sink;
+    AVFrame *scaled;
+    int width, height, format, rotation, interlaced; /* of the frames it is built for */
+    enum AVColorTransferCharacteristic color_trc;
+    enum AVColorSpace color_space;
+    enum AVColorRange color_range;
+    AVRational aspect;
+    uint8_t *rgb;
+    size_t rgb_cap;
+};
+/* The size at which a frame is shown: rotated, with square pixels. */
+void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *height);
+/* Fills unit->rgb (valid until the next call), picture_width/height (at most max_pixels), width and height. */
+int av_picture_make(struct av_picture *picture, const AVFrame *frame, int rotation, int64_t max_pixels,
+                    struct ingest_unit *unit);
+void av_picture_finish(struct av_picture *picture);

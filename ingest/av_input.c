@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ingest/av.h"
+
+#include <libavutil/avstring.h>
+#include <libavutil/display.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Containers and raw streams that hold their own data. Left out on purpose: hls, dash, concat, image2, sdp, rtsp and the like,
+ * which open further files or the network. */
+static const char demuxers[] = "3dostr,aac,ac3,aiff,amr,amrnb,amrwb,anm,apng,asf,au,av1,avi,bink,bmp_pipe,caf,cdxl,"
+                               "dirac,dts,dtshd,dv,ea,eac3,exr_pipe,"
+                               "film_cpk,flac,flic,flv,gif,h261,h263,h264,hevc,ico,idcin,ivf,j2k_pipe,jpeg_pipe,jpegls_"
+                               "pipe,jpegxl_pipe,m4v,matroska,"
+                               "mjpeg,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nsv,nut,obu,ogg,pam_pipe,pbm_pipe,pcx_pipe,pgm_"
+                               "pipe,pgmyuv_pipe,png_pipe,ppm_pipe,"
+                               "psd_pipe,qoi_pipe,rm,roq,smjpeg,smk,swf,thp,tiff_pipe,truehd,tta,vc1,vc1test,vmd,voc,"
+                               "w64,wav,wc3movie,webp_pipe,wtv,wv,"
+                               "xbm_pipe,xwd_pipe,yop,yuv4mpegpipe";
+
+bool av_input_probe(const unsigned char *head, size_t len)
+{
+    unsigned char *padded = base_alloc(len + AVPROBE_PADDING_SIZE);
+    memcpy(padded, head, len);
+    AVProbeData data = {.filename = "", .buf = padded, .buf_size = (int)len};
+    int score = 0;
+    const AVInputFormat *format = av_probe_input_format3(&data, 1, &score);
+    base_free(padded);
+    return format && score > 0 && av_match_list(format->name, demuxers, ',');
+}
+
+int av_failed(int code, int error, const char *path, const char *what)
+{
+    char words[AV_ERROR_MAX_STRING_SIZE];
+    av_make_error_string(words, sizeof words, code);
+    if (code == AVERROR(ENOMEM))
+        error = PR_ERR_NOMEM;
+    return base_fail(error, "%s: %s (%s)", path, what, words);
+}
+
+int64_t av_input_time(const struct av_input *input, const AVStream *stream, int64_t timestamp)
+{
+    if (timestamp == AV_NOPTS_VALUE)
+        return BASE_TIME_NONE;
+    return av_rescale_q(timestamp, stream->time_base, AV_TIME_BASE_Q) - input->start;
+}
+
+void av_input_problem(struct av_input *input, struct ingest_info *info, const char *problem)
+{
+    if (input->n_problems < sizeof input->problems / sizeof *input->problems)
+        input->problems[input->n_problems++] = problem;
+    info->problems = input->problems;
+    info->n_problems = input->n_problems;
+}
+
+static void copy_tag(AVDictionary *tags, const char *key, char *out, size_t size)
+{
+    const AVDictionaryEntry *entry = av_dict_get(tags, key, NULL, 0);
+    snprintf(out, size, "%s", entry ? entry->value : "");
+}
+
+/* Degrees clockwise, a multiple of 90. */
+static int32_t stream_rotation(const AVStream *stream)
+{
+    const uint8_t *matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, NULL);
+    if (!matrix)
+        return 0;
+    double degrees = -av_display_rotation_get((const int32_t *)matrix);
+    if (isnan(degrees))
+        return 0;
+    return (int32_t)(lround(degrees / 90) * 90 % 360 + 360) % 360;
+}
+
+static enum ingest_stream_kind stream_kind(const AVStream *stream)
+{
+    const AVCodecDescriptor *codec = avcodec_descriptor_get(stream->codecpar->codec_id);
+    switch (stream->codecpar->codec_type) {
+    case AVMEDIA_TYPE_VIDEO:
+        return INGEST_STREAM_VIDEO;
+    case AVMEDIA_TYPE_AUDIO:
+        return INGEST_STREAM_AUDIO;
+    case AVMEDIA_TYPE_SUBTITLE:
+        return codec && codec->props & AV_CODEC_PROP_BITMAP_SUB ? INGEST_STREAM_PICTURE_TEXT : INGEST_STREAM_TEXT;
+    default:
+        return INGEST_STREAM_OTHER;
+    }
+}
+
+static void describe_streams(struct av_input *input, struct ingest_info *info)
+{
+    unsigned n = input->format->nb_streams;
+    input->streams = base_alloc_array(n, sizeof *input->streams);
+    input->names = base_alloc_array(n, sizeof *input->names);
+    for (unsigned i = 0; i < n; i++) {
+        const AVStream *stream = input->format->streams[i];
+        const AVCodecParameters *codec = stream->codecpar;
+        char(*names)[128] = input->names[i];
+        copy_tag(stream->metadata, "language", names[0], sizeof names[0]);
+        copy_tag(stream->metadata, "title", names[1], sizeof names[1]);
+        snprintf(names[2], sizeof names[2], "%s", avcodec_get_name(codec->codec_id));
+        struct ingest_stream *out = &input->streams[i];
+        *out = (struct ingest_stream){
+            .kind = stream_kind(stream),
+            .language = names[0],
+            .title = names[1],
+            .codec = names[2],
+            .file = "",
+            .sample_rate = codec->sample_rate,
+            .channels = codec->ch_layout.nb_channels,
+            .rate = stream->avg_frame_rate.den && codec->codec_type == AVMEDIA_TYPE_VIDEO
+                        ? av_q2d(stream->avg_frame_rate)
+                        : 0,
+        };
+        if (out->kind == INGEST_STREAM_VIDEO) {
+            out->rotation = stream_rotation(stream);
+            bool turned = out->rotation % 180 != 0;
+            out->width = turned ? codec->height : codec->width;
+            out->height = turned ? codec->width : codec->height;
+        }
+    }
+    info->streams = input->streams;
+    info->n_streams = n;
+}
+
+static void describe_chapters(struct av_input *input, struct ingest_info *info)
+{
+    unsigned n = input->format->nb_chapters;
+    input->marks = base_alloc_array(n, sizeof *input->marks);
+    for (unsigned i = 0; i < n; i++) {
+        const AVChapter *chapter = input->format->chapters[i];
+        const AVDictionaryEntry *title = av_dict_get(chapter->metadata, "title", NULL, 0);
+        input->marks[i] = (struct ingest_mark){
+            .span = {.page = BASE_PAGE_NONE,
+                     .t0 = av_rescale_q(chapter->start, chapter->time_base, AV_TIME_BASE_Q) - input->start,
+                     .t1 = av_rescale_q(chapter->end, chapter->time_base, AV_TIME_BASE_Q) - input->start},
+            .title = title ? title->value : "",
+        };
+    }
+    info->marks = input->marks;
+    info->n_marks = n;
+}
+
+int av_input_open(struct av_input *input, const char *path, struct ingest_info *info)
+{
+    AVDictionary *options = NULL;
+    struct base_buf url = {0};
+    av_log_set_level(AV_LOG_QUIET);
+    input->path = base_strdup(path);
+    if (strcmp(path, "-") == 0)
+        base_buf_puts(&url, "pipe:0");
+    else
+        base_buf_printf(&url, "file:%s", path);
+    av_dict_set(&options, "format_whitelist", demuxers, 0);
+    av_dict_set(&options, "protocol_whitelist", "file,pipe", 0);
+    int code = avformat_open_input(&input->format, url.data, NULL, &options);
+    av_dict_free(&options);
+    base_buf_finish(&url);
+    if (code < 0)
+        return av_failed(code, PR_ERR_FORMAT, path,
+                         "can't be opened as video, sound or picture; it is damaged or of a kind "
+                         "that pagereel doesn't read");
+    code = avformat_find_stream_info(input->format, NULL);
+    if (code < 0)
+        return av_failed(code, PR_ERR_FORMAT, path, "its streams can't be told apart; it is damaged");
+    input->start = input->format->start_time != AV_NOPTS_VALUE ? input->format->start_time : 0;
+    input->title = av_malloc(256);
+    copy_tag(input->format->metadata, "title", input->title, 256);
+    info->title = input->title;
+    info->format = input->format->iformat->name;
+    info->start = input->start;
+    info->duration = input->format->duration != AV_NOPTS_VALUE && input->format->duration > 0 ? input->format->duration
+                                                                                              : BASE_TIME_NONE;
+    describe_streams(input, info);
+    describe_chapters(input, info);
+    return PR_OK;
+}
+
+void av_input_finish(struct av_input *input)
+{
+    avformat_close_input(&input->format);
+    av_free(input->title);
+    base_free(input->streams);
+    base_free(input->names);
+    base_free(input->marks);
+    base_free(input->path);
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Video, pictures and sound through libav: samples frames with the time at which they are shown.
+ *
+ * A sample is wanted at times t_0 < t_1 < ...; the frame for t is the one on the screen at t: the last one with time <= t. So
+ * each frame is held until the next one tells how long it stays. Frames that can't be the one for any sample and that no other
+ * frame needs aren't decoded; where the next sample lies behind a key frame, the reader seeks there.
+ */
+#include "ingest/av.h"
+#include "ingest/gate.h"
+
+#include <libavutil/pixdesc.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A seek costs a flush of the decoder: only worth it when it skips more than this. */
+static const int64_t min_seek = 2000000;
+/* Streams whose clocks may jump (MPEG-TS): a step larger than this is a jump, not a long frame. */
+static const int64_t max_step = 10000000;
+
+struct video {
+    struct av_input input;
+    struct ingest_options options;
+    AVCodecContext *decoder;
+    AVStream *stream;
+    AVPacket *packet;
+    AVFrame *frame, *held; /* held: decoded, its end not known yet */
+    int64_t held_time;
+    int64_t last_time, last_duration, jump; /* of decoded frames; jump: added to times after a clock jump */
+    int64_t end;                            /* no frame from here on */
+    int64_t wanted;                         /* time of the next sample */
+    int64_t n_samples;                      /* taken so far */
+    int64_t seek_tried;                     /* the sample for which a seek was tried already */
+    int64_t frames_decoded;
+    bool draining, still, intra_only, has_held, at_end, no_seek;
+    int rotation;
+    struct av_picture picture;
+    struct ingest_gate gate;
+};
+
+static bool video_probe(const unsigned char *head, size_t len, const char *path)
+{
+    return strcmp(path, "-") == 0 || (len > 0 && av_input_probe(head, len));
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+static int choose_stream(struct video *video, const char *path)
+{
+    AVFormatContext *format = video->input.format;
+    int wanted = video->options.stream, index = -1;
+    if (wanted >= 0) {
+        if ((unsigned)wanted >= format->nb_streams ||
+            format->streams[wanted]->codecpar->codec_type != AVMEDIA_TYPE_VIDEO)
+            return base_fail(PR_ERR_INVALID, "%s: stream %d is no video stream; `pagereel inspect` lists them", path,
+                             wanted);
+        index = wanted;
+    } else {
+        index = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+        /* Cover art is a picture of the album, not of the film. */
+        if (index >= 0 && format->streams[index]->disposition & AV_DISPOSITION_ATTACHED_PIC)
+            index = -1;
+    }
+    for (unsigned i = 0; i < format->nb_streams; i++)
+        format->streams[i]->discard = (int)i == index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    if (index < 0)
+        return PR_OK; /* sound only: no frames */
+    video->stream = format->streams[index];
+    video->input.streams[index].chosen = true;
+    video->rotation = video->input.streams[index].rotation;
+    return PR_OK;
+}
+
+static int open_decoder(struct video *video, const char *path)
+{
+    const AVCodecParameters *parameters = video->stream->codecpar;
+    const AVCodec *codec = avcodec_find_decoder(parameters->codec_id);
+    if (!codec)
+        return base_fail(PR_ERR_UNSUPPORTED, "%s: no decoder for %s", path, avcodec_get_name(parameters->codec_id));
+    const AVCodecDescriptor *descriptor = avcodec_descriptor_get(parameters->codec_id);
+    video->intra_only = descriptor && descriptor->props & AV_CODEC_PROP_INTRA_ONLY;
+    video->decoder = avcodec_alloc_context3(codec);
+    int code = video->decoder ? avcodec_parameters_to_context(video->decoder, parameters) : AVERROR(ENOMEM);
+    if (code >= 0) {
+        video->decoder->pkt_timebase = video->stream->time_base;
+        video->decoder->thread_count = 0; /* all cores */
+        video->decoder->max_pixels = (int64_t)1 << 28;
+        code = avcodec_open2(video->decoder, codec, NULL);
+    }
+    return code < 0 ? av_failed(code, PR_ERR_FORMAT, path, "its video can't be decoded") : PR_OK;
+}
+
+/* A picture: a format that holds one frame and no clock. */
+static bool is_still(const AVFormatContext *format)
+{
+    const char *name = format->iformat->name;
+    size_t len = strlen(name);
+    return (len > 5 && strcmp(name + len - 5, "_pipe") == 0) || strcmp(name, "ico") == 0;
+}
+
+static int video_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
+{
+    int err;
+    struct video *video = priv;
+    video->options = *options;
+    video->packet = av_packet_alloc();
+    video->frame = av_frame_alloc();
+    video->held = av_frame_alloc();
+    video->last_time = video->held_time = video->seek_tried = BASE_TIME_NONE;
+    if (!video->packet || !video->frame || !video->held)
+        return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
+    TRY(av_input_open(&video->input, path, info));
+    TRY(choose_stream(video, path));
+    video->still = is_still(video->input.format);
+    info->kind = !video->stream ? "audio" : video->still ? "image" : "video";
+    if (video->still)
+        info->duration = BASE_TIME_NONE;
+    video->wanted = options->from != BASE_TIME_NONE ? options->from : 0;
+    video->end = options->to != BASE_TIME_NONE ? options->to : INT64_MAX;
+    video->no_seek = strcmp(path, "-") == 0 || video->still;
+    if (!video->stream) {
+        video->at_end = true;
+        return PR_OK;
+    }
+    TRY(open_decoder(video, path));
+    if (options->sampling == INGEST_BUDGET && info->duration == BASE_TIME_NONE && !video->still) {
+        av_input_problem(&video->input, info,
+                         "its length isn't known: one frame a second is sampled until the budget is used up");
+        video->options.rate = 1;
+    }
+    return PR_OK;
+fail:
+    return err;
+}
+
+static void video_close(void *priv)
+{
+    struct video *video = priv;
+    av_picture_finish(&video->picture);
+    av_frame_free(&video->frame);
+    av_frame_free(&video->held);
+    av_packet_free(&video->packet);
+    avcodec_free_context(&video->decoder);
+    av_input_finish(&video->input);
+}
+
+/* ---- which samples are wanted ----------------------------------------------------------------------------------- */
+
+/* The step between samples; 0: every frame that is decoded is one. */
+static int64_t sample_step(const struct video *video)
+{
+    const struct ingest_options *options = &video->options;
+    switch (options->sampling) {
+    case INGEST_RATE:
+        return options->rate > 0 ? (int64_t)llround(1e6 / options->rate) : 0;
+    case INGEST_BUDGET: {
+        int64_t length = video->input.format->duration;
+        if (length == AV_NOPTS_VALUE || length <= 0)
+            return 1000000;
+        int64_t begin = options->from != BASE_TIME_NONE ? options->from : 0;
+        int64_t end = video->end < length ? video->end : length;
+        int64_t step = end > begin && options->budget > 0 ? (end - begin) / options->budget : 0;
+        return step > 0 ? step : 1;
+    }
+    case INGEST_SCENE:
+    case INGEST_KEYS:
+        break;
+    }
+    return 0;
+}
+
+/* The time of the k-th sample. A budget takes the middles of equal parts, so that the very first and last frames, which are
+ * often black, aren't wasted on. */
+static int64_t sample_time(const struct video *video, int64_t k)
+{
+    int64_t begin = video->options.from != BASE_TIME_NONE ? video->options.from : 0;
+    int64_t step = sample_step(video);
+    if (video->options.sampling == INGEST_RATE && video->options.rate > 0) /* no drift: 30000/1001 stays exact */
+        return begin + (int64_t)llround((double)k * 1e6 / video->options.rate);
+    return begin + k * step + (video->options.sampling == INGEST_BUDGET ? step / 2 : 0);
+}
+
+static bool wants_every_frame(const struct video *video)
+{
+    return sample_step(video) == 0;
+}
+
+/* ---- decoding --------------------------------------------------------------------------------------------------- */
+
+/* Whether a frame shown at `time` ends before the next sample. */
+static bool is_before_sample(const struct video *video, int64_t time)
+{
+    return !wants_every_frame(video) && time != BASE_TIME_NONE && time + 2 * video->last_duration < video->wanted;
+}
+
+/* Frames before the next sample matter only where others refer to them. (Frames that stand alone aren't even sent: libav 5
+ * mixes up the times of mjpeg when it is told to skip.) */
+static void set_skipping(struct video *video, int64_t time)
+{
+    if (video->options.sampling == INGEST_KEYS)
+        video->decoder->skip_frame = AVDISCARD_NONKEY;
+    else
+        video->decoder->skip_frame = is_before_sample(video, time) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+}
+
+/* Feeds the decoder one packet, or its end. */
+static int feed(struct video *video)
+{
+    for (;;) {
+        int code = av_read_frame(video->input.format, video->packet);
+        if (code == AVERROR(EAGAIN))
+            continue;
+        if (code < 0) { /* the end, also of a file that breaks off */
+            video->draining = true;
+            avcodec_send_packet(video->decoder, NULL);
+            return code == AVERROR_EOF ? PR_OK : PR_MORE;
+        }
+        int64_t time = av_input_time(&video->input, video->stream, video->packet->pts);
+        bool ours = video->packet->stream_index == video->stream->index;
+        if (ours && time != BASE_TIME_NONE)
+            ingest_report(time);
+        if (!ours || (video->intra_only && is_before_sample(video, time))) {
+            av_packet_unref(video->packet);
+            continue;
+        }
+        set_skipping(video, time);
+        avcodec_send_packet(video->decoder, video->packet); /* a damaged packet costs its own frames only */
+        av_packet_unref(video->packet);
+        return PR_OK;
+    }
+}
+
+/* The time of a decoded frame. Frames without one follow the last by its duration; jumps of a broadcast clock are closed. */
+static int64_t frame_time(struct video *video)
+{
+    AVFrame *frame = video->frame;
+    int64_t duration =
+        frame->pkt_duration > 0 ? av_rescale_q(frame->pkt_duration, video->stream->time_base, AV_TIME_BASE_Q) : 0;
+    if (duration <= 0 && video->stream->avg_frame_rate.num > 0)
+        duration = av_rescale_q(1, av_inv_q(video->stream->avg_frame_rate), AV_TIME_BASE_Q);
+    if (duration <= 0)
+        duration = 40000;
+    int64_t time = av_input_time(&video->input, video->stream, frame->best_effort_timestamp);
+    int64_t expected = video->last_time != BASE_TIME_NONE ? video->last_time + video->last_duration : 0;
+    if (time == BASE_TIME_NONE)
+        time = expected;
+    else if (video->input.format->iformat->flags & AVFMT_TS_DISCONT && video->last_time != BASE_TIME_NONE) {
+        time += video->jump;
+        if (time < video->last_time - max_step || time > video->last_time + max_step) {
+            video->jump += expected - time;
+            time = expected;
+        }
+    }
+    video->last_duration = duration;
+    video->last_time = time;
+    return time;
+}
+
+/* PR_OK with video->frame decoded, PR_EOF at the end. */
+static int decode(struct video *video)
+{
+    for (;;) {
+        int code = avcodec_receive_frame(video->decoder, video->frame);
+        if (code == 0) {
+            video->frames_decoded++;
+            return PR_OK;
+        }
+        if (code == AVERROR_EOF || video->draining)
+            return PR_EOF;
+        feed(video);
+    }
+}
+
+/* Jumps to the last key frame before the wanted time, if that lies ahead of what comes next anyway. */
+static void seek_ahead(struct video *video)
+{
+    int64_t at = video->last_time != BASE_TIME_NONE ? video->last_time : 0;
+    bool jumping_clock = video->input.format->iformat->flags & AVFMT_TS_DISCONT;
+    if (video->no_seek || wants_every_frame(video) || video->wanted - at < min_seek ||
+        video->seek_tried == video->wanted || (jumping_clock && video->wanted - at < 2 * max_step))
+        return;
+    int64_t target =
+        av_rescale_q(video->wanted + video->input.start - video->jump, AV_TIME_BASE_Q, video->stream->time_base);
+    int entry = av_index_search_timestamp(video->stream, target, AVSEEK_FLAG_BACKWARD);
+    const AVIndexEntry *key = entry >= 0 ? avformat_index_get_entry(video->stream, entry) : NULL;
+    bool complete_index = key && avformat_index_get_entries_count(video->stream) > 1;
+    if (complete_index && av_input_time(&video->input, video->stream, key->timestamp) <= at)
+        return; /* the wanted frame hangs on a key frame that was read already */
+    if (!complete_index && video->wanted - at < 4 * min_seek)
+        return;
+    video->seek_tried = video->wanted; /* one try for each sample */
+    if (av_seek_frame(video->input.format, video->stream->index, target, AVSEEK_FLAG_BACKWARD) < 0)
+        return;
+    avcodec_flush_buffers(video->decoder);
+    av_frame_unref(video->held);
+    video->has_held = false;
+    if (jumping_clock)
+        video->last_time = BASE_TIME_NONE;
+}
+
+/* ---- units ------------------------------------------------------------------------------------------------------ */
+
+/* EXIF orientation of a photo, in degrees clockwise. */
+static int photo_rotation(const AVFrame *frame)
+{
+    const AVDictionaryEntry *entry = av_dict_get(frame->metadata, "Orientation", NULL, 0);
+    int orientation = 0;
+    if (!entry || sscanf(entry->value, "%d", &orientation) != 1)
+        return 0;
+    return orientation == 3 ? 180 : orientation == 6 ? 90 : orientation == 8 ? 270 : 0;
+}
+
+static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int64_t t1, struct ingest_unit *unit)
+{
+    unit->kind = INGEST_FRAME;
+    unit->stream = video->stream->index;
+    unit->span.t0 = video->still ? BASE_TIME_NONE : t0;
+    unit->span.t1 = video->still ? BASE_TIME_NONE : t1;
+    unit->partial = frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
+    int rotation = video->rotation ? video->rotation : photo_rotation(frame);
+    int64_t max_pixels = video->options.max_pixels;
+    /* Gate and cuts want a picture even when the caller doesn't. */
+    int err = av_picture_make(&video->picture, frame, rotation, max_pixels > 0 ? max_pixels : GATE_WIDTH * 180, unit);
+    if (err < 0)
+        return base_fail_prefix(err, "%s: at %.3f s", video->input.path, (double)t0 / 1e6);
+    struct ingest_gate_result gate =
+        ingest_gate_look(&video->gate, unit->rgb, unit->picture_width, unit->picture_height);
+    unit->difference = gate.difference;
+    unit->passed = gate.passed;
+    unit->cut = gate.cut;
+    if (max_pixels <= 0)
+        unit->rgb = NULL;
+    return PR_OK;
+}
+
+/* Whether the held frame, shown until t1, is a sample; moves on to the next wanted time if so. */
+static bool takes_sample(struct video *video, int64_t t1)
+{
+    int64_t begin = video->options.from != BASE_TIME_NONE ? video->options.from : INT64_MIN;
+    if (wants_every_frame(video))
+        return t1 > begin;
+    if (t1 <= video->wanted || video->wanted >= video->end ||
+        (video->options.sampling == INGEST_BUDGET && video->n_samples >= video->options.budget))
+        return false;
+    /* One frame that stays for many samples is given once, with the whole time for which it stays. */
+    do
+        video->wanted = sample_time(video, ++video->n_samples);
+    while (video->wanted < t1);
+    return true;
+}
+
+static int video_next(void *priv, struct ingest_unit *unit)
+{
+    struct video *video = priv;
+    if (video->n_samples == 0 && !wants_every_frame(video))
+        video->wanted = sample_time(video, 0);
+    while (!video->at_end) {
+        if (!video->has_held || video->last_time < video->wanted)
+            seek_ahead(video);
+        int err = decode(video);
+        int64_t time = err == PR_EOF ? BASE_TIME_NONE : frame_time(video);
+        if (err == PR_EOF)
+            video->at_end = true;
+        if (err == PR_OK && video->has_held && time <= video->held_time)
+            time = video->held_time + 1; /* times that stand still or go back: keep the order of showing */
+        int64_t until = err == PR_EOF ? video->held_time + video->last_duration : time;
+        bool take = video->has_held && video->held_time < video->end && takes_sample(video, until);
+        int result = PR_MORE;
+        if (take) {
+            result = make_unit(video, video->held, video->held_time, until, unit);
+            if (result == PR_OK && video->options.sampling == INGEST_SCENE && !unit->cut)
+                result = PR_MORE;
+        }
+        av_frame_unref(video->held);
+        video->has_held = err == PR_OK;
+        if (err == PR_OK) {
+            av_frame_move_ref(video->held, video->frame);
+            video->held_time = time;
+            video->at_end |= time >= video->end;
+        }
+        if (result != PR_MORE)
+            return result;
+    }
+    if (video->frames_decoded == 0 && video->stream) {
+        video->frames_decoded = 1;
+        return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
+    }
+    return PR_EOF;
+}
+
+const struct ingest_reader ingest_video = {
+    .kind = "video, sound and pictures",
+    .priv_size = sizeof(struct video),
+    .probe = video_probe,
+    .open = video_open,
+    .next = video_next,
+    .close = video_close,
+};

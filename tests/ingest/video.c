@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Films are made with the ffmpeg program. Their pictures carry the time at which they are shown as a row of 16 black and white
+ * blocks (milliseconds in binary), so what a frame says is compared with its span.
+ */
+#include "ingest/source.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/pagereel-test-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+/* A film of 640 x 64 pixels whose 16 columns of 40 pixels show bit 15..0 of its time in milliseconds. */
+static void make_film(const char *name, const char *rate, int seconds, const char *filter, const char *encoder)
+{
+    char command[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(command, sizeof command,
+             "ffmpeg -v error -y -f lavfi -i \"color=black:s=640x64:r=%s:d=%d,format=gray,"
+             "geq=lum='255*mod(floor(round(T*1000)/pow(2,15-floor(X/40))),2)'%s,format=yuv420p\" %s %s",
+             rate, seconds, filter, encoder, path);
+    assert_int_equal(system(command), 0);
+}
+
+static int painted_ms(const struct ingest_unit *unit)
+{
+    int ms = 0;
+    for (int bit = 0; bit < 16; bit++) {
+        int x = (2 * bit + 1) * unit->picture_width / 32, y = unit->picture_height / 2;
+        ms = ms << 1 | (unit->rgb[(y * unit->picture_width + x) * 3] > 127);
+    }
+    return ms;
+}
+
+/* Every sampled frame's span contains the time that is painted in it. Returns how many frames there were. */
+static int check_times(const struct ingest_options *options)
+{
+    struct ingest_source *source;
+    struct ingest_unit unit;
+    int n = 0, err;
+    int64_t last = -1;
+    assert_int_equal(ingest_open(path, options, &source), PR_OK);
+    while ((err = ingest_next(source, &unit)) != PR_EOF) {
+        assert_int_equal(err, PR_OK);
+        assert_int_equal(unit.kind, INGEST_FRAME);
+        int64_t painted = (int64_t)painted_ms(&unit) * 1000;
+        /* The painted time is rounded to a millisecond, times of some containers as well. */
+        assert_true(unit.span.t0 <= painted + 1000 && painted < unit.span.t1 + 1000);
+        assert_true(unit.span.t0 > last && unit.span.t1 > unit.span.t0);
+        last = unit.span.t0;
+        n++;
+    }
+    ingest_close(source);
+    return n;
+}
+
+static struct ingest_options by_rate(double rate)
+{
+    struct ingest_options options = ingest_options_default();
+    options.rate = rate;
+    return options;
+}
+
+static struct ingest_options by_budget(int32_t budget)
+{
+    struct ingest_options options = ingest_options_default();
+    options.sampling = INGEST_BUDGET;
+    options.budget = budget;
+    return options;
+}
+
+static void test_rates_and_containers(void **state)
+{
+    (void)state;
+    /* 360 frames of 1001/30000 s last 12.012 s: there is a frame at 12 s, too. */
+    static const char *const films[][3] = {
+        {"film.mp4", "25", "-c:v libx264 -bf 3 -g 100 -preset veryfast"},
+        {"film.mkv", "30000/1001", "-c:v libx264 -bf 2 -g 30 -preset veryfast"},
+        {"film.avi", "24", "-c:v mpeg4 -q:v 2"},
+        {"film.ts", "50", "-c:v mpeg2video -q:v 2 -bf 2"},
+        {"film.mov", "10", "-c:v mjpeg -q:v 2"},
+        {"slow.mp4", "1", "-c:v libx264 -preset veryfast"},
+        {"fast.mp4", "120", "-c:v libx264 -preset veryfast"},
+    };
+    for (size_t i = 0; i < sizeof films / sizeof *films; i++) {
+        make_film(films[i][0], films[i][1], 12, "", films[i][2]);
+        struct ingest_options options = by_rate(1);
+        bool ntsc = strchr(films[i][1], '/') != NULL;
+        assert_int_equal(check_times(&options), ntsc ? 13 : 12);
+        options = by_rate(0.25);
+        assert_int_equal(check_times(&options), ntsc ? 4 : 3);
+        options = by_budget(5);
+        assert_int_equal(check_times(&options), 5);
+        options.sampling = INGEST_KEYS;
+        assert_true(check_times(&options) >= 1);
+    }
+}
+
+/* Two of three frames of the first half are dropped, and the film begins at 5 s on its container's clock. */
+static void test_variable_rate_and_offset(void **state)
+{
+    (void)state;
+    make_film("vfr.mkv", "30", 12, ",select='gte(t,6)+not(mod(n,3))'", "-fps_mode vfr -c:v libx264 -preset veryfast");
+    struct ingest_options options = by_rate(4);
+    assert_int_equal(check_times(&options), 48);
+    make_film("offset.ts", "25", 12, "", "-c:v libx264 -preset veryfast -output_ts_offset 5");
+    options = by_rate(1);
+    assert_int_equal(check_times(&options), 12);
+}
+
+static void test_range(void **state)
+{
+    (void)state;
+    make_film("range.mp4", "25", 12, "", "-c:v libx264 -g 50 -preset veryfast");
+    struct ingest_options options = by_rate(1);
+    options.from = 4500000;
+    options.to = 8500000;
+    assert_int_equal(check_times(&options), 4);
+}
+
+/* A file that breaks off gives the frames that are there. */
+static void test_truncated(void **state)
+{
+    (void)state;
+    make_film("cut.mkv", "25", 12, "", "-c:v libx264 -g 25 -preset veryfast");
+    FILE *file = fopen(path, "rb+");
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    fclose(file);
+    assert_int_equal(truncate(path, size / 2), 0);
+    struct ingest_options options = by_rate(1);
+    int n = check_times(&options);
+    assert_true(n >= 3 && n <= 9);
+}
+
+int main(void)
+{
+    if (system("ffmpeg -version > /dev/null 2>&1") != 0) {
+        printf("skipped: the ffmpeg program makes the films of this test\n");
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rates_and_containers),
+        cmocka_unit_test(test_variable_rate_and_offset),
+        cmocka_unit_test(test_range),
+        cmocka_unit_test(test_truncated),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
