@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where activations and scratch lie in the arena of their device, and which operations must wait for earlier ones.
+ */
+#include "base/mem.h"
+#include "compute/plan.h"
+
+#include <stdlib.h>
+
+/* At least what tensor.h promises, and the most that Vulkan may demand of the offset of a storage buffer binding. */
+enum { ARENA_ALIGN = 256 };
+
+/* Memory that is needed between two operations, both included. */
+struct block {
+    size_t size, offset;
+    size_t *place; /* who wants to know the offset */
+    int first, last;
+};
+
+static int larger_first(const void *pa, const void *pb)
+{
+    const struct block *a = pa, *b = pb;
+    if (a->size != b->size)
+        return a->size < b->size ? 1 : -1;
+    if (a->first != b->first)
+        return a->first < b->first ? -1 : 1;
+    return a->place < b->place ? -1 : a->place > b->place;
+}
+
+/* The lowest gap between those blocks that are needed at the same time. `placed` is sorted by offset. */
+static size_t lowest_gap(struct block *const *placed, int n, const struct block *block)
+{
+    size_t offset = 0;
+    for (int i = 0; i < n; i++) {
+        const struct block *other = placed[i];
+        if (other->last < block->first || other->first > block->last)
+            continue;
+        if (other->offset >= offset + block->size)
+            break;
+        if (other->offset + other->size > offset)
+            offset = other->offset + other->size;
+    }
+    return offset;
+}
+
+/* Greedy by size: the large blocks first, each as low as it fits. Returns the size of the arena. */
+static size_t place(struct block *blocks, int n)
+{
+    struct block **placed = base_alloc_array((size_t)n, sizeof(struct block *));
+    size_t end = 0;
+    qsort(blocks, (size_t)n, sizeof *blocks, larger_first);
+    for (int i = 0; i < n; i++) {
+        struct block *block = &blocks[i];
+        block->offset = lowest_gap(placed, i, block);
+        *block->place = block->offset;
+        if (block->offset + block->size > end)
+            end = block->offset + block->size;
+        int at = i;
+        for (; at > 0 && placed[at - 1]->offset > block->offset; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = block;
+    }
+    base_free(placed);
+    return end;
+}
+
+void compute_pass_lay_out(struct pass *pass)
+{
+    struct block *blocks = base_alloc_array((size_t)pass->n_values + (size_t)pass->n_ops, sizeof *blocks);
+    for (int d = 0; d < pass->n_devices; d++) {
+        int n = 0;
+        for (int i = 0; i < pass->n_values; i++) {
+            struct value *value = pass->values[i];
+            if (value->tensor.base || value->device != pass->devices[d] || value->first > value->last)
+                continue;
+            blocks[n++] = (struct block){.size = base_align(compute_tensor_bytes(&value->tensor), ARENA_ALIGN),
+                                         .place = &value->tensor.offset,
+                                         .first = value->first,
+                                         .last = value->last};
+        }
+        for (int i = 0; i < pass->n_ops; i++) {
+            struct op *op = pass->ops[i];
+            if (op->device != pass->devices[d] || op->scratch_size == 0)
+                continue;
+            blocks[n++] = (struct block){
+                .size = base_align(op->scratch_size, ARENA_ALIGN), .place = &op->scratch_offset, .first = i, .last = i};
+        }
+        pass->arena_sizes[d] = place(blocks, n);
+    }
+    base_free(blocks);
+}
+
+/* ---- hazards -------------------------------------------------------------------------------------------------------- */
+
+/* A range of memory that an operation touches. */
+struct access {
+    const struct buffer *buffer;
+    size_t begin, end;
+    bool write;
+};
+
+struct access_list {
+    struct access *items;
+    int n, cap;
+};
+
+static void add_access(struct access_list *list, const struct buffer *buffer, size_t begin, size_t size, bool write)
+{
+    if (list->n == list->cap) {
+        list->cap = list->cap ? 2 * list->cap : 32;
+        list->items = base_realloc(list->items, (size_t)list->cap * sizeof list->items[0]);
+    }
+    list->items[list->n++] = (struct access){buffer, begin, begin + size, write};
+}
+
+static void list_accesses(struct op *op, const struct buffer *arena, struct access_list *list)
+{
+    list->n = 0;
+    for (int s = 0; s < OP_SLOTS; s++) {
+        struct tensor *t = *op_slot(op, s);
+        if (t && t->role != TENSOR_WEIGHT) /* nothing writes weights */
+            add_access(list, t->buffer, t->offset, compute_tensor_bytes(t), false);
+    }
+    add_access(list, op->dst->buffer, op->dst->offset, compute_tensor_bytes(op->dst), true);
+    if (op->scratch_size)
+        add_access(list, arena, op->scratch_offset, op->scratch_size, true);
+}
+
+static bool conflict(const struct access_list *a, const struct access_list *b)
+{
+    for (int i = 0; i < a->n; i++) {
+        for (int k = 0; k < b->n; k++) {
+            const struct access *x = &a->items[i], *y = &b->items[k];
+            if (x->buffer == y->buffer && x->begin < y->end && y->begin < x->end && (x->write || y->write))
+                return true;
+        }
+    }
+    return false;
+}
+
+void compute_pass_order_hazards(struct pass *pass)
+{
+    struct access_list open = {0}, own = {0}; /* since the last barrier; of this operation */
+    for (int p = 0; p < pass->n_parts; p++) {
+        const struct part *part = &pass->parts[p].part;
+        open.n = 0;
+        for (int i = 0; i < part->n_ops; i++) {
+            struct op *op = part->ops[i];
+            list_accesses(op, part->arena, &own);
+            op->barrier = conflict(&open, &own);
+            if (op->barrier)
+                open.n = 0;
+            for (int a = 0; a < own.n; a++)
+                add_access(&open, own.items[a].buffer, own.items[a].begin, own.items[a].end - own.items[a].begin,
+                           own.items[a].write);
+        }
+    }
+    base_free(open.items);
+    base_free(own.items);
+}
