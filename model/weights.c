@@ -11,8 +11,8 @@ enum { WEIGHT_ALIGNMENT = 32 }; /* of a tensor's offset in its buffer; what GGUF
 
 /* Rows of a tensor that were asked for. */
 struct entry {
-    struct entry *next; /* of the same tensor */
-    int64_t first;
+    struct entry *next;  /* of the same tensor */
+    int64_t first, rows; /* of a vector: elements */
     struct tensor tensor;
     struct buffer *copy; /* where the rows lie if not in the map, or NULL */
 };
@@ -98,18 +98,20 @@ static int copy_rows(struct weights *weights, struct entry *entry, const uint8_t
     return compute_buffer_write(entry->copy, 0, rows, bytes);
 }
 
-static int add_entry(struct weights *weights, const struct gguf_tensor *source, int64_t first, int64_t rows,
-                     struct entry **out)
+static int add_entry(struct weights *weights, const struct gguf_tensor *source, bool vector, int64_t first,
+                     int64_t rows, struct entry **out)
 {
     struct entry *entry = base_alloc(sizeof *entry);
     struct tensor *t = &entry->tensor;
     const struct gguf_file *file = model_gguf_file(weights->gguf, source->file);
-    const uint8_t *at = (const uint8_t *)source->data + (size_t)first * compute_row_bytes(source->type, source->ne[0]);
+    const uint8_t *at =
+        (const uint8_t *)source->data + (size_t)first * compute_row_bytes(source->type, vector ? 1 : source->ne[0]);
     entry->first = first;
+    entry->rows = rows;
     t->role = TENSOR_WEIGHT;
     t->type = source->type;
-    t->rows = rows;
-    t->cols = source->ne[0];
+    t->rows = vector ? 1 : rows;
+    t->cols = vector ? rows : source->ne[0];
     t->index = -1;
     memcpy(t->name, source->name, sizeof t->name);
     t->buffer = weights->files[source->file];
@@ -140,7 +142,8 @@ int model_weight_rows(struct weights *weights, const char *name, int64_t all_row
                          "%s: tensor \"%s\" is missing; the file is incomplete or was converted wrongly, get it "
                          "again",
                          model_gguf_path(weights->gguf), name);
-    int err = check(weights, source, all_rows, cols);
+    bool vector = cols == 1 && source->n_dims == 1 && compute_type((int)source->type)->block == 1;
+    int err = vector ? check(weights, source, 1, all_rows) : check(weights, source, all_rows, cols);
     if (err < 0)
         return err;
     if (first < 0 || rows < 1 || first > all_rows - rows)
@@ -148,10 +151,10 @@ int model_weight_rows(struct weights *weights, const char *name, int64_t all_row
                          first + rows, name, all_rows);
 
     struct entry *entry = weights->entries[source->index];
-    while (entry && (entry->first != first || entry->tensor.rows != rows))
+    while (entry && (entry->first != first || entry->rows != rows))
         entry = entry->next;
     if (!entry) {
-        err = add_entry(weights, source, first, rows, &entry);
+        err = add_entry(weights, source, vector, first, rows, &entry);
         if (err < 0)
             return err;
     }

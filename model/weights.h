@@ -23,6 +23,8 @@ enum weight_flags {
  * the message; PR_ERR_UNSUPPORTED: a type that can't be a weight. */
 int model_weight(struct weights *weights, const char *name, int64_t rows, int64_t cols, unsigned flags,
                  struct tensor **out);
-/* Rows first .. first + rows - 1 of `name`, whose whole shape is [all_rows, cols]; for fused tensors such as attn_qkv. */
+/* Rows first .. first + rows - 1 of `name`, whose whole shape is [all_rows, cols]; for fused tensors such as attn_qkv.
+ * With cols 1 a vector of the file counts as all_rows elements, and *out is its elements first .. as [1, rows]: a part of a
+ * bias. */
 int model_weight_rows(struct weights *weights, const char *name, int64_t all_rows, int64_t first, int64_t rows,
                       int64_t cols, unsigned flags, struct tensor **out);
