@@ -10,13 +10,15 @@
 #include "model/gguf.h"
 #include "model/hparams.h"
 
-struct llm_decoder; /* weights, placement, planned passes; belongs to one thread at a time */
+struct
+    llm_decoder; /* weights and their placement; belongs to one thread at a time. Outlives the caches that it reads into */
 
 struct llm_decoder_options {
     struct device *device; /* where layers go first */
     struct device *host;   /* ref or cpu: takes what doesn't fit; may equal device */
     int32_t batch;         /* most tokens in one pass; 0: 256 */
-    uint64_t reserve;      /* bytes of the device to leave for cache and activations when layers are placed */
+    int64_t cells; /* of the cache that will be used: its layers lie where the model's do, and count with them */
+    enum type key_type, value_type; /* of that cache */
 };
 
 /* `gguf` outlives the decoder. PR_ERR_UNSUPPORTED: unknown architecture (the message lists the known ones). */
@@ -26,7 +28,8 @@ void llm_decoder_destroy(struct llm_decoder *decoder); /* takes NULL */
 const struct hparams *llm_decoder_hparams(const struct llm_decoder *decoder);
 /* "24 of 30 layers on vulkan:0, the rest on cpu (device memory 512 MiB)". Valid while the decoder lives. */
 const char *llm_decoder_placement(const struct llm_decoder *decoder);
-/* Fills what the cache of this model needs, all but cells and types. `devices` is owned by the decoder. */
+int32_t llm_decoder_batch(const struct llm_decoder *decoder);
+/* Fills what the cache of this model needs, all but cells and types. The lists in it belong to the decoder. */
 void llm_decoder_kv_params(const struct llm_decoder *decoder, struct llm_kv_params *params);
 
 /* A run of input: token ids, or embedding rows (visual tokens) with their positions. */
@@ -40,10 +43,13 @@ struct llm_piece {
 };
 
 /* Reads pieces into the sequence and gives the logits of the last `n_logits` tokens: logits[n_logits, n_vocab], f32, owned by
- * the caller; n_logits 0: none. Splits into batches by itself. On PR_ERR_CANCELLED and other failures the sequence is rolled
- * back to where it was, except in a sliding sequence, which keeps the batches that were finished. */
+ * the caller; n_logits 0: none. Splits into batches by itself; the result doesn't depend on how, but for rounding. On PR_ERR_CANCELLED and other failures the sequence is rolled
+ * back to where it was, except in a sliding sequence, which keeps the batches that were finished. PR_ERR_NOMEM: the cache is
+ * full. PR_ERR_INVALID: an id outside the vocabulary, a wrong position. */
 int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
                size_t n_pieces, int32_t n_logits, float *logits, const struct base_cancel *cancel);
 
-/* Bytes that a pass of n tokens takes on all devices (arena, inputs, outputs), planned but not run. */
-int llm_decoder_pass_bytes(struct llm_decoder *decoder, int32_t n, int32_t n_logits, uint64_t *out);
+/* What a pass of n token ids over this cache takes on all devices; planned but not run. */
+struct pass_cost;
+int llm_decoder_cost(struct llm_decoder *decoder, struct llm_kv *kv, int32_t n, int32_t n_logits,
+                     struct pass_cost *out);
