@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "model/gguf_file.h"
+#include "model/gguf_parse.h"
 
 #include "base/error.h"
 #include "base/mem.h"
