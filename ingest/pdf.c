@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * PDF through poppler-glib: the text layer, line by line with boxes. The only file that includes poppler.
+ * PDF through poppler-glib and cairo: pages as pictures, their text layer line by line with boxes, outline, links, form fields,
+ * notes, figures. The only file that includes poppler and cairo.
  *
- * The document is handed over as bytes of a mapped file, so that no other file is ever opened on its behalf.
+ * The document is handed over as bytes of a mapped file, so that no other file is ever opened on its behalf. All boxes are in
+ * points from the upper left corner of the page as it is shown (cropped and rotated).
  */
 #include "base/mem.h"
+#include "ingest/figures.h"
 #include "ingest/reader.h"
 
+#include <math.h>
 #include <poppler.h>
 #include <stdio.h>
 #include <string.h>
+
+enum {
+    MAX_MARKS = 10000, /* outlines may be cyclic or endless */
+    MAX_DEPTH = 16,
+    MAX_REGIONS = 2000,  /* of a page */
+    MIN_CHARACTERS = 50, /* fewer on an inked page: its text is in pictures */
+};
 
 struct pdf {
     GMappedFile *map;
@@ -17,7 +28,16 @@ struct pdf {
     char *path, *title, *label;
     char format[16];
     int next, last;
+    int64_t max_pixels;
+    struct ingest_mark *marks;
+    size_t n_marks, marks_cap;
     struct ingest_lines lines;
+    struct ingest_region regions[MAX_REGIONS];
+    size_t n_regions;
+    char *region_texts[MAX_REGIONS]; /* g_free(); those that aren't a line's */
+    size_t n_region_texts;
+    uint8_t *rgb;
+    size_t rgb_cap;
 };
 
 /* Some writers put bytes before the header; readers accept it within the first kilobyte. */
@@ -26,6 +46,8 @@ static bool pdf_probe(const unsigned char *head, size_t len, const char *path)
     (void)path;
     return memmem(head, len < 1024 ? len : 1024, "%PDF-", 5) != NULL;
 }
+
+/* ---- the document ----------------------------------------------------------------------------------------------- */
 
 static int open_failed(const char *path, GError *error)
 {
@@ -36,6 +58,48 @@ static int open_failed(const char *path, GError *error)
         err = base_fail(PR_ERR_FORMAT, "%s: not a readable PDF (%s); get the file again", path, error->message);
     g_error_free(error);
     return err;
+}
+
+static void add_mark(struct pdf *pdf, const char *title, int page, int depth)
+{
+    if (pdf->n_marks == pdf->marks_cap) {
+        pdf->marks_cap = pdf->marks_cap ? 2 * pdf->marks_cap : 64;
+        pdf->marks = base_realloc(pdf->marks, pdf->marks_cap * sizeof *pdf->marks);
+    }
+    pdf->marks[pdf->n_marks++] = (struct ingest_mark){
+        .span = {.page = page, .t0 = BASE_TIME_NONE, .t1 = BASE_TIME_NONE}, .depth = depth, .title = g_strdup(title)};
+}
+
+/* The page that an action leads to, from 0; BASE_PAGE_NONE if it leads elsewhere. */
+static int action_page(const struct pdf *pdf, const PopplerAction *action)
+{
+    if (action->type != POPPLER_ACTION_GOTO_DEST || !action->goto_dest.dest)
+        return BASE_PAGE_NONE;
+    PopplerDest *dest = action->goto_dest.dest;
+    if (dest->type != POPPLER_DEST_NAMED)
+        return dest->page_num > 0 ? dest->page_num - 1 : BASE_PAGE_NONE;
+    PopplerDest *found = poppler_document_find_dest(pdf->document, dest->named_dest);
+    int page = found && found->page_num > 0 ? found->page_num - 1 : BASE_PAGE_NONE;
+    if (found)
+        poppler_dest_free(found);
+    return page;
+}
+
+static void read_outline(struct pdf *pdf, PopplerIndexIter *iter, int depth)
+{
+    if (!iter || depth == MAX_DEPTH)
+        return;
+    do {
+        PopplerAction *action = poppler_index_iter_get_action(iter);
+        if (action) {
+            if (action->any.title)
+                add_mark(pdf, action->any.title, action_page(pdf, action), depth);
+            poppler_action_free(action);
+        }
+        PopplerIndexIter *child = poppler_index_iter_get_child(iter);
+        read_outline(pdf, child, depth + 1);
+        poppler_index_iter_free(child);
+    } while (pdf->n_marks < MAX_MARKS && poppler_index_iter_next(iter));
 }
 
 static int pdf_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
@@ -54,19 +118,40 @@ static int pdf_open(void *priv, const char *path, const struct ingest_options *o
     info->n_pages = poppler_document_get_n_pages(pdf->document);
     pdf->next = MAX(options->first_page, 0);
     pdf->last = options->last_page < 0 ? info->n_pages - 1 : MIN(options->last_page, info->n_pages - 1);
+    pdf->max_pixels = options->max_pixels;
     pdf->title = poppler_document_get_title(pdf->document);
     info->title = pdf->title;
     guint major, minor;
     poppler_document_get_pdf_version(pdf->document, &major, &minor);
     snprintf(pdf->format, sizeof pdf->format, "PDF %u.%u", major, minor);
     info->format = pdf->format;
+    PopplerIndexIter *outline = poppler_index_iter_new(pdf->document);
+    read_outline(pdf, outline, 0);
+    poppler_index_iter_free(outline);
+    info->marks = pdf->marks;
+    info->n_marks = pdf->n_marks;
     return PR_OK;
 }
 
-/* The text of a page and the box of each of its characters come as two parallel lists; a line is what lies between line
- * breaks, its box the union of its characters' boxes. */
-static void collect_lines(PopplerPage *page, struct ingest_lines *lines)
+/* ---- text ------------------------------------------------------------------------------------------------------- */
+
+struct text_count {
+    int64_t characters, unusable; /* not blank; private use, replacement, unassigned */
+};
+
+static void count_character(struct text_count *count, gunichar c)
 {
+    count->characters++;
+    GUnicodeType type = g_unichar_type(c);
+    count->unusable += c == 0xfffd || type == G_UNICODE_PRIVATE_USE || type == G_UNICODE_UNASSIGNED ||
+                       type == G_UNICODE_CONTROL || type == G_UNICODE_SURROGATE;
+}
+
+/* The text of a page and the box of each of its characters come as two parallel lists, in reading order (poppler follows
+ * columns); a line is what lies between line breaks, its box the union of its characters' boxes. */
+static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *lines)
+{
+    struct text_count count = {0};
     char *text = poppler_page_get_text(page);
     PopplerRectangle *boxes = NULL;
     guint n_boxes = 0;
@@ -78,7 +163,11 @@ static void collect_lines(PopplerPage *page, struct ingest_lines *lines)
         struct base_box box = {0};
         bool empty = true;
         for (const char *c = line; c < end; c = g_utf8_next_char(c), character++) {
-            if (character >= n_boxes || g_unichar_isspace(g_utf8_get_char(c)))
+            gunichar value = g_utf8_get_char(c);
+            if (g_unichar_isspace(value))
+                continue;
+            count_character(&count, value);
+            if (character >= n_boxes)
                 continue;
             const PopplerRectangle *r = &boxes[character];
             box.x0 = empty ? (float)r->x1 : MIN(box.x0, (float)r->x1);
@@ -94,6 +183,187 @@ static void collect_lines(PopplerPage *page, struct ingest_lines *lines)
     }
     g_free(boxes);
     g_free(text);
+    return count;
+}
+
+/* ---- links, fields, notes --------------------------------------------------------------------------------------- */
+
+/* Mappings count y from the bottom. */
+static struct base_box flip(const PopplerRectangle *r, double page_height)
+{
+    return (struct base_box){(float)MIN(r->x1, r->x2), (float)(page_height - MAX(r->y1, r->y2)),
+                             (float)MAX(r->x1, r->x2), (float)(page_height - MIN(r->y1, r->y2))};
+}
+
+/* Takes ownership of `text`. */
+static void add_region(struct pdf *pdf, enum ingest_region_kind kind, struct base_box box, char *text)
+{
+    if (!text || !*text || pdf->n_regions == MAX_REGIONS) {
+        g_free(text);
+        return;
+    }
+    pdf->region_texts[pdf->n_region_texts++] = text;
+    pdf->regions[pdf->n_regions++] = (struct ingest_region){kind, box, text};
+}
+
+static void add_links(struct pdf *pdf, PopplerPage *page, double height)
+{
+    GList *list = poppler_page_get_link_mapping(page);
+    for (GList *l = list; l; l = l->next) {
+        const PopplerLinkMapping *link = l->data;
+        char *target = NULL;
+        if (link->action->type == POPPLER_ACTION_URI)
+            target = g_strdup(link->action->uri.uri);
+        else if (action_page(pdf, link->action) >= 0)
+            target = g_strdup_printf("page %d", action_page(pdf, link->action) + 1);
+        add_region(pdf, INGEST_LINK, flip(&link->area, height), target);
+    }
+    poppler_page_free_link_mapping(list);
+}
+
+static char *field_value(PopplerFormField *field)
+{
+    switch (poppler_form_field_get_field_type(field)) {
+    case POPPLER_FORM_FIELD_TEXT:
+        return poppler_form_field_text_get_text(field);
+    case POPPLER_FORM_FIELD_BUTTON:
+        return g_strdup(poppler_form_field_button_get_state(field) ? "on" : "off");
+    case POPPLER_FORM_FIELD_CHOICE:
+        for (int i = 0; i < poppler_form_field_choice_get_n_items(field); i++)
+            if (poppler_form_field_choice_is_item_selected(field, i))
+                return poppler_form_field_choice_get_item(field, i);
+        return NULL;
+    default:
+        return NULL;
+    }
+}
+
+static void add_fields_and_notes(struct pdf *pdf, PopplerPage *page, double height)
+{
+    GList *fields = poppler_page_get_form_field_mapping(page);
+    for (GList *l = fields; l; l = l->next) {
+        const PopplerFormFieldMapping *mapping = l->data;
+        add_region(pdf, INGEST_FIELD, flip(&mapping->area, height), field_value(mapping->field));
+    }
+    poppler_page_free_form_field_mapping(fields);
+    GList *notes = poppler_page_get_annot_mapping(page);
+    for (GList *l = notes; l; l = l->next) {
+        const PopplerAnnotMapping *mapping = l->data;
+        add_region(pdf, INGEST_ANNOTATION, flip(&mapping->area, height), poppler_annot_get_contents(mapping->annot));
+    }
+    poppler_page_free_annot_mapping(notes);
+}
+
+static void clear_regions(struct pdf *pdf)
+{
+    for (size_t i = 0; i < pdf->n_region_texts; i++)
+        g_free(pdf->region_texts[i]);
+    pdf->n_region_texts = pdf->n_regions = 0;
+}
+
+/* ---- the picture ------------------------------------------------------------------------------------------------ */
+
+/* Renders the page on white with at most max_pixels; pages of any size fit. */
+static int render(struct pdf *pdf, PopplerPage *page, double width, double height, int64_t max_pixels, int32_t *out_w,
+                  int32_t *out_h)
+{
+    double scale = sqrt((double)max_pixels / (width * height));
+    /* A ribbon of a page: neither side may vanish, nor grow past what cairo can draw. */
+    int32_t w = (int32_t)CLAMP(floor(width * scale), 1, 32000), h = (int32_t)CLAMP(floor(height * scale), 1, 32000);
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, w, h);
+    if (cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS) {
+        cairo_surface_destroy(surface);
+        return base_fail(PR_ERR_NOMEM, "%s: no memory for a page of %d x %d pixels", pdf->path, w, h);
+    }
+    cairo_t *cr = cairo_create(surface);
+    cairo_set_source_rgb(cr, 1, 1, 1);
+    cairo_paint(cr);
+    cairo_scale(cr, w / width, h / height);
+    poppler_page_render(page, cr);
+    cairo_destroy(cr);
+    cairo_surface_flush(surface);
+    size_t bytes = (size_t)w * (size_t)h * 3;
+    if (bytes > pdf->rgb_cap) {
+        pdf->rgb = base_realloc(pdf->rgb, bytes);
+        pdf->rgb_cap = bytes;
+    }
+    uint8_t *to = pdf->rgb;
+    for (int32_t y = 0; y < h; y++) {
+        const uint8_t *row =
+            cairo_image_surface_get_data(surface) + (ptrdiff_t)y * cairo_image_surface_get_stride(surface);
+        for (int32_t x = 0; x < w; x++, to += 3) {
+            uint32_t pixel;
+            memcpy(&pixel, row + 4 * (ptrdiff_t)x, sizeof pixel);
+            to[0] = (uint8_t)(pixel >> 16);
+            to[1] = (uint8_t)(pixel >> 8);
+            to[2] = (uint8_t)pixel;
+        }
+    }
+    cairo_surface_destroy(surface);
+    *out_w = w;
+    *out_h = h;
+    return PR_OK;
+}
+
+static void add_figures(struct pdf *pdf, PopplerPage *page, double width, double height, int32_t w, int32_t h)
+{
+    struct base_box images[FIGURES_MAX];
+    size_t n_images = 0;
+    GList *list = poppler_page_get_image_mapping(page);
+    for (GList *l = list; l && n_images < FIGURES_MAX; l = l->next) {
+        const PopplerRectangle *r = &((const PopplerImageMapping *)l->data)->area;
+        struct base_box box = {(float)MIN(r->x1, r->x2), (float)MIN(r->y1, r->y2), (float)MAX(r->x1, r->x2),
+                               (float)MAX(r->y1, r->y2)};
+        /* A bitmap over the whole page is a scan, not a figure. */
+        if ((box.x1 - box.x0) * (box.y1 - box.y0) < 0.9 * width * height)
+            images[n_images++] = box;
+    }
+    poppler_page_free_image_mapping(list);
+    size_t room = MAX_REGIONS - pdf->n_regions;
+    struct ingest_region figures[FIGURES_MAX];
+    size_t n =
+        ingest_figures_find(pdf->rgb, w, h, width, height, pdf->lines.lines, pdf->lines.n, images, n_images, figures);
+    for (size_t i = 0; i < n && i < room; i++)
+        pdf->regions[pdf->n_regions++] = figures[i];
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------------ */
+
+static int read_page(struct pdf *pdf, PopplerPage *page, int index, struct ingest_unit *unit)
+{
+    double width, height;
+    poppler_page_get_size(page, &width, &height);
+    if (!(width > 0) || !(height > 0) || !isfinite(width) || !isfinite(height))
+        return base_fail(PR_ERR_FORMAT, "%s: page %d has no size", pdf->path, index + 1);
+    g_free(pdf->label);
+    pdf->label = poppler_page_get_label(page);
+    ingest_lines_reset(&pdf->lines);
+    clear_regions(pdf);
+    struct text_count count = collect_lines(page, &pdf->lines);
+    add_links(pdf, page, height);
+    add_fields_and_notes(pdf, page, height);
+    int32_t w = 0, h = 0;
+    if (pdf->max_pixels > 0) {
+        int err = render(pdf, page, width, height, pdf->max_pixels, &w, &h);
+        if (err < 0)
+            return err;
+        add_figures(pdf, page, width, height, w, h);
+        unit->rgb = pdf->rgb;
+        unit->picture_width = w;
+        unit->picture_height = h;
+    }
+    unit->visual_only = 10 * count.unusable > 3 * count.characters ||
+                        (count.characters < MIN_CHARACTERS && w > 0 && ingest_figures_ink(pdf->rgb, w, h) > 0.02);
+    unit->kind = INGEST_PAGE;
+    unit->span.page = index;
+    unit->label = pdf->label;
+    unit->width = width;
+    unit->height = height;
+    unit->lines = pdf->lines.lines;
+    unit->n_lines = pdf->lines.n;
+    unit->regions = pdf->regions;
+    unit->n_regions = pdf->n_regions;
+    return PR_OK;
 }
 
 static int pdf_next(void *priv, struct ingest_unit *unit)
@@ -106,24 +376,20 @@ static int pdf_next(void *priv, struct ingest_unit *unit)
     PopplerPage *page = poppler_document_get_page(pdf->document, index);
     if (!page)
         return base_fail(PR_ERR_FORMAT, "%s: page %d can't be read", pdf->path, index + 1);
-    g_free(pdf->label);
-    pdf->label = poppler_page_get_label(page);
-    ingest_lines_reset(&pdf->lines);
-    collect_lines(page, &pdf->lines);
-    poppler_page_get_size(page, &unit->width, &unit->height);
+    int err = read_page(pdf, page, index, unit);
     g_object_unref(page);
-    unit->kind = INGEST_PAGE;
-    unit->span.page = index;
-    unit->label = pdf->label;
-    unit->lines = pdf->lines.lines;
-    unit->n_lines = pdf->lines.n;
-    return PR_OK;
+    return err;
 }
 
 static void pdf_close(void *priv)
 {
     struct pdf *pdf = priv;
+    clear_regions(pdf);
     ingest_lines_finish(&pdf->lines);
+    for (size_t i = 0; i < pdf->n_marks; i++)
+        g_free((char *)pdf->marks[i].title);
+    base_free(pdf->marks);
+    base_free(pdf->rgb);
     g_free(pdf->label);
     g_free(pdf->title);
     if (pdf->document)
@@ -134,7 +400,7 @@ static void pdf_close(void *priv)
 }
 
 const struct ingest_reader ingest_pdf = {
-    .kind = "pdf",
+    .kind = "PDF",
     .priv_size = sizeof(struct pdf),
     .probe = pdf_probe,
     .open = pdf_open,

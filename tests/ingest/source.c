@@ -54,7 +54,7 @@ static void test_pdf_lines_and_boxes(void **state)
     make_pdf(path, lines, 4);
     struct ingest_source *source;
     assert_int_equal(open_text(path, &source), PR_OK);
-    assert_string_equal(ingest_info(source)->kind, "pdf");
+    assert_string_equal(ingest_info(source)->kind, "PDF");
     assert_int_equal(ingest_info(source)->n_pages, 3);
 
     struct ingest_unit unit;

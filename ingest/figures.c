@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ingest/figures.h"
+
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const float cell_points = 6;      /* of the grid: half a line of text */
+static const float min_side = 40;        /* points: smaller clusters are rules, bullets, icons */
+static const float min_area = 3600;      /* square points */
+static const float max_caption_gap = 40; /* points between a figure and its caption */
+static const int min_contrast = 48;      /* of 255, in any channel */
+enum { JOIN = 2 };                       /* cells: clusters that are closer than this are one */
+
+/* The most common colour, to 16 levels a channel. */
+static void find_background(const uint8_t *rgb, int32_t width, int32_t height, int background[3])
+{
+    uint32_t *counts = base_alloc_array(4096, sizeof *counts);
+    size_t n = (size_t)width * (size_t)height, step = n > 100000 ? 7 : 1, best = 0;
+    for (size_t i = 0; i < n; i += step) {
+        const uint8_t *p = rgb + 3 * i;
+        counts[(p[0] >> 4) << 8 | (p[1] >> 4) << 4 | p[2] >> 4]++;
+    }
+    for (size_t i = 1; i < 4096; i++)
+        if (counts[i] > counts[best])
+            best = i;
+    for (int c = 0; c < 3; c++)
+        background[c] = (int)(best >> (8 - 4 * c) & 15) * 16 + 8;
+    base_free(counts);
+}
+
+static bool is_ink(const uint8_t *p, const int background[3])
+{
+    for (int c = 0; c < 3; c++)
+        if (abs(p[c] - background[c]) > min_contrast)
+            return true;
+    return false;
+}
+
+double ingest_figures_ink(const uint8_t *rgb, int32_t width, int32_t height)
+{
+    int background[3];
+    size_t n = (size_t)width * (size_t)height, ink = 0;
+    find_background(rgb, width, height, background);
+    for (size_t i = 0; i < n; i++)
+        ink += is_ink(rgb + 3 * i, background);
+    return n ? (double)ink / (double)n : 0;
+}
+
+/* The grid: 1 where a cell has ink of its own, then the number of its cluster + 1. */
+struct grid {
+    int32_t *cells;
+    int32_t w, h;
+};
+
+static void set_rectangle(struct grid *grid, struct base_box box, float sx, float sy, int32_t value)
+{
+    int32_t x0 = (int32_t)floorf(box.x0 * sx), x1 = (int32_t)ceilf(box.x1 * sx);
+    int32_t y0 = (int32_t)floorf(box.y0 * sy), y1 = (int32_t)ceilf(box.y1 * sy);
+    for (int32_t y = y0 < 0 ? 0 : y0; y < y1 && y < grid->h; y++)
+        for (int32_t x = x0 < 0 ? 0 : x0; x < x1 && x < grid->w; x++)
+            grid->cells[y * grid->w + x] = value;
+}
+
+/* Whether a pixel's point lies in a text line is asked for each pixel of ink: lines are drawn into a mask of pixels first. */
+static uint8_t *text_mask(int32_t width, int32_t height, float sx, float sy, const struct ingest_line *lines, size_t n)
+{
+    uint8_t *mask = base_alloc_array((size_t)width, (size_t)height);
+    for (size_t i = 0; i < n; i++) {
+        struct base_box b = lines[i].box;
+        int32_t x0 = (int32_t)floorf((b.x0 - 1) * sx), x1 = (int32_t)ceilf((b.x1 + 1) * sx);
+        int32_t y0 = (int32_t)floorf((b.y0 - 1) * sy), y1 = (int32_t)ceilf((b.y1 + 1) * sy);
+        x0 = x0 < 0 ? 0 : x0;
+        x1 = x1 > width ? width : x1;
+        for (int32_t y = y0 < 0 ? 0 : y0; y < y1 && y < height && x1 > x0; y++)
+            memset(mask + (size_t)y * (size_t)width + x0, 1, (size_t)(x1 - x0));
+    }
+    return mask;
+}
+
+static void mark_ink(struct grid *grid, const uint8_t *rgb, int32_t width, int32_t height, const uint8_t *mask)
+{
+    int background[3];
+    find_background(rgb, width, height, background);
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x++) {
+            size_t i = (size_t)y * (size_t)width + (size_t)x;
+            if (!mask[i] && is_ink(rgb + 3 * i, background))
+                grid->cells[(int64_t)y * grid->h / height * grid->w + (int64_t)x * grid->w / width] = 1;
+        }
+}
+
+/* Flood fill over cells at most JOIN apart. Returns the bounds in cells. */
+static struct base_box fill_cluster(struct grid *grid, int32_t start, int32_t number, int32_t *stack)
+{
+    struct base_box box = {(float)(start % grid->w), (float)(start / grid->w), 0, 0};
+    int32_t n = 0;
+    stack[n++] = start;
+    grid->cells[start] = number;
+    while (n > 0) {
+        int32_t cell = stack[--n], cx = cell % grid->w, cy = cell / grid->w;
+        box.x0 = fminf(box.x0, (float)cx);
+        box.x1 = fmaxf(box.x1, (float)(cx + 1));
+        box.y0 = fminf(box.y0, (float)cy);
+        box.y1 = fmaxf(box.y1, (float)(cy + 1));
+        for (int32_t y = cy - JOIN; y <= cy + JOIN; y++)
+            for (int32_t x = cx - JOIN; x <= cx + JOIN; x++) {
+                if (x < 0 || y < 0 || x >= grid->w || y >= grid->h || grid->cells[y * grid->w + x] != 1)
+                    continue;
+                grid->cells[y * grid->w + x] = number;
+                stack[n++] = y * grid->w + x;
+            }
+    }
+    return box;
+}
+
+static float overlap(struct base_box a, struct base_box b)
+{
+    float w = fminf(a.x1, b.x1) - fmaxf(a.x0, b.x0), h = fminf(a.y1, b.y1) - fmaxf(a.y0, b.y0);
+    return w > 0 && h > 0 ? w * h : 0;
+}
+
+static float area(struct base_box b)
+{
+    return (b.x1 - b.x0) * (b.y1 - b.y0);
+}
+
+static struct base_box join(struct base_box a, struct base_box b)
+{
+    return (struct base_box){fminf(a.x0, b.x0), fminf(a.y0, b.y0), fmaxf(a.x1, b.x1), fmaxf(a.y1, b.y1)};
+}
+
+/* Boxes that overlap are one figure. */
+static size_t join_overlapping(struct base_box *boxes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n; j++)
+            if (overlap(boxes[i], boxes[j]) > 0) {
+                boxes[i] = join(boxes[i], boxes[j]);
+                boxes[j] = boxes[--n];
+                j = i; /* the larger box may overlap those that were passed */
+            }
+    return n;
+}
+
+/* Labels at the axes and in the legend: short lines that touch the figure. Captions are long or say so, and stay outside. */
+static bool is_caption(const char *text)
+{
+    static const char *const words[] = {"figure", "fig.",  "fig ",    "abbildung", "abb.",  "figura", "рис",   "图",
+                                        "図",     "table", "tabelle", "tableau",   "tabla", "scheme", "plate", "chart"};
+    while (*text == ' ')
+        text++;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncasecmp(text, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
+static void take_labels(struct base_box *figure, const struct ingest_line *lines, size_t n_lines)
+{
+    struct base_box grown = {figure->x0 - 8, figure->y0 - 8, figure->x1 + 8, figure->y1 + 8}, all = *figure;
+    for (size_t i = 0; i < n_lines; i++) {
+        struct base_box box = lines[i].box;
+        if (area(box) > 0 && !is_caption(lines[i].text) && overlap(box, grown) > 0.5f * area(box))
+            all = join(all, box);
+    }
+    *figure = all;
+}
+
+/* The caption is the line nearest below or above that begins like one; without such words there is none. */
+static const char *find_caption(struct base_box figure, const struct ingest_line *lines, size_t n_lines)
+{
+    const char *best = "";
+    float best_gap = max_caption_gap;
+    for (size_t i = 0; i < n_lines; i++) {
+        struct base_box box = lines[i].box;
+        if (!is_caption(lines[i].text) || box.x1 < figure.x0 || box.x0 > figure.x1)
+            continue;
+        float gap = box.y0 >= figure.y1 - 4 ? box.y0 - figure.y1 : box.y1 <= figure.y0 + 4 ? figure.y0 - box.y1 : 1e9f;
+        if (gap < best_gap) {
+            best_gap = gap;
+            best = lines[i].text;
+        }
+    }
+    return best;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct ingest_region *x = a, *y = b;
+    return (x->box.y0 > y->box.y0) - (x->box.y0 < y->box.y0);
+}
+
+size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, double page_width, double page_height,
+                           const struct ingest_line *lines, size_t n_lines, const struct base_box *images,
+                           size_t n_images, struct ingest_region *out)
+{
+    enum { MAX_BOXES = 256, MAX_CELLS = 600 };
+    if (width < 16 || height < 16 || page_width < min_side || page_height < min_side)
+        return 0;
+    /* Huge pages have a coarser grid: it stays bounded. */
+    float cell = fmaxf(cell_points, (float)fmax(page_width, page_height) / MAX_CELLS);
+    struct grid grid = {.w = (int32_t)(page_width / cell) + 1, .h = (int32_t)(page_height / cell) + 1};
+    float sx = (float)grid.w / (float)page_width, sy = (float)grid.h / (float)page_height;
+    size_t n_cells = (size_t)grid.w * (size_t)grid.h, n_boxes = 0, n = 0;
+    grid.cells = base_alloc_array(n_cells, sizeof *grid.cells);
+    int32_t *stack = base_alloc_array(n_cells, sizeof *stack);
+    uint8_t *mask =
+        text_mask(width, height, (float)(width / page_width), (float)(height / page_height), lines, n_lines);
+    struct base_box boxes[MAX_BOXES];
+
+    mark_ink(&grid, rgb, width, height, mask);
+    for (size_t i = 0; i < n_images; i++)
+        set_rectangle(&grid, images[i], sx, sy, 1);
+    for (size_t i = 0; i < n_cells && n_boxes < MAX_BOXES; i++) {
+        if (grid.cells[i] != 1)
+            continue;
+        struct base_box b = fill_cluster(&grid, (int32_t)i, 2, stack);
+        b = (struct base_box){b.x0 / sx, b.y0 / sy, b.x1 / sx, b.y1 / sy};
+        if (b.x1 - b.x0 >= min_side && b.y1 - b.y0 >= min_side && area(b) >= min_area)
+            boxes[n_boxes++] = b;
+    }
+    for (size_t i = 0; i < n_boxes; i++)
+        take_labels(&boxes[i], lines, n_lines);
+    n_boxes = join_overlapping(boxes, n_boxes);
+    for (size_t i = 0; i < n_boxes && n < FIGURES_MAX; i++)
+        out[n++] = (struct ingest_region){INGEST_FIGURE, boxes[i], find_caption(boxes[i], lines, n_lines)};
+    qsort(out, n, sizeof *out, by_place);
+    base_free(mask);
+    base_free(stack);
+    base_free(grid.cells);
+    return n;
+}

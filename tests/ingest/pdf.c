@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A page of an illustrated paper, drawn here with cairo, so that the place of everything on it is known.
+ */
+#include "ingest/source.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cairo-pdf.h>
+#include <cmocka.h>
+
+static char path[] = "/tmp/pagereel-test-XXXXXX";
+
+static const struct base_box plot = {320, 100, 540, 260}, photo = {60, 420, 260, 560};
+
+static void text(cairo_t *cr, double x, double y, const char *words)
+{
+    cairo_move_to(cr, x, y);
+    cairo_show_text(cr, words);
+}
+
+/* Left column: paragraphs and a photo; right column: a drawn plot, then paragraphs. Each line names its column and number. */
+static void draw_columns(cairo_t *cr)
+{
+    char words[64];
+    cairo_set_font_size(cr, 10);
+    for (int i = 0; i < 24; i++) {
+        snprintf(words, sizeof words, "left %02d of a column with many words in it", i);
+        text(cr, 60, 100 + 12 * i, words);
+    }
+    for (int i = 0; i < 24; i++) {
+        snprintf(words, sizeof words, "right %02d of a column with many words in it", i);
+        text(cr, 320, 320 + 12 * i, words);
+    }
+}
+
+static void draw_plot(cairo_t *cr)
+{
+    cairo_set_line_width(cr, 1);
+    cairo_rectangle(cr, plot.x0, plot.y0, plot.x1 - plot.x0, plot.y1 - plot.y0);
+    for (int i = 0; i < 20; i++)
+        cairo_line_to(cr, plot.x0 + 11 * i, plot.y1 - 5 - (i * 37 % 140));
+    cairo_stroke(cr);
+    cairo_set_font_size(cr, 7);
+    text(cr, plot.x0 + 5, plot.y0 + 12, "speed");
+    text(cr, plot.x1 - 60, plot.y1 - 8, "time in s");
+    cairo_set_font_size(cr, 9);
+    text(cr, plot.x0, plot.y1 + 18, "Figure 1: Speed over time");
+}
+
+static void draw_photo(cairo_t *cr)
+{
+    cairo_surface_t *image = cairo_image_surface_create(CAIRO_FORMAT_RGB24, 50, 35);
+    unsigned char *data = cairo_image_surface_get_data(image);
+    for (int y = 0; y < 35; y++)
+        for (int x = 0; x < 50 * 4; x++)
+            data[y * cairo_image_surface_get_stride(image) + x] = (unsigned char)(x * 5 + y * 3);
+    cairo_surface_mark_dirty(image);
+    cairo_save(cr);
+    cairo_translate(cr, photo.x0, photo.y0);
+    cairo_scale(cr, 4, 4);
+    cairo_set_source_surface(cr, image, 0, 0);
+    cairo_paint(cr);
+    cairo_restore(cr);
+    cairo_set_source_rgb(cr, 0, 0, 0);
+    cairo_surface_destroy(image);
+    text(cr, photo.x0, photo.y1 + 14, "Fig. 2. A photo of noise");
+}
+
+static int make_paper(void **state)
+{
+    (void)state;
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    cairo_surface_t *surface = cairo_pdf_surface_create(path, 595, 842);
+    cairo_t *cr = cairo_create(surface);
+    cairo_select_font_face(cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_pdf_surface_set_page_label(surface, "iv");
+    draw_columns(cr);
+    draw_plot(cr);
+    draw_photo(cr);
+    cairo_tag_begin(cr, CAIRO_TAG_LINK, "uri='https://example.org/' rect=[60 700 100 15]");
+    cairo_tag_end(cr, CAIRO_TAG_LINK);
+    cairo_pdf_surface_add_outline(surface, CAIRO_PDF_OUTLINE_ROOT, "Introduction", "page=1", 0);
+    int part = cairo_pdf_surface_add_outline(surface, CAIRO_PDF_OUTLINE_ROOT, "Results", "page=2", 0);
+    cairo_pdf_surface_add_outline(surface, part, "Speed", "page=2", 0);
+    cairo_show_page(cr);
+    /* A scan: the whole page is one picture without text. */
+    cairo_pdf_surface_set_page_label(surface, "1");
+    cairo_set_source_rgb(cr, 0.2, 0.2, 0.2);
+    for (int i = 0; i < 60; i++)
+        cairo_rectangle(cr, 60, 60 + 12 * i, 470, 5);
+    cairo_fill(cr);
+    cairo_show_page(cr);
+    cairo_destroy(cr);
+    cairo_surface_destroy(surface);
+    return 0;
+}
+
+static int remove_paper(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static struct ingest_source *open_paper(int64_t max_pixels)
+{
+    struct ingest_options options = ingest_options_default();
+    options.max_pixels = max_pixels;
+    struct ingest_source *source;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    return source;
+}
+
+static void test_outline_and_labels(void **state)
+{
+    (void)state;
+    struct ingest_source *source = open_paper(0);
+    const struct ingest_info *info = ingest_info(source);
+    assert_int_equal(info->n_pages, 2);
+    assert_int_equal(info->n_marks, 3);
+    assert_string_equal(info->marks[0].title, "Introduction");
+    assert_int_equal(info->marks[0].span.page, 0);
+    assert_string_equal(info->marks[2].title, "Speed");
+    assert_int_equal(info->marks[2].depth, 1);
+    assert_int_equal(info->marks[2].span.page, 1);
+    struct ingest_unit unit;
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_string_equal(unit.label, "iv");
+    assert_null(unit.rgb);
+    ingest_close(source);
+}
+
+/* Lines of a column come in their order, and a column is finished before the next begins. */
+static void test_reading_order(void **state)
+{
+    (void)state;
+    struct ingest_source *source = open_paper(0);
+    struct ingest_unit unit;
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    int left = 0, right = 0;
+    for (size_t i = 0; i < unit.n_lines; i++) {
+        int number;
+        if (sscanf(unit.lines[i].text, "left %d", &number) == 1) {
+            assert_int_equal(number, left++);
+            assert_int_equal(right, 0);
+        } else if (sscanf(unit.lines[i].text, "right %d", &number) == 1) {
+            assert_int_equal(number, right++);
+            assert_int_equal(left, 24);
+        }
+    }
+    assert_int_equal(right, 24);
+    ingest_close(source);
+}
+
+static void assert_near(struct base_box box, struct base_box expected)
+{
+    const float slack = 14; /* points: two cells of the figure grid */
+    assert_true(box.x0 > expected.x0 - slack && box.x0 < expected.x0 + slack);
+    assert_true(box.y0 > expected.y0 - slack && box.y0 < expected.y0 + slack);
+    assert_true(box.x1 > expected.x1 - slack && box.x1 < expected.x1 + slack);
+    assert_true(box.y1 > expected.y1 - slack && box.y1 < expected.y1 + slack);
+}
+
+static void test_figures_with_captions(void **state)
+{
+    (void)state;
+    struct ingest_source *source = open_paper(800 * 600);
+    struct ingest_unit unit;
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    int n = 0;
+    for (size_t i = 0; i < unit.n_regions; i++) {
+        if (unit.regions[i].kind != INGEST_FIGURE)
+            continue;
+        assert_near(unit.regions[i].box, n == 0 ? plot : photo);
+        assert_string_equal(unit.regions[i].text, n == 0 ? "Figure 1: Speed over time" : "Fig. 2. A photo of noise");
+        n++;
+    }
+    assert_int_equal(n, 2);
+    assert_false(unit.visual_only);
+    ingest_close(source);
+}
+
+static void test_links(void **state)
+{
+    (void)state;
+    struct ingest_source *source = open_paper(0);
+    struct ingest_unit unit;
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_int_equal(unit.n_regions, 1);
+    assert_int_equal(unit.regions[0].kind, INGEST_LINK);
+    assert_string_equal(unit.regions[0].text, "https://example.org/");
+    assert_near(unit.regions[0].box, (struct base_box){60, 700, 160, 715});
+    ingest_close(source);
+}
+
+static void test_scan_is_visual_only(void **state)
+{
+    (void)state;
+    struct ingest_source *source = open_paper(800 * 600);
+    struct ingest_unit unit;
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_true(unit.visual_only);
+    assert_int_equal(unit.n_lines, 0);
+    ingest_close(source);
+}
+
+static void test_picture_size(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 1000, 262144, 2000000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct ingest_source *source = open_paper(sizes[i]);
+        struct ingest_unit unit;
+        assert_int_equal(ingest_next(source, &unit), PR_OK);
+        int64_t pixels = (int64_t)unit.picture_width * unit.picture_height;
+        assert_true(pixels >= 1 && pixels <= sizes[i]);
+        assert_true(sizes[i] < 1000 || pixels > sizes[i] * 9 / 10);
+        ingest_close(source);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_outline_and_labels),    cmocka_unit_test(test_reading_order),
+        cmocka_unit_test(test_figures_with_captions), cmocka_unit_test(test_links),
+        cmocka_unit_test(test_scan_is_visual_only),   cmocka_unit_test(test_picture_size),
+    };
+    return cmocka_run_group_tests(tests, make_paper, remove_paper);
+}
