@@ -1,10 +1,168 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "pagereel/model.h"
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The program: finds the command, hands it its arguments, says what went wrong, and ends with a documented status.
+ */
+#include "base/suggest.h"
+#include "cli/command.h"
+#include "cli/output.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_SIGNAL = 128 };
+
+static int cli_help(const struct args *args);
+
+static int cli_version(const struct args *args)
 {
-    printf("pagereel %s\n%s\n", pr_version(), pr_build_info());
-    return 0;
+    (void)args;
+    return cli_printf("pagereel %s\n%s\n", pr_version(), pr_build_info());
+}
+
+const struct command cli_commands[] = {
+    {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
+     "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt is a "
+     "message in the model's chat format; with --raw it is given as it is. Of a message that comes from standard "
+     "input, "
+     "line breaks at the end are left out.\n\n"
+     "With --json it prints one object when the answer is complete: prompt_tokens, the ids that the model read; "
+     "tokens, "
+     "each with id, text and top, the --logprobs most probable tokens of that step; stop, why it ended (end, string, "
+     "length, context). Text of a token that ends within a character comes with a later token.",
+     "pagereel run -m model.gguf -p \"Why is the sky blue?\"\n"
+     "pagereel run -m model.gguf --raw -n 20 --json --logprobs 5 < prompt.txt",
+     cli_run},
+    {"tokenize", "tokenize", "[TEXT]", 0, 1, "show the tokens of a text",
+     "Prints the id and the text of each token of TEXT or, without it, of standard input. Only the tokenizer of the "
+     "model "
+     "file is read.",
+     "pagereel tokenize -m model.gguf \"Hello world\"", cli_tokenize},
+    {"devices", "devices", "", 0, 0, "list what can compute",
+     "Lists the devices in order of preference: the first is what --device auto takes. Under each stands what the "
+     "hardware "
+     "and its driver may offer, and whether pagereel uses it or why not.",
+     "pagereel devices", cli_devices},
+    {"bench llm", "bench-llm", "", 0, 0, "measure how fast a model reads and writes",
+     "Reads 256 tokens in one go and then writes 32, one by one, several times, and gives the medians, with their "
+     "share of "
+     "the memory bandwidth and of the arithmetic that the same device reached in the same run.",
+     "pagereel bench llm -m model.gguf --device cpu", cli_bench_llm},
+    {"bench ppl", "bench-ppl", "", 0, 0, "measure how well a model predicts a text",
+     "Reads a text (--text, or standard input) and gives the perplexity: the exponential of the mean negative "
+     "logarithm of "
+     "the probability of each next token. With --window the cache slides, and memory stays the same for any length.",
+     "pagereel bench ppl -m model.gguf --text book.txt --window 1024 --sinks 4", cli_bench_ppl},
+    {"help", "help", "[COMMAND]", 0, 2, "explain a command", "Prints the overview, or the help of a command.",
+     "pagereel help run", cli_help},
+    {"version", "version", "", 0, 0, "print the version and what it was built with",
+     "Prints the version, the compiler and the libraries.", "pagereel --version", cli_version},
+    {0},
+};
+
+/* The command that the words begin with; *used words name it. NULL: none. */
+static const struct command *find_command(int n, const char *const *words, int *used)
+{
+    for (const struct command *command = cli_commands; command->name; command++) {
+        char name[128];
+        *used = strchr(command->name, ' ') ? 2 : 1;
+        if (n < *used)
+            continue;
+        snprintf(name, sizeof name, "%s%s%s", words[0], *used > 1 ? " " : "", *used > 1 ? words[1] : "");
+        if (!strcmp(command->name, name))
+            return command;
+    }
+    return NULL;
+}
+
+static int unknown_command(int n, const char *const *words)
+{
+    char name[128];
+    const struct command *nearest = NULL;
+    snprintf(name, sizeof name, "%s%s%s", words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
+    for (const struct command *command = cli_commands; command->name; command++) {
+        size_t group = strcspn(command->name, " ");
+        bool in_group = command->name[group] && strlen(words[0]) == group && !strncmp(command->name, words[0], group);
+        if (in_group || base_is_near(words[0], command->name) || base_is_near(name, command->name))
+            nearest = nearest ? nearest : command;
+    }
+    if (nearest)
+        return base_fail(PR_ERR_INVALID, "there is no command '%.60s'; did you mean '%s'?",
+                         strchr(nearest->name, ' ') ? name : words[0], nearest->name);
+    return base_fail(PR_ERR_INVALID, "there is no command '%.60s'; see pagereel --help", words[0]);
+}
+
+static int cli_help(const struct args *args)
+{
+    int used;
+    if (args->n_words == 0) {
+        cli_help_overview();
+        return PR_OK;
+    }
+    const struct command *command = find_command(args->n_words, args->words, &used);
+    if (!command || used != args->n_words)
+        return unknown_command(args->n_words, args->words);
+    cli_help_command(command);
+    return PR_OK;
+}
+
+/* For the build, which makes the man pages of it: `pagereel --man [COMMAND]`. */
+static int print_man(int n, const char *const *words)
+{
+    int used;
+    const struct command *command = n > 0 ? find_command(n, words, &used) : NULL;
+    if (n > 0 && !command)
+        return unknown_command(n, words);
+    cli_help_man(command);
+    return PR_OK;
+}
+
+static int run_command(int argc, char **argv)
+{
+    struct args args;
+    bool help;
+    int used, err;
+    const struct command *command = find_command(argc - 1, (const char *const *)argv + 1, &used);
+    if (!command)
+        return unknown_command(argc - 1, (const char *const *)argv + 1);
+    err = cli_args_parse(command, argc - 1 - used, argv + 1 + used, &args, &help);
+    if (err < 0)
+        return err;
+    if (help)
+        cli_help_command(command);
+    else
+        err = command->run(&args);
+    cli_args_finish(&args);
+    return err;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2)
+        return base_fail(PR_ERR_INVALID, "no command; see pagereel --help");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        cli_help_overview();
+        return PR_OK;
+    }
+    if (!strcmp(argv[1], "--version"))
+        return cli_version(NULL);
+    if (!strcmp(argv[1], "--man"))
+        return print_man(argc - 2, (const char *const *)argv + 2);
+    return run_command(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_DFL); /* a reader that has enough ends us quietly */
+    int err = run(argc, argv);
+    if (err >= 0)
+        err = cli_flush();
+    if (err >= 0)
+        return 0;
+    if (cli_interrupted()) {
+        fputs("pagereel: interrupted\n", stderr);
+        return STATUS_SIGNAL + cli_interrupted();
+    }
+    fprintf(stderr, "pagereel: %s\n", pr_error_message());
+    return err == PR_ERR_INVALID ? STATUS_USAGE : STATUS_FAILED;
 }
