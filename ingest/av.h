@@ -57,3 +57,33 @@ void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *
 int av_picture_make(struct av_picture *picture, const AVFrame *frame, int rotation, int64_t max_pixels,
                     struct ingest_unit *unit);
 void av_picture_finish(struct av_picture *picture);
+
+/* ---- text tracks ------------------------------------------------------------------------------------------------- */
+
+struct av_track {
+    char *path; /* of the container or of the side file */
+    int stream; /* in its file */
+    int number; /* in info->streams */
+    bool side, chosen;
+    char language[8], title[64]; /* of side files */
+};
+/* Zero-initialised is ready. */
+struct av_tracks {
+    struct av_track *list;
+    size_t n, at;
+    AVFormatContext *format; /* of the track that is being read */
+    AVCodecContext *decoder;
+    AVPacket *packet;
+    struct ingest_lines lines;
+};
+/* Finds the text tracks of a film and adds those beside it to info->streams. */
+void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const struct ingest_options *options,
+                    struct ingest_info *info);
+/* The next piece of text, track after track. start: input->start. */
+int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start,
+                   struct ingest_unit *unit);
+void av_tracks_finish(struct av_tracks *tracks);
+/* "en", "eng" and "en-US" are the same language. */
+bool av_same_language(const char *a, const char *b);
+/* The allow-list of demuxers, as libav's format_whitelist takes it. */
+const char *av_input_demuxers(void);

@@ -19,6 +19,11 @@ static const char demuxers[] = "3dostr,aac,ac3,aiff,amr,amrnb,amrwb,anm,apng,asf
                                "w64,wav,wc3movie,webp_pipe,wtv,wv,"
                                "xbm_pipe,xwd_pipe,yop,yuv4mpegpipe";
 
+const char *av_input_demuxers(void)
+{
+    return demuxers;
+}
+
 bool av_input_probe(const unsigned char *head, size_t len)
 {
     unsigned char *padded = base_alloc(len + AVPROBE_PADDING_SIZE);
@@ -97,6 +102,8 @@ static void describe_streams(struct av_input *input, struct ingest_info *info)
         const AVCodecParameters *codec = stream->codecpar;
         char(*names)[128] = input->names[i];
         copy_tag(stream->metadata, "language", names[0], sizeof names[0]);
+        if (strcmp(names[0], "und") == 0) /* "undetermined" */
+            names[0][0] = '\0';
         copy_tag(stream->metadata, "title", names[1], sizeof names[1]);
         snprintf(names[2], sizeof names[2], "%s", avcodec_get_name(codec->codec_id));
         struct ingest_stream *out = &input->streams[i];

@@ -37,6 +37,7 @@ struct video {
     int rotation;
     struct av_picture picture;
     struct ingest_gate gate;
+    struct av_tracks tracks;
 };
 
 static bool video_probe(const unsigned char *head, size_t len, const char *path)
@@ -112,6 +113,7 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
         return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
     TRY(av_input_open(&video->input, path, info));
     TRY(choose_stream(video, path));
+    av_tracks_find(&video->tracks, &video->input, options, info);
     video->still = is_still(video->input.format);
     info->kind = !video->stream ? "audio" : video->still ? "image" : "video";
     if (video->still)
@@ -137,6 +139,7 @@ fail:
 static void video_close(void *priv)
 {
     struct video *video = priv;
+    av_tracks_finish(&video->tracks);
     av_picture_finish(&video->picture);
     av_frame_free(&video->frame);
     av_frame_free(&video->held);
@@ -386,7 +389,7 @@ static int video_next(void *priv, struct ingest_unit *unit)
         video->frames_decoded = 1;
         return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
     }
-    return PR_EOF;
+    return av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
 }
 
 const struct ingest_reader ingest_video = {

@@ -154,6 +154,91 @@ static void test_truncated(void **state)
     assert_true(n >= 3 && n <= 9);
 }
 
+static void write_side_file(const char *name, const char *text)
+{
+    char full[96];
+    snprintf(full, sizeof full, "%s/%s", folder, name);
+    FILE *file = fopen(full, "wb");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static const char english[] = "1\n00:00:01,250 --> 00:00:02,500\n<i>Hello</i>, <b>world</b>\nsecond line\n\n"
+                              "2\n00:00:04,000 --> 00:00:05,125\nIgnore {this} & that\n\n";
+static const char german[] = "WEBVTT\n\n00:03.000 --> 00:04.000\nGr\xc3\xbc\xc3\x9f"
+                             "e\n";
+static const char old[] = "1\n00:00:02,000 --> 00:00:03,000\nGr\xfc\xdf"
+                          "e\n\n";
+
+/* A film with an English track inside and three files beside it; another film's files aren't its own. */
+static void make_subtitled_film(void)
+{
+    char command[512];
+    make_film("plain.mkv", "5", 6, "", "-c:v libx264 -preset veryfast");
+    write_side_file("en.txt", english);
+    snprintf(command, sizeof command,
+             "cd %s && ffmpeg -v error -y -i plain.mkv -f srt -i en.txt -map 0 -map 1 -c:v copy -c:s srt "
+             "-metadata:s:s:0 language=eng film.mkv && rm plain.mkv en.txt",
+             folder);
+    assert_int_equal(system(command), 0);
+    snprintf(path, sizeof path, "%s/film.mkv", folder);
+    write_side_file("film.de.vtt", german);
+    write_side_file("film.old.srt", old);
+    write_side_file("film2.srt", english);
+    write_side_file("film.ass",
+                    "[Script Info]\nScriptType: v4.00+\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, "
+                    "MarginR, MarginV, Effect, Text\nDialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\an8}Up, "
+                    "there\\Nand here\nDialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,{\\p1}m 0 0 l 9 9{\\p0}\n");
+}
+
+static int read_texts(const char *language, char *out, size_t size)
+{
+    struct ingest_options options = by_rate(1);
+    options.language = language;
+    struct ingest_source *source;
+    struct ingest_unit unit;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    int err, frames = 0;
+    size_t len = 0;
+    out[0] = '\0';
+    while ((err = ingest_next(source, &unit)) != PR_EOF) {
+        assert_int_equal(err, PR_OK);
+        frames += unit.kind == INGEST_FRAME;
+        if (unit.kind != INGEST_TEXT)
+            continue;
+        const struct ingest_stream *stream = &ingest_info(source)->streams[unit.stream];
+        len += (size_t)snprintf(out + len, size - len, "%s%s %d-%d", stream->language, stream->file,
+                                (int)(unit.span.t0 / 1000), (int)(unit.span.t1 / 1000));
+        for (size_t i = 0; i < unit.n_lines; i++)
+            len += (size_t)snprintf(out + len, size - len, "|%s", unit.lines[i].text);
+        len += (size_t)snprintf(out + len, size - len, "\n");
+    }
+    ingest_close(source);
+    return frames;
+}
+
+static void test_text_tracks(void **state)
+{
+    (void)state;
+    char texts[2048];
+    make_subtitled_film();
+    assert_int_equal(read_texts(NULL, texts, sizeof texts), 6);
+    assert_string_equal(texts, "eng 1250-2500|Hello, world|second line\n"
+                               "eng 4000-5125|Ignore {this} & that\n"
+                               "film.ass 1000-2000|Up, there|and here\n"
+                               "defilm.de.vtt 3000-4000|Gr\xc3\xbc\xc3\x9f"
+                               "e\n"
+                               "oldfilm.old.srt 2000-3000|Gr\xc3\xbc\xc3\x9f"
+                               "e\n");
+    read_texts("de", texts, sizeof texts);
+    assert_non_null(strstr(texts, "3000-4000"));
+    assert_null(strstr(texts, "Hello"));
+    read_texts("en", texts, sizeof texts);
+    assert_non_null(strstr(texts, "Hello"));
+    assert_null(strstr(texts, "3000-4000"));
+}
+
 int main(void)
 {
     if (system("ffmpeg -version > /dev/null 2>&1") != 0) {
@@ -165,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_variable_rate_and_offset),
         cmocka_unit_test(test_range),
         cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_text_tracks),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

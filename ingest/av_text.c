@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Text tracks of a film: those inside its container and those in files beside it (NAME.srt, NAME.en.vtt, NAME.de.forced.ass).
+ * They are read after the frames, each track in one sweep over its file, with every other stream skipped.
+ */
+#include "ingest/av.h"
+
+#include <dirent.h>
+#include <libavutil/avstring.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { MAX_SIDE_FILES = 32, MAX_SIDE_BYTES = 64 << 20 };
+
+/* ---- languages -------------------------------------------------------------------------------------------------- */
+
+/* ISO 639-1 and both 639-2 codes of languages that films are often in. */
+static const char *const languages[][3] = {
+    {"ar", "ara", "ara"}, {"cs", "cze", "ces"}, {"da", "dan", "dan"}, {"de", "ger", "deu"}, {"el", "gre", "ell"},
+    {"en", "eng", "eng"}, {"es", "spa", "spa"}, {"fi", "fin", "fin"}, {"fr", "fre", "fra"}, {"he", "heb", "heb"},
+    {"hi", "hin", "hin"}, {"hu", "hun", "hun"}, {"id", "ind", "ind"}, {"it", "ita", "ita"}, {"ja", "jpn", "jpn"},
+    {"ko", "kor", "kor"}, {"nl", "dut", "nld"}, {"no", "nor", "nor"}, {"pl", "pol", "pol"}, {"pt", "por", "por"},
+    {"ro", "rum", "ron"}, {"ru", "rus", "rus"}, {"sv", "swe", "swe"}, {"th", "tha", "tha"}, {"tr", "tur", "tur"},
+    {"uk", "ukr", "ukr"}, {"vi", "vie", "vie"}, {"zh", "chi", "zho"},
+};
+
+/* "eng", "en-US" and "EN" are "en"; others are themselves. */
+static const char *short_code(const char *language, char out[8])
+{
+    size_t len = strcspn(language, "-_");
+    snprintf(out, 8, "%.*s", (int)(len < 7 ? len : 7), language);
+    for (size_t i = 0; i < sizeof languages / sizeof *languages; i++)
+        for (int form = 0; form < 3; form++)
+            if (strcasecmp(out, languages[i][form]) == 0)
+                return languages[i][0];
+    return out;
+}
+
+bool av_same_language(const char *a, const char *b)
+{
+    char x[8], y[8];
+    return strcasecmp(short_code(a, x), short_code(b, y)) == 0;
+}
+
+/* ---- side files ------------------------------------------------------------------------------------------------- */
+
+static bool is_side_file(const char *name, const char *stem, size_t stem_len)
+{
+    static const char *const endings[] = {".srt", ".vtt", ".ass", ".ssa"};
+    size_t len = strlen(name);
+    if (len < stem_len + 4 || strncmp(name, stem, stem_len) != 0 || name[stem_len] != '.')
+        return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(name + len - 4, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct av_track *)a)->path, ((const struct av_track *)b)->path);
+}
+
+/* What stands between the stem and the ending: "en", "en.forced", or nothing. */
+static void name_track(struct av_track *track, size_t stem_len)
+{
+    const char *name = strrchr(track->path, '/');
+    name = name ? name + 1 : track->path;
+    const char *middle = name + stem_len + 1;
+    const char *ending = strrchr(name, '.');
+    if (middle < ending) {
+        size_t len = strcspn(middle, ".");
+        snprintf(track->language, sizeof track->language, "%.*s", (int)(len < 7 ? len : 7), middle);
+        snprintf(track->title, sizeof track->title, "%.*s", (int)(ending - middle), middle);
+    }
+}
+
+static void find_side_files(struct av_tracks *tracks, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t stem_len = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
+    DIR *dir = opendir(slash ? folder : ".");
+    size_t first = tracks->n;
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)) && tracks->n < first + MAX_SIDE_FILES) {
+        if (strcmp(entry->d_name, name) == 0 || !is_side_file(entry->d_name, name, stem_len))
+            continue;
+        struct base_buf full = {0};
+        base_buf_printf(&full, "%s%s", folder, entry->d_name);
+        tracks->list[tracks->n++] = (struct av_track){.path = full.data, .side = true};
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+    qsort(tracks->list + first, tracks->n - first, sizeof *tracks->list, by_name);
+    for (size_t i = first; i < tracks->n; i++)
+        name_track(&tracks->list[i], stem_len);
+}
+
+/* ---- which tracks there are ------------------------------------------------------------------------------------- */
+
+void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const struct ingest_options *options,
+                    struct ingest_info *info)
+{
+    size_t n_inside = input->format->nb_streams;
+    tracks->list = base_alloc_array(n_inside + MAX_SIDE_FILES, sizeof *tracks->list);
+    for (size_t i = 0; i < n_inside; i++)
+        if (input->streams[i].kind == INGEST_STREAM_TEXT)
+            tracks->list[tracks->n++] = (struct av_track){.path = base_strdup(input->path), .stream = (int)i};
+    bool piped = strcmp(input->path, "-") == 0;
+    if (!piped)
+        find_side_files(tracks, input->path);
+    /* Side files follow the container's streams in the list of streams. */
+    struct ingest_stream *streams = base_realloc(input->streams, (n_inside + MAX_SIDE_FILES) * sizeof *streams);
+    input->streams = streams;
+    for (size_t i = 0; i < tracks->n; i++) {
+        struct av_track *track = &tracks->list[i];
+        if (track->side) {
+            track->number = (int)info->n_streams++;
+            const char *name = strrchr(track->path, '/');
+            streams[track->number] = (struct ingest_stream){.kind = INGEST_STREAM_TEXT,
+                                                            .codec = strrchr(track->path, '.') + 1,
+                                                            .language = track->language,
+                                                            .title = track->title,
+                                                            .file = name ? name + 1 : track->path};
+        } else {
+            track->number = track->stream;
+        }
+        struct ingest_stream *stream = &streams[track->number];
+        stream->chosen = !piped && (!options->language || !*stream->language ||
+                                    av_same_language(stream->language, options->language));
+        track->chosen = stream->chosen;
+    }
+    info->streams = streams;
+    for (size_t i = 0; i < n_inside; i++)
+        if (streams[i].kind == INGEST_STREAM_PICTURE_TEXT) {
+            av_input_problem(input, info, "its subtitles are pictures, which are not read");
+            break;
+        }
+}
+
+void av_tracks_finish(struct av_tracks *tracks)
+{
+    avcodec_free_context(&tracks->decoder);
+    avformat_close_input(&tracks->format);
+    av_packet_free(&tracks->packet);
+    ingest_lines_finish(&tracks->lines);
+    for (size_t i = 0; i < tracks->n; i++)
+        base_free(tracks->list[i].path);
+    base_free(tracks->list);
+}
+
+/* ---- reading a track -------------------------------------------------------------------------------------------- */
+
+/* Old side files are in a code page; Windows' Latin one is the most common by far. */
+static bool is_utf8(const char *path)
+{
+    bool good = true;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return true;
+    char *text = base_alloc(MAX_SIDE_BYTES < 1 << 20 ? MAX_SIDE_BYTES : 1 << 20);
+    size_t len = fread(text, 1, 1 << 20, file);
+    fclose(file);
+    const uint8_t *at = (const uint8_t *)text, *end = at + len;
+    bool utf16 = len >= 2 && ((at[0] == 0xff && at[1] == 0xfe) || (at[0] == 0xfe && at[1] == 0xff));
+    while (!utf16 && good && at < end - 4) {
+        int32_t c;
+        good = av_utf8_decode(&c, &at, end, AV_UTF8_FLAG_ACCEPT_ALL) >= 0;
+    }
+    base_free(text);
+    return good;
+}
+
+static int open_track(struct av_tracks *tracks, const struct av_track *track)
+{
+    AVDictionary *options = NULL, *decoder_options = NULL;
+    struct base_buf url = {0};
+    base_buf_printf(&url, "file:%s", track->path);
+    av_dict_set(&options, "format_whitelist", track->side ? "srt,webvtt,ass" : av_input_demuxers(), 0);
+    av_dict_set(&options, "protocol_whitelist", "file", 0);
+    int code = avformat_open_input(&tracks->format, url.data, NULL, &options);
+    av_dict_free(&options);
+    base_buf_finish(&url);
+    if (code >= 0 && !track->side)
+        code = avformat_find_stream_info(tracks->format, NULL);
+    if (code < 0)
+        return code;
+    if ((unsigned)track->stream >= tracks->format->nb_streams)
+        return AVERROR_STREAM_NOT_FOUND;
+    for (unsigned i = 0; i < tracks->format->nb_streams; i++)
+        tracks->format->streams[i]->discard = (int)i == track->stream ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    AVStream *stream = tracks->format->streams[track->stream];
+    const AVCodec *codec = avcodec_find_decoder(stream->codecpar->codec_id);
+    tracks->decoder = codec ? avcodec_alloc_context3(codec) : NULL;
+    if (!tracks->decoder)
+        return AVERROR_DECODER_NOT_FOUND;
+    code = avcodec_parameters_to_context(tracks->decoder, stream->codecpar);
+    tracks->decoder->pkt_timebase = stream->time_base;
+    if (track->side && !is_utf8(track->path))
+        av_dict_set(&decoder_options, "sub_charenc", "CP1252", 0);
+    if (code >= 0)
+        code = avcodec_open2(tracks->decoder, codec, &decoder_options);
+    av_dict_free(&decoder_options);
+    return code;
+}
+
+static void close_track(struct av_tracks *tracks)
+{
+    avcodec_free_context(&tracks->decoder);
+    avformat_close_input(&tracks->format);
+}
+
+/* The words of an ASS event: what follows its eighth comma, without {\overrides}; \N and \n end a line, \h is a blank. With
+ * {\p1} it is a drawing, which has no words. */
+static void add_ass_lines(struct ingest_lines *lines, const char *ass)
+{
+    for (int commas = 0; commas < 8 && ass; commas++) {
+        ass = strchr(ass, ',');
+        ass = ass ? ass + 1 : NULL;
+    }
+    if (!ass)
+        return;
+    struct base_buf line = {0};
+    bool drawing = false;
+    for (const char *c = ass;; c++) {
+        if (*c == '\0' || (c[0] == '\\' && (c[1] == 'N' || c[1] == 'n')) || *c == '\n' || *c == '\r') {
+            if (line.len > 0)
+                ingest_lines_add(lines, line.data, line.len, (struct base_box){0});
+            line.len = 0;
+            if (*c == '\0')
+                break;
+            c += *c == '\\';
+        } else if (c[0] == '{' && c[1] == '\\' && strchr(c, '}')) {
+            const char *end = strchr(c, '}');
+            for (; c < end; c++)
+                if (c[0] == '\\' && c[1] == 'p' && c[2] >= '0' && c[2] <= '9')
+                    drawing = c[2] != '0';
+        } else if (c[0] == '\\' && c[1] == 'h') {
+            base_buf_puts(&line, " ");
+            c++;
+        } else if (!drawing) {
+            base_buf_append(&line, c, 1);
+        }
+    }
+    base_buf_finish(&line);
+}
+
+/* Blank lines say nothing. */
+static void drop_blank_lines(struct ingest_lines *lines)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < lines->n; i++) {
+        if (lines->lines[i].text[strspn(lines->lines[i].text, " ")] == '\0')
+            base_free((void *)lines->lines[i].text);
+        else
+            lines->lines[kept++] = lines->lines[i];
+    }
+    lines->n = kept;
+}
+
+/* One event of the open track. PR_MORE: it has no words. */
+static int read_event(struct av_tracks *tracks, const struct av_track *track, int64_t start, struct ingest_unit *unit)
+{
+    AVSubtitle subtitle;
+    int got = 0;
+    if (av_read_frame(tracks->format, tracks->packet) < 0)
+        return PR_EOF;
+    AVStream *stream = tracks->format->streams[track->stream];
+    int64_t pts = tracks->packet->pts, duration = tracks->packet->duration;
+    if (tracks->packet->stream_index == track->stream && pts != AV_NOPTS_VALUE)
+        avcodec_decode_subtitle2(tracks->decoder, &subtitle, &got, tracks->packet);
+    av_packet_unref(tracks->packet);
+    if (!got)
+        return PR_MORE;
+    ingest_lines_reset(&tracks->lines);
+    for (unsigned i = 0; i < subtitle.num_rects; i++) {
+        if (subtitle.rects[i]->ass)
+            add_ass_lines(&tracks->lines, subtitle.rects[i]->ass);
+        else if (subtitle.rects[i]->text)
+            ingest_lines_add(&tracks->lines, subtitle.rects[i]->text, strlen(subtitle.rects[i]->text),
+                             (struct base_box){0});
+    }
+    int64_t t0 = av_rescale_q(pts, stream->time_base, AV_TIME_BASE_Q) - (track->side ? 0 : start);
+    int64_t t1 = t0 + av_rescale_q(duration > 0 ? duration : 0, stream->time_base, AV_TIME_BASE_Q);
+    if (duration <= 0 && subtitle.end_display_time != 0 && subtitle.end_display_time != UINT32_MAX)
+        t1 = t0 + (int64_t)subtitle.end_display_time * 1000;
+    avsubtitle_free(&subtitle);
+    drop_blank_lines(&tracks->lines);
+    if (tracks->lines.n == 0)
+        return PR_MORE;
+    unit->kind = INGEST_TEXT;
+    unit->stream = track->number;
+    unit->span.t0 = t0;
+    unit->span.t1 = t1;
+    unit->lines = tracks->lines.lines;
+    unit->n_lines = tracks->lines.n;
+    ingest_report(t0);
+    return PR_OK;
+}
+
+int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start,
+                   struct ingest_unit *unit)
+{
+    if (!tracks->packet)
+        tracks->packet = av_packet_alloc();
+    for (; tracks->at < tracks->n; tracks->at++) {
+        const struct av_track *track = &tracks->list[tracks->at];
+        if (!track->chosen)
+            continue;
+        int code = tracks->format ? 0 : open_track(tracks, track);
+        if (code < 0) {
+            close_track(tracks);
+            tracks->at++;
+            return av_failed(code, PR_ERR_FORMAT, track->path, "its subtitles can't be read");
+        }
+        int err;
+        while ((err = read_event(tracks, track, start, unit)) != PR_EOF) {
+            bool late = options->to != BASE_TIME_NONE && unit->span.t0 >= options->to;
+            bool early = options->from != BASE_TIME_NONE && unit->span.t1 <= options->from;
+            if (err == PR_OK && !late && !early)
+                return PR_OK;
+        }
+        close_track(tracks);
+    }
+    return PR_EOF;
+}
