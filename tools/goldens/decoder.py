@@ -12,6 +12,7 @@ import torch
 from gguf import GGMLQuantizationType as T
 
 from dequant import dequantize
+from tokens import byte_tokens
 
 N_VOCAB = 288
 SPECIAL = ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>']
@@ -141,13 +142,6 @@ def interleave(w, n_head):
     """Rows of q or k from rotary halves (i, i + d/2), as transformers pairs them, to neighbours (2i, 2i + 1): NORM rope."""
     d = len(w) // n_head
     return np.ascontiguousarray(w.reshape(n_head, 2, d // 2, -1).swapaxes(1, 2)).reshape(w.shape)
-
-
-def byte_tokens():
-    """The GPT-2 alphabet: one printable character for each byte."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [b for b in range(256) if b not in plain]
-    return [chr(b) if b in plain else chr(256 + rest.index(b)) for b in range(256)]
 
 
 def add_tokenizer(w, pre):

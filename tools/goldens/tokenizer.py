@@ -23,7 +23,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers.convert_slow_tokenizer import generate_merges
 
 import corpus
-from decoder import byte_tokens
+from tokens import byte_tokens
 
 N_BPE, N_SPM = 1000, 900
 CONTROL = ['<|endoftext|>', '<|im_start|>', '<|im_end|>']

@@ -1,7 +1,8 @@
 """llama.cpp as a library: logits of a GGUF file, and ggml's quantisers, through ctypes.
 
 The shared libraries come with the npm package node-llama-cpp (tools/peer/README.md says how to get it):
-    PAGEREEL_PEER=FOLDER      where `npm install node-llama-cpp` was run
+    PAGEREEL_PEER=FOLDER           where `npm install node-llama-cpp` was run
+    PAGEREEL_PEER_DEVICE=vulkan    its Vulkan backend instead of the CPU; one device a process
 Struct layouts are those of llama.h in node-llama-cpp 3.22 (llama.cpp v0.5.0); `_check_layout` refuses others.
 """
 import ctypes as C
@@ -43,14 +44,19 @@ _log = _LOG(lambda level, text, user: _messages.append(text.decode(errors='repla
 _lib = _base = None
 
 
+def vulkan():
+    return os.environ.get('PAGEREEL_PEER_DEVICE') == 'vulkan'
+
+
 def _folder():
     root = os.environ.get('PAGEREEL_PEER')
     if not root:
         raise SystemExit('set PAGEREEL_PEER to the folder in which you ran `npm install node-llama-cpp`')
-    found = glob.glob(os.path.join(root, 'node_modules/@node-llama-cpp/linux-x64/bins/linux-x64'))
-    if not found:
-        raise SystemExit(f'{root}: no node_modules/@node-llama-cpp/linux-x64; run `npm install node-llama-cpp` there')
-    return found[0]
+    name = 'linux-x64-vulkan' if vulkan() else 'linux-x64'
+    folder = os.path.join(root, 'node_modules/@node-llama-cpp', name, 'bins', name)
+    if not os.path.isdir(folder):
+        raise SystemExit(f'{root}: no node_modules/@node-llama-cpp/{name}; run `npm install node-llama-cpp` there')
+    return folder
 
 
 def _one(folder, pattern):
@@ -88,9 +94,11 @@ def lib():
     global _lib
     if _lib is None:
         folder = _folder()
+        if vulkan():  # llama.cpp hides software devices unless they are named
+            os.environ.setdefault('GGML_VK_VISIBLE_DEVICES', '0')
         base()
         ggml = _one(folder, 'libggml.*so')
-        _lib = _one(folder, 'libllama.v*.so')
+        _lib = _one(folder, 'libllama.*so')
         _lib.llama_log_set(_log, None)
         ggml.ggml_backend_load_all_from_path(folder.encode())
         for name, restype, args in [
@@ -103,6 +111,7 @@ def lib():
                 ('llama_model_get_vocab', C.c_void_p, [C.c_void_p]),
                 ('llama_vocab_n_tokens', C.c_int32, [C.c_void_p]),
                 ('llama_tokenize', C.c_int32, [C.c_void_p, C.c_char_p, C.c_int32, C.c_void_p, C.c_int32, C.c_bool, C.c_bool]),
+                ('llama_get_memory', C.c_void_p, [C.c_void_p]), ('llama_memory_clear', None, [C.c_void_p, C.c_bool]),
                 ('llama_free', None, [C.c_void_p]), ('llama_model_free', None, [C.c_void_p])]:
             fn = getattr(_lib, name)
             fn.restype, fn.argtypes = restype, args
@@ -116,11 +125,11 @@ def _ptr(a):
 
 
 class Model:
-    """A GGUF file on llama.cpp's CPU backend. repack=False keeps the weights as they lie in the file."""
+    """A GGUF file in llama.cpp. repack=False keeps the weights as they lie in the file (CPU)."""
 
     def __init__(self, path, vocab_only=False, threads=1, n_ctx=512, cache=GGML_F32, flash=False, repack=True):
         p = lib().llama_model_default_params()
-        p.n_gpu_layers, p.vocab_only, p.use_extra_bufts = 0, vocab_only, repack
+        p.n_gpu_layers, p.vocab_only, p.use_extra_bufts = 99 if vulkan() else 0, vocab_only, repack
         _messages.clear()
         self.context = None
         self.model = lib().llama_model_load_from_file(str(path).encode(), p)
@@ -161,6 +170,9 @@ class Model:
             raise RuntimeError(f'llama_decode: {rc}: ' + ''.join(_messages[-3:]))
         at = lib().llama_get_logits_ith(self.context, n - 1)
         return np.ctypeslib.as_array(C.cast(at, C.POINTER(C.c_float)), (self.n_vocab,)).copy()
+
+    def clear(self):
+        lib().llama_memory_clear(lib().llama_get_memory(self.context), True)
 
     def tokenize(self, text, special=False, bos=False):
         raw = text if isinstance(text, bytes) else text.encode()
