@@ -11,22 +11,22 @@
 /* About 150 tokens of English: small enough that a citation points somewhere, large enough to be understood alone. */
 enum { PASSAGE_BYTES = 600 };
 
-static bool has_box(const struct base_box *box)
+static bool has_box(const struct pr_box *box)
 {
     return box->x1 > box->x0 && box->y1 > box->y0;
 }
 
-static struct base_box box_union(struct base_box a, struct base_box b)
+static struct pr_box box_union(struct pr_box a, struct pr_box b)
 {
     if (!has_box(&a))
         return b;
     if (!has_box(&b))
         return a;
-    return (struct base_box){fminf(a.x0, b.x0), fminf(a.y0, b.y0), fmaxf(a.x1, b.x1), fmaxf(a.y1, b.y1)};
+    return (struct pr_box){fminf(a.x0, b.x0), fminf(a.y0, b.y0), fmaxf(a.x1, b.x1), fmaxf(a.y1, b.y1)};
 }
 
 /* A gap of more than a line's height, or a step back up to a new column, ends a paragraph. */
-static bool starts_paragraph(const struct ingest_line *above, const struct ingest_line *line)
+static bool starts_paragraph(const struct pr_line *above, const struct pr_line *line)
 {
     if (!has_box(&above->box) || !has_box(&line->box))
         return false;
@@ -34,11 +34,10 @@ static bool starts_paragraph(const struct ingest_line *above, const struct inges
     return line->box.y0 - above->box.y1 > height || line->box.y1 < above->box.y0;
 }
 
-static void add_passage(struct passages *passages, const struct ingest_unit *unit, int32_t source, size_t first,
-                        size_t end)
+static void add_passage(struct passages *passages, const struct pr_unit *unit, int32_t source, size_t first, size_t end)
 {
     struct base_buf text = {0};
-    struct base_box box = {0};
+    struct pr_box box = {0};
     for (size_t i = first; i < end; i++) {
         if (i > first)
             base_buf_puts(&text, "\n");
@@ -56,7 +55,7 @@ static void add_passage(struct passages *passages, const struct ingest_unit *uni
 }
 
 /* Passages end with a paragraph once they are half full, and anyway when they are full. */
-static void cut(struct passages *passages, const struct ingest_unit *unit, int32_t source)
+static void cut(struct passages *passages, const struct pr_unit *unit, int32_t source)
 {
     size_t first = 0, bytes = 0;
     for (size_t i = 0; i < unit->n_lines; i++) {
@@ -84,7 +83,7 @@ int engine_passages_read(struct passages *passages, const char *path, int32_t so
     if (err < 0)
         return err;
     int64_t before = passages->pages;
-    struct ingest_unit unit;
+    struct pr_unit unit;
     while ((err = ingest_next(file, &unit)) != PR_EOF) {
         if (err == PR_ERR_IO)
             break;

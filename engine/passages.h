@@ -5,14 +5,14 @@
 #pragma once
 
 #include "base/error.h"
-#include "base/span.h"
+#include "pagereel/source.h"
 
 #include <stddef.h>
 
 struct passage {
-    struct base_span span; /* page, and the union of its lines' boxes */
-    char *label;           /* the page's printed label, or NULL */
-    char *text;            /* lines joined by '\n' */
+    struct pr_span span; /* page, and the union of its lines' boxes */
+    char *label;         /* the page's printed label, or NULL */
+    char *text;          /* lines joined by '\n' */
     size_t len;
 };
 

@@ -17,9 +17,9 @@ struct av_input {
     AVFormatContext *format;
     char *path;
     int64_t start; /* microseconds of the container's clock at which the film begins: time 0 of our spans */
-    struct ingest_stream *streams;
+    struct pr_stream *streams;
     char (*names)[3][128]; /* [n_streams]: language, title, codec */
-    struct ingest_mark *marks;
+    struct pr_mark *marks;
     char *title, *format_name;
     const char *problems[8];
     size_t n_problems;
@@ -29,13 +29,13 @@ struct av_input {
 bool av_input_probe(const unsigned char *head, size_t len);
 /* Opens a local file, or standard input for "-". Only demuxers of the allow-list are tried, and no protocol but files: playlists
  * and scripts that name other files are refused as unknown. Fills info but kind and chosen streams. */
-int av_input_open(struct av_input *input, const char *path, struct ingest_info *info);
+int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info);
 void av_input_finish(struct av_input *input);
 /* The words for a libav error code. */
 int av_failed(int code, int error, const char *path, const char *what);
-/* A time of a stream in microseconds since the film's start, or BASE_TIME_NONE. */
+/* A time of a stream in microseconds since the film's start, or PR_TIME_NONE. */
 int64_t av_input_time(const struct av_input *input, const AVStream *stream, int64_t timestamp);
-void av_input_problem(struct av_input *input, struct ingest_info *info, const char *problem);
+void av_input_problem(struct av_input *input, struct pr_source_info *info, const char *problem);
 
 /* Makes upright RGB pictures of decoded frames: rotation, sample aspect, interlacing, HDR, palette and alpha (over white) are
  * taken care of. Zero-initialised is ready; it rebuilds itself when frames change their form. */
@@ -55,7 +55,7 @@ struct av_picture {
 void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *height);
 /* Fills unit->rgb (valid until the next call), picture_width/height (at most max_pixels), width and height. */
 int av_picture_make(struct av_picture *picture, const AVFrame *frame, int rotation, int64_t max_pixels,
-                    struct ingest_unit *unit);
+                    struct pr_unit *unit);
 void av_picture_finish(struct av_picture *picture);
 
 /* ---- text tracks ------------------------------------------------------------------------------------------------- */
@@ -78,10 +78,9 @@ struct av_tracks {
 };
 /* Finds the text tracks of a film and adds those beside it to info->streams. */
 void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const struct ingest_options *options,
-                    struct ingest_info *info);
+                    struct pr_source_info *info);
 /* The next piece of text, track after track. start: input->start. */
-int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start,
-                   struct ingest_unit *unit);
+int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start, struct pr_unit *unit);
 void av_tracks_finish(struct av_tracks *tracks);
 /* "en", "eng" and "en-US" are the same language. */
 bool av_same_language(const char *a, const char *b);

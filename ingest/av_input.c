@@ -47,11 +47,11 @@ int av_failed(int code, int error, const char *path, const char *what)
 int64_t av_input_time(const struct av_input *input, const AVStream *stream, int64_t timestamp)
 {
     if (timestamp == AV_NOPTS_VALUE)
-        return BASE_TIME_NONE;
+        return PR_TIME_NONE;
     return av_rescale_q(timestamp, stream->time_base, AV_TIME_BASE_Q) - input->start;
 }
 
-void av_input_problem(struct av_input *input, struct ingest_info *info, const char *problem)
+void av_input_problem(struct av_input *input, struct pr_source_info *info, const char *problem)
 {
     if (input->n_problems < sizeof input->problems / sizeof *input->problems)
         input->problems[input->n_problems++] = problem;
@@ -77,22 +77,22 @@ static int32_t stream_rotation(const AVStream *stream)
     return (int32_t)(lround(degrees / 90) * 90 % 360 + 360) % 360;
 }
 
-static enum ingest_stream_kind stream_kind(const AVStream *stream)
+static enum pr_stream_kind stream_kind(const AVStream *stream)
 {
     const AVCodecDescriptor *codec = avcodec_descriptor_get(stream->codecpar->codec_id);
     switch (stream->codecpar->codec_type) {
     case AVMEDIA_TYPE_VIDEO:
-        return INGEST_STREAM_VIDEO;
+        return PR_STREAM_VIDEO;
     case AVMEDIA_TYPE_AUDIO:
-        return INGEST_STREAM_AUDIO;
+        return PR_STREAM_AUDIO;
     case AVMEDIA_TYPE_SUBTITLE:
-        return codec && codec->props & AV_CODEC_PROP_BITMAP_SUB ? INGEST_STREAM_PICTURE_TEXT : INGEST_STREAM_TEXT;
+        return codec && codec->props & AV_CODEC_PROP_BITMAP_SUB ? PR_STREAM_PICTURE_TEXT : PR_STREAM_TEXT;
     default:
-        return INGEST_STREAM_OTHER;
+        return PR_STREAM_OTHER;
     }
 }
 
-static void describe_streams(struct av_input *input, struct ingest_info *info)
+static void describe_streams(struct av_input *input, struct pr_source_info *info)
 {
     unsigned n = input->format->nb_streams;
     input->streams = base_alloc_array(n, sizeof *input->streams);
@@ -106,8 +106,8 @@ static void describe_streams(struct av_input *input, struct ingest_info *info)
             names[0][0] = '\0';
         copy_tag(stream->metadata, "title", names[1], sizeof names[1]);
         snprintf(names[2], sizeof names[2], "%s", avcodec_get_name(codec->codec_id));
-        struct ingest_stream *out = &input->streams[i];
-        *out = (struct ingest_stream){
+        struct pr_stream *out = &input->streams[i];
+        *out = (struct pr_stream){
             .kind = stream_kind(stream),
             .language = names[0],
             .title = names[1],
@@ -119,7 +119,7 @@ static void describe_streams(struct av_input *input, struct ingest_info *info)
                         ? av_q2d(stream->avg_frame_rate)
                         : 0,
         };
-        if (out->kind == INGEST_STREAM_VIDEO) {
+        if (out->kind == PR_STREAM_VIDEO) {
             out->rotation = stream_rotation(stream);
             bool turned = out->rotation % 180 != 0;
             out->width = turned ? codec->height : codec->width;
@@ -130,15 +130,15 @@ static void describe_streams(struct av_input *input, struct ingest_info *info)
     info->n_streams = n;
 }
 
-static void describe_chapters(struct av_input *input, struct ingest_info *info)
+static void describe_chapters(struct av_input *input, struct pr_source_info *info)
 {
     unsigned n = input->format->nb_chapters;
     input->marks = base_alloc_array(n, sizeof *input->marks);
     for (unsigned i = 0; i < n; i++) {
         const AVChapter *chapter = input->format->chapters[i];
         const AVDictionaryEntry *title = av_dict_get(chapter->metadata, "title", NULL, 0);
-        input->marks[i] = (struct ingest_mark){
-            .span = {.page = BASE_PAGE_NONE,
+        input->marks[i] = (struct pr_mark){
+            .span = {.page = PR_PAGE_NONE,
                      .t0 = av_rescale_q(chapter->start, chapter->time_base, AV_TIME_BASE_Q) - input->start,
                      .t1 = av_rescale_q(chapter->end, chapter->time_base, AV_TIME_BASE_Q) - input->start},
             .title = title ? title->value : "",
@@ -148,7 +148,7 @@ static void describe_chapters(struct av_input *input, struct ingest_info *info)
     info->n_marks = n;
 }
 
-int av_input_open(struct av_input *input, const char *path, struct ingest_info *info)
+int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info)
 {
     AVDictionary *options = NULL;
     struct base_buf url = {0};
@@ -177,7 +177,7 @@ int av_input_open(struct av_input *input, const char *path, struct ingest_info *
     info->format = input->format->iformat->name;
     info->start = input->start;
     info->duration = input->format->duration != AV_NOPTS_VALUE && input->format->duration > 0 ? input->format->duration
-                                                                                              : BASE_TIME_NONE;
+                                                                                              : PR_TIME_NONE;
     describe_streams(input, info);
     describe_chapters(input, info);
     return PR_OK;

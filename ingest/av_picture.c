@@ -129,8 +129,7 @@ static void copy_rgb(const AVFrame *from, uint8_t *to)
     }
 }
 
-int av_picture_make(struct av_picture *p, const AVFrame *frame, int rotation, int64_t max_pixels,
-                    struct ingest_unit *unit)
+int av_picture_make(struct av_picture *p, const AVFrame *frame, int rotation, int64_t max_pixels, struct pr_unit *unit)
 {
     if ((int64_t)frame->width * frame->height > max_frame_pixels)
         return base_fail(PR_ERR_UNSUPPORTED, "a frame of %d x %d pixels is too large", frame->width, frame->height);

@@ -104,40 +104,40 @@ static void find_side_files(struct av_tracks *tracks, const char *path)
 /* ---- which tracks there are ------------------------------------------------------------------------------------- */
 
 void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const struct ingest_options *options,
-                    struct ingest_info *info)
+                    struct pr_source_info *info)
 {
     size_t n_inside = input->format->nb_streams;
     tracks->list = base_alloc_array(n_inside + MAX_SIDE_FILES, sizeof *tracks->list);
     for (size_t i = 0; i < n_inside; i++)
-        if (input->streams[i].kind == INGEST_STREAM_TEXT)
+        if (input->streams[i].kind == PR_STREAM_TEXT)
             tracks->list[tracks->n++] = (struct av_track){.path = base_strdup(input->path), .stream = (int)i};
     bool piped = strcmp(input->path, "-") == 0;
     if (!piped)
         find_side_files(tracks, input->path);
     /* Side files follow the container's streams in the list of streams. */
-    struct ingest_stream *streams = base_realloc(input->streams, (n_inside + MAX_SIDE_FILES) * sizeof *streams);
+    struct pr_stream *streams = base_realloc(input->streams, (n_inside + MAX_SIDE_FILES) * sizeof *streams);
     input->streams = streams;
     for (size_t i = 0; i < tracks->n; i++) {
         struct av_track *track = &tracks->list[i];
         if (track->side) {
             track->number = (int)info->n_streams++;
             const char *name = strrchr(track->path, '/');
-            streams[track->number] = (struct ingest_stream){.kind = INGEST_STREAM_TEXT,
-                                                            .codec = strrchr(track->path, '.') + 1,
-                                                            .language = track->language,
-                                                            .title = track->title,
-                                                            .file = name ? name + 1 : track->path};
+            streams[track->number] = (struct pr_stream){.kind = PR_STREAM_TEXT,
+                                                        .codec = strrchr(track->path, '.') + 1,
+                                                        .language = track->language,
+                                                        .title = track->title,
+                                                        .file = name ? name + 1 : track->path};
         } else {
             track->number = track->stream;
         }
-        struct ingest_stream *stream = &streams[track->number];
+        struct pr_stream *stream = &streams[track->number];
         stream->chosen = !piped && (!options->language || !*stream->language ||
                                     av_same_language(stream->language, options->language));
         track->chosen = stream->chosen;
     }
     info->streams = streams;
     for (size_t i = 0; i < n_inside; i++)
-        if (streams[i].kind == INGEST_STREAM_PICTURE_TEXT) {
+        if (streams[i].kind == PR_STREAM_PICTURE_TEXT) {
             av_input_problem(input, info, "its subtitles are pictures, which are not read");
             break;
         }
@@ -230,7 +230,7 @@ static void add_ass_lines(struct ingest_lines *lines, const char *ass)
     for (const char *c = ass;; c++) {
         if (*c == '\0' || (c[0] == '\\' && (c[1] == 'N' || c[1] == 'n')) || *c == '\n' || *c == '\r') {
             if (line.len > 0)
-                ingest_lines_add(lines, line.data, line.len, (struct base_box){0});
+                ingest_lines_add(lines, line.data, line.len, (struct pr_box){0});
             line.len = 0;
             if (*c == '\0')
                 break;
@@ -264,7 +264,7 @@ static void drop_blank_lines(struct ingest_lines *lines)
 }
 
 /* One event of the open track. PR_MORE: it has no words. */
-static int read_event(struct av_tracks *tracks, const struct av_track *track, int64_t start, struct ingest_unit *unit)
+static int read_event(struct av_tracks *tracks, const struct av_track *track, int64_t start, struct pr_unit *unit)
 {
     AVSubtitle subtitle;
     int got = 0;
@@ -283,7 +283,7 @@ static int read_event(struct av_tracks *tracks, const struct av_track *track, in
             add_ass_lines(&tracks->lines, subtitle.rects[i]->ass);
         else if (subtitle.rects[i]->text)
             ingest_lines_add(&tracks->lines, subtitle.rects[i]->text, strlen(subtitle.rects[i]->text),
-                             (struct base_box){0});
+                             (struct pr_box){0});
     }
     int64_t t0 = av_rescale_q(pts, stream->time_base, AV_TIME_BASE_Q) - (track->side ? 0 : start);
     int64_t t1 = t0 + av_rescale_q(duration > 0 ? duration : 0, stream->time_base, AV_TIME_BASE_Q);
@@ -293,7 +293,7 @@ static int read_event(struct av_tracks *tracks, const struct av_track *track, in
     drop_blank_lines(&tracks->lines);
     if (tracks->lines.n == 0)
         return PR_MORE;
-    unit->kind = INGEST_TEXT;
+    unit->kind = PR_UNIT_TEXT;
     unit->stream = track->number;
     unit->span.t0 = t0;
     unit->span.t1 = t1;
@@ -303,8 +303,7 @@ static int read_event(struct av_tracks *tracks, const struct av_track *track, in
     return PR_OK;
 }
 
-int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start,
-                   struct ingest_unit *unit)
+int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start, struct pr_unit *unit)
 {
     if (!tracks->packet)
         tracks->packet = av_packet_alloc();
@@ -320,8 +319,8 @@ int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *option
         }
         int err;
         while ((err = read_event(tracks, track, start, unit)) != PR_EOF) {
-            bool late = options->to != BASE_TIME_NONE && unit->span.t0 >= options->to;
-            bool early = options->from != BASE_TIME_NONE && unit->span.t1 <= options->from;
+            bool late = options->to != PR_TIME_NONE && unit->span.t0 >= options->to;
+            bool early = options->from != PR_TIME_NONE && unit->span.t1 <= options->from;
             if (err == PR_OK && !late && !early)
                 return PR_OK;
         }

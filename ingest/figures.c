@@ -57,7 +57,7 @@ struct grid {
     int32_t w, h;
 };
 
-static void set_rectangle(struct grid *grid, struct base_box box, float sx, float sy, int32_t value)
+static void set_rectangle(struct grid *grid, struct pr_box box, float sx, float sy, int32_t value)
 {
     int32_t x0 = (int32_t)floorf(box.x0 * sx), x1 = (int32_t)ceilf(box.x1 * sx);
     int32_t y0 = (int32_t)floorf(box.y0 * sy), y1 = (int32_t)ceilf(box.y1 * sy);
@@ -67,11 +67,11 @@ static void set_rectangle(struct grid *grid, struct base_box box, float sx, floa
 }
 
 /* Whether a pixel's point lies in a text line is asked for each pixel of ink: lines are drawn into a mask of pixels first. */
-static uint8_t *text_mask(int32_t width, int32_t height, float sx, float sy, const struct ingest_line *lines, size_t n)
+static uint8_t *text_mask(int32_t width, int32_t height, float sx, float sy, const struct pr_line *lines, size_t n)
 {
     uint8_t *mask = base_alloc_array((size_t)width, (size_t)height);
     for (size_t i = 0; i < n; i++) {
-        struct base_box b = lines[i].box;
+        struct pr_box b = lines[i].box;
         int32_t x0 = (int32_t)floorf((b.x0 - 1) * sx), x1 = (int32_t)ceilf((b.x1 + 1) * sx);
         int32_t y0 = (int32_t)floorf((b.y0 - 1) * sy), y1 = (int32_t)ceilf((b.y1 + 1) * sy);
         x0 = x0 < 0 ? 0 : x0;
@@ -95,9 +95,9 @@ static void mark_ink(struct grid *grid, const uint8_t *rgb, int32_t width, int32
 }
 
 /* Flood fill over cells at most JOIN apart. Returns the bounds in cells. */
-static struct base_box fill_cluster(struct grid *grid, int32_t start, int32_t number, int32_t *stack)
+static struct pr_box fill_cluster(struct grid *grid, int32_t start, int32_t number, int32_t *stack)
 {
-    struct base_box box = {(float)(start % grid->w), (float)(start / grid->w), 0, 0};
+    struct pr_box box = {(float)(start % grid->w), (float)(start / grid->w), 0, 0};
     int32_t n = 0;
     stack[n++] = start;
     grid->cells[start] = number;
@@ -118,24 +118,24 @@ static struct base_box fill_cluster(struct grid *grid, int32_t start, int32_t nu
     return box;
 }
 
-static float overlap(struct base_box a, struct base_box b)
+static float overlap(struct pr_box a, struct pr_box b)
 {
     float w = fminf(a.x1, b.x1) - fmaxf(a.x0, b.x0), h = fminf(a.y1, b.y1) - fmaxf(a.y0, b.y0);
     return w > 0 && h > 0 ? w * h : 0;
 }
 
-static float area(struct base_box b)
+static float area(struct pr_box b)
 {
     return (b.x1 - b.x0) * (b.y1 - b.y0);
 }
 
-static struct base_box join(struct base_box a, struct base_box b)
+static struct pr_box join(struct pr_box a, struct pr_box b)
 {
-    return (struct base_box){fminf(a.x0, b.x0), fminf(a.y0, b.y0), fmaxf(a.x1, b.x1), fmaxf(a.y1, b.y1)};
+    return (struct pr_box){fminf(a.x0, b.x0), fminf(a.y0, b.y0), fmaxf(a.x1, b.x1), fmaxf(a.y1, b.y1)};
 }
 
 /* Boxes that overlap are one figure. */
-static size_t join_overlapping(struct base_box *boxes, size_t n)
+static size_t join_overlapping(struct pr_box *boxes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++)
@@ -160,11 +160,11 @@ static bool is_caption(const char *text)
     return false;
 }
 
-static void take_labels(struct base_box *figure, const struct ingest_line *lines, size_t n_lines)
+static void take_labels(struct pr_box *figure, const struct pr_line *lines, size_t n_lines)
 {
-    struct base_box grown = {figure->x0 - 8, figure->y0 - 8, figure->x1 + 8, figure->y1 + 8}, all = *figure;
+    struct pr_box grown = {figure->x0 - 8, figure->y0 - 8, figure->x1 + 8, figure->y1 + 8}, all = *figure;
     for (size_t i = 0; i < n_lines; i++) {
-        struct base_box box = lines[i].box;
+        struct pr_box box = lines[i].box;
         if (area(box) > 0 && !is_caption(lines[i].text) && overlap(box, grown) > 0.5f * area(box))
             all = join(all, box);
     }
@@ -172,12 +172,12 @@ static void take_labels(struct base_box *figure, const struct ingest_line *lines
 }
 
 /* The caption is the line nearest below or above that begins like one; without such words there is none. */
-static const char *find_caption(struct base_box figure, const struct ingest_line *lines, size_t n_lines)
+static const char *find_caption(struct pr_box figure, const struct pr_line *lines, size_t n_lines)
 {
     const char *best = "";
     float best_gap = max_caption_gap;
     for (size_t i = 0; i < n_lines; i++) {
-        struct base_box box = lines[i].box;
+        struct pr_box box = lines[i].box;
         if (!is_caption(lines[i].text) || box.x1 < figure.x0 || box.x0 > figure.x1)
             continue;
         float gap = box.y0 >= figure.y1 - 4 ? box.y0 - figure.y1 : box.y1 <= figure.y0 + 4 ? figure.y0 - box.y1 : 1e9f;
@@ -191,13 +191,13 @@ static const char *find_caption(struct base_box figure, const struct ingest_line
 
 static int by_place(const void *a, const void *b)
 {
-    const struct ingest_region *x = a, *y = b;
+    const struct pr_region *x = a, *y = b;
     return (x->box.y0 > y->box.y0) - (x->box.y0 < y->box.y0);
 }
 
 size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, double page_width, double page_height,
-                           const struct ingest_line *lines, size_t n_lines, const struct base_box *images,
-                           size_t n_images, struct ingest_region *out)
+                           const struct pr_line *lines, size_t n_lines, const struct pr_box *images, size_t n_images,
+                           struct pr_region *out)
 {
     enum { MAX_BOXES = 256, MAX_CELLS = 600 };
     if (width < 16 || height < 16 || page_width < min_side || page_height < min_side)
@@ -211,7 +211,7 @@ size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, do
     int32_t *stack = base_alloc_array(n_cells, sizeof *stack);
     uint8_t *mask =
         text_mask(width, height, (float)(width / page_width), (float)(height / page_height), lines, n_lines);
-    struct base_box boxes[MAX_BOXES];
+    struct pr_box boxes[MAX_BOXES];
 
     mark_ink(&grid, rgb, width, height, mask);
     for (size_t i = 0; i < n_images; i++)
@@ -219,8 +219,8 @@ size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, do
     for (size_t i = 0; i < n_cells && n_boxes < MAX_BOXES; i++) {
         if (grid.cells[i] != 1)
             continue;
-        struct base_box b = fill_cluster(&grid, (int32_t)i, 2, stack);
-        b = (struct base_box){b.x0 / sx, b.y0 / sy, b.x1 / sx, b.y1 / sy};
+        struct pr_box b = fill_cluster(&grid, (int32_t)i, 2, stack);
+        b = (struct pr_box){b.x0 / sx, b.y0 / sy, b.x1 / sx, b.y1 / sy};
         if (b.x1 - b.x0 >= min_side && b.y1 - b.y0 >= min_side && area(b) >= min_area)
             boxes[n_boxes++] = b;
     }
@@ -228,7 +228,7 @@ size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, do
         take_labels(&boxes[i], lines, n_lines);
     n_boxes = join_overlapping(boxes, n_boxes);
     for (size_t i = 0; i < n_boxes && n < FIGURES_MAX; i++)
-        out[n++] = (struct ingest_region){INGEST_FIGURE, boxes[i], find_caption(boxes[i], lines, n_lines)};
+        out[n++] = (struct pr_region){PR_REGION_FIGURE, boxes[i], find_caption(boxes[i], lines, n_lines)};
     qsort(out, n, sizeof *out, by_place);
     base_free(mask);
     base_free(stack);

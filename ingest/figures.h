@@ -16,8 +16,8 @@ enum { FIGURES_MAX = 64 };
  * clusters; text lines that lie mostly inside a cluster (axis labels, legends) belong to it; clusters smaller than a figure
  * can be (rules, bullets, logos) are dropped. */
 size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, double page_width, double page_height,
-                           const struct ingest_line *lines, size_t n_lines, const struct base_box *images,
-                           size_t n_images, struct ingest_region *out);
+                           const struct pr_line *lines, size_t n_lines, const struct pr_box *images, size_t n_images,
+                           struct pr_region *out);
 
 /* The share of pixels that differ clearly from the page's background (its most common colour). */
 double ingest_figures_ink(const uint8_t *rgb, int32_t width, int32_t height);

@@ -46,7 +46,7 @@ static size_t clean(const char *text, size_t len, char *out)
     return n;
 }
 
-void ingest_lines_add(struct ingest_lines *lines, const char *text, size_t len, struct base_box box)
+void ingest_lines_add(struct ingest_lines *lines, const char *text, size_t len, struct pr_box box)
 {
     if (lines->n == lines->cap) {
         lines->cap = lines->cap ? 2 * lines->cap : 64;
@@ -54,7 +54,7 @@ void ingest_lines_add(struct ingest_lines *lines, const char *text, size_t len, 
     }
     char *copy = base_alloc(3 * len + 1);
     size_t n = clean(text, len, copy);
-    lines->lines[lines->n++] = (struct ingest_line){base_realloc(copy, n + 1), box};
+    lines->lines[lines->n++] = (struct pr_line){base_realloc(copy, n + 1), box};
 }
 
 void ingest_lines_reset(struct ingest_lines *lines)

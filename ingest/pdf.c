@@ -29,10 +29,10 @@ struct pdf {
     char format[16];
     int next, last;
     int64_t max_pixels;
-    struct ingest_mark *marks;
+    struct pr_mark *marks;
     size_t n_marks, marks_cap;
     struct ingest_lines lines;
-    struct ingest_region regions[MAX_REGIONS];
+    struct pr_region regions[MAX_REGIONS];
     size_t n_regions;
     char *region_texts[MAX_REGIONS]; /* g_free(); those that aren't a line's */
     size_t n_region_texts;
@@ -66,20 +66,20 @@ static void add_mark(struct pdf *pdf, const char *title, int page, int depth)
         pdf->marks_cap = pdf->marks_cap ? 2 * pdf->marks_cap : 64;
         pdf->marks = base_realloc(pdf->marks, pdf->marks_cap * sizeof *pdf->marks);
     }
-    pdf->marks[pdf->n_marks++] = (struct ingest_mark){
-        .span = {.page = page, .t0 = BASE_TIME_NONE, .t1 = BASE_TIME_NONE}, .depth = depth, .title = g_strdup(title)};
+    pdf->marks[pdf->n_marks++] = (struct pr_mark){
+        .span = {.page = page, .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE}, .depth = depth, .title = g_strdup(title)};
 }
 
-/* The page that an action leads to, from 0; BASE_PAGE_NONE if it leads elsewhere. */
+/* The page that an action leads to, from 0; PR_PAGE_NONE if it leads elsewhere. */
 static int action_page(const struct pdf *pdf, const PopplerAction *action)
 {
     if (action->type != POPPLER_ACTION_GOTO_DEST || !action->goto_dest.dest)
-        return BASE_PAGE_NONE;
+        return PR_PAGE_NONE;
     PopplerDest *dest = action->goto_dest.dest;
     if (dest->type != POPPLER_DEST_NAMED)
-        return dest->page_num > 0 ? dest->page_num - 1 : BASE_PAGE_NONE;
+        return dest->page_num > 0 ? dest->page_num - 1 : PR_PAGE_NONE;
     PopplerDest *found = poppler_document_find_dest(pdf->document, dest->named_dest);
-    int page = found && found->page_num > 0 ? found->page_num - 1 : BASE_PAGE_NONE;
+    int page = found && found->page_num > 0 ? found->page_num - 1 : PR_PAGE_NONE;
     if (found)
         poppler_dest_free(found);
     return page;
@@ -102,7 +102,7 @@ static void read_outline(struct pdf *pdf, PopplerIndexIter *iter, int depth)
     } while (pdf->n_marks < MAX_MARKS && poppler_index_iter_next(iter));
 }
 
-static int pdf_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
+static int pdf_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     struct pdf *pdf = priv;
     GError *error = NULL;
@@ -160,7 +160,7 @@ static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *l
     guint character = 0;
     for (const char *line = text; line && *line;) {
         const char *end = strchrnul(line, '\n');
-        struct base_box box = {0};
+        struct pr_box box = {0};
         bool empty = true;
         for (const char *c = line; c < end; c = g_utf8_next_char(c), character++) {
             gunichar value = g_utf8_get_char(c);
@@ -189,21 +189,21 @@ static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *l
 /* ---- links, fields, notes --------------------------------------------------------------------------------------- */
 
 /* Mappings count y from the bottom. */
-static struct base_box flip(const PopplerRectangle *r, double page_height)
+static struct pr_box flip(const PopplerRectangle *r, double page_height)
 {
-    return (struct base_box){(float)MIN(r->x1, r->x2), (float)(page_height - MAX(r->y1, r->y2)),
-                             (float)MAX(r->x1, r->x2), (float)(page_height - MIN(r->y1, r->y2))};
+    return (struct pr_box){(float)MIN(r->x1, r->x2), (float)(page_height - MAX(r->y1, r->y2)), (float)MAX(r->x1, r->x2),
+                           (float)(page_height - MIN(r->y1, r->y2))};
 }
 
 /* Takes ownership of `text`. */
-static void add_region(struct pdf *pdf, enum ingest_region_kind kind, struct base_box box, char *text)
+static void add_region(struct pdf *pdf, enum pr_region_kind kind, struct pr_box box, char *text)
 {
     if (!text || !*text || pdf->n_regions == MAX_REGIONS) {
         g_free(text);
         return;
     }
     pdf->region_texts[pdf->n_region_texts++] = text;
-    pdf->regions[pdf->n_regions++] = (struct ingest_region){kind, box, text};
+    pdf->regions[pdf->n_regions++] = (struct pr_region){kind, box, text};
 }
 
 static void add_links(struct pdf *pdf, PopplerPage *page, double height)
@@ -216,7 +216,7 @@ static void add_links(struct pdf *pdf, PopplerPage *page, double height)
             target = g_strdup(link->action->uri.uri);
         else if (action_page(pdf, link->action) >= 0)
             target = g_strdup_printf("page %d", action_page(pdf, link->action) + 1);
-        add_region(pdf, INGEST_LINK, flip(&link->area, height), target);
+        add_region(pdf, PR_REGION_LINK, flip(&link->area, height), target);
     }
     poppler_page_free_link_mapping(list);
 }
@@ -243,13 +243,13 @@ static void add_fields_and_notes(struct pdf *pdf, PopplerPage *page, double heig
     GList *fields = poppler_page_get_form_field_mapping(page);
     for (GList *l = fields; l; l = l->next) {
         const PopplerFormFieldMapping *mapping = l->data;
-        add_region(pdf, INGEST_FIELD, flip(&mapping->area, height), field_value(mapping->field));
+        add_region(pdf, PR_REGION_FIELD, flip(&mapping->area, height), field_value(mapping->field));
     }
     poppler_page_free_form_field_mapping(fields);
     GList *notes = poppler_page_get_annot_mapping(page);
     for (GList *l = notes; l; l = l->next) {
         const PopplerAnnotMapping *mapping = l->data;
-        add_region(pdf, INGEST_ANNOTATION, flip(&mapping->area, height), poppler_annot_get_contents(mapping->annot));
+        add_region(pdf, PR_REGION_NOTE, flip(&mapping->area, height), poppler_annot_get_contents(mapping->annot));
     }
     poppler_page_free_annot_mapping(notes);
 }
@@ -307,20 +307,20 @@ static int render(struct pdf *pdf, PopplerPage *page, double width, double heigh
 
 static void add_figures(struct pdf *pdf, PopplerPage *page, double width, double height, int32_t w, int32_t h)
 {
-    struct base_box images[FIGURES_MAX];
+    struct pr_box images[FIGURES_MAX];
     size_t n_images = 0;
     GList *list = poppler_page_get_image_mapping(page);
     for (GList *l = list; l && n_images < FIGURES_MAX; l = l->next) {
         const PopplerRectangle *r = &((const PopplerImageMapping *)l->data)->area;
-        struct base_box box = {(float)MIN(r->x1, r->x2), (float)MIN(r->y1, r->y2), (float)MAX(r->x1, r->x2),
-                               (float)MAX(r->y1, r->y2)};
+        struct pr_box box = {(float)MIN(r->x1, r->x2), (float)MIN(r->y1, r->y2), (float)MAX(r->x1, r->x2),
+                             (float)MAX(r->y1, r->y2)};
         /* A bitmap over the whole page is a scan, not a figure. */
         if ((box.x1 - box.x0) * (box.y1 - box.y0) < 0.9 * width * height)
             images[n_images++] = box;
     }
     poppler_page_free_image_mapping(list);
     size_t room = MAX_REGIONS - pdf->n_regions;
-    struct ingest_region figures[FIGURES_MAX];
+    struct pr_region figures[FIGURES_MAX];
     size_t n =
         ingest_figures_find(pdf->rgb, w, h, width, height, pdf->lines.lines, pdf->lines.n, images, n_images, figures);
     for (size_t i = 0; i < n && i < room; i++)
@@ -329,7 +329,7 @@ static void add_figures(struct pdf *pdf, PopplerPage *page, double width, double
 
 /* ---- pages ------------------------------------------------------------------------------------------------------ */
 
-static int read_page(struct pdf *pdf, PopplerPage *page, int index, struct ingest_unit *unit)
+static int read_page(struct pdf *pdf, PopplerPage *page, int index, struct pr_unit *unit)
 {
     double width, height;
     poppler_page_get_size(page, &width, &height);
@@ -354,7 +354,7 @@ static int read_page(struct pdf *pdf, PopplerPage *page, int index, struct inges
     }
     unit->visual_only = 10 * count.unusable > 3 * count.characters ||
                         (count.characters < MIN_CHARACTERS && w > 0 && ingest_figures_ink(pdf->rgb, w, h) > 0.02);
-    unit->kind = INGEST_PAGE;
+    unit->kind = PR_UNIT_PAGE;
     unit->span.page = index;
     unit->label = pdf->label;
     unit->width = width;
@@ -366,7 +366,7 @@ static int read_page(struct pdf *pdf, PopplerPage *page, int index, struct inges
     return PR_OK;
 }
 
-static int pdf_next(void *priv, struct ingest_unit *unit)
+static int pdf_next(void *priv, struct pr_unit *unit)
 {
     struct pdf *pdf = priv;
     if (pdf->next > pdf->last)

@@ -13,9 +13,9 @@ struct ingest_reader {
     /* Whether the file's first bytes (or path, for a directory, when len is 0) look like this kind; never by its name alone. */
     bool (*probe)(const unsigned char *head, size_t len, const char *path);
     /* Fills info; its strings and lists live in priv until close. */
-    int (*open)(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info);
+    int (*open)(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info);
     /* Fills the unit; its memory lives in priv until the next call. PR_EOF at the end. */
-    int (*next)(void *priv, struct ingest_unit *unit);
+    int (*next)(void *priv, struct pr_unit *unit);
     void (*close)(void *priv); /* also after a failed open */
 };
 
@@ -25,9 +25,9 @@ void ingest_report(int64_t position);
 /* Lines of a unit that a reader collects; reset keeps the memory of the array. Text is cleaned on the way in: broken UTF-8
  * and control characters become U+FFFD and blanks. */
 struct ingest_lines {
-    struct ingest_line *lines;
+    struct pr_line *lines;
     size_t n, cap;
 };
-void ingest_lines_add(struct ingest_lines *lines, const char *text, size_t len, struct base_box box);
+void ingest_lines_add(struct ingest_lines *lines, const char *text, size_t len, struct pr_box box);
 void ingest_lines_reset(struct ingest_lines *lines);
 void ingest_lines_finish(struct ingest_lines *lines);

@@ -30,7 +30,7 @@ enum {
 struct ingest_source {
     char *path, *language, *password;
     struct ingest_options options;
-    struct ingest_info info;
+    struct pr_source_info info;
     struct wire_arena info_arena, unit_arena;
     char *info_data, *unit_data;
     size_t unit_cap;
@@ -210,7 +210,7 @@ static int stop_worker(struct ingest_source *source)
 
 static void describe_position(const struct ingest_source *source, char *out, size_t size)
 {
-    if (source->info.n_pages > 0 || source->info.duration == BASE_TIME_NONE)
+    if (source->info.n_pages > 0 || source->info.duration == PR_TIME_NONE)
         snprintf(out, size, "page %lld", (long long)source->position + 1);
     else
         snprintf(out, size, "%.3f s", (double)source->position / 1e6);
@@ -339,7 +339,7 @@ int ingest_open(const char *path, const struct ingest_options *options, struct i
         source->options.memory_limit = (int64_t)2 << 30;
     if (source->options.stall_seconds <= 0)
         source->options.stall_seconds = 20;
-    source->info.duration = BASE_TIME_NONE;
+    source->info.duration = PR_TIME_NONE;
     TRY(start_worker(source));
     TRY(receive_info(source));
     *out = source;
@@ -364,7 +364,7 @@ void ingest_close(struct ingest_source *source)
     base_free(source);
 }
 
-const struct ingest_info *ingest_info(const struct ingest_source *source)
+const struct pr_source_info *ingest_info(const struct ingest_source *source)
 {
     return &source->info;
 }
@@ -386,9 +386,9 @@ static bool restart_behind(struct ingest_source *source)
     return receive_info(source) >= 0;
 }
 
-int ingest_next(struct ingest_source *source, struct ingest_unit *unit)
+int ingest_next(struct ingest_source *source, struct pr_unit *unit)
 {
-    *unit = (struct ingest_unit){.span = {.page = BASE_PAGE_NONE, .t0 = BASE_TIME_NONE, .t1 = BASE_TIME_NONE}};
+    *unit = (struct pr_unit){.span = {.page = PR_PAGE_NONE, .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE}};
     if (source->ended)
         return PR_EOF;
     struct wire_message message;

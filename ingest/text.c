@@ -29,7 +29,7 @@ static bool text_probe(const unsigned char *head, size_t len, const char *path)
     return len > 0;
 }
 
-static int text_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
+static int text_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     struct text *text = priv;
     info->format = "text";
@@ -55,14 +55,14 @@ static bool read_page(struct text *text)
         while (len > 0 && strchr(" \t\r\f", line[len - 1]))
             len--;
         if (len > 0)
-            ingest_lines_add(&text->lines, line, len, (struct base_box){0});
+            ingest_lines_add(&text->lines, line, len, (struct pr_box){0});
         if (page_ends && text->lines.n > 0)
             break;
     }
     return any;
 }
 
-static int text_next(void *priv, struct ingest_unit *unit)
+static int text_next(void *priv, struct pr_unit *unit)
 {
     struct text *text = priv;
     bool any;
@@ -74,7 +74,7 @@ static int text_next(void *priv, struct ingest_unit *unit)
     } while (any && text->page++ < text->first);
     if (!any)
         return PR_EOF;
-    unit->kind = INGEST_PAGE;
+    unit->kind = PR_UNIT_PAGE;
     unit->span.page = text->page - 1;
     unit->lines = text->lines.lines;
     unit->n_lines = text->lines.n;

@@ -100,7 +100,7 @@ static bool is_still(const AVFormatContext *format)
     return (len > 5 && strcmp(name + len - 5, "_pipe") == 0) || strcmp(name, "ico") == 0;
 }
 
-static int video_open(void *priv, const char *path, const struct ingest_options *options, struct ingest_info *info)
+static int video_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     int err;
     struct video *video = priv;
@@ -108,7 +108,7 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     video->packet = av_packet_alloc();
     video->frame = av_frame_alloc();
     video->held = av_frame_alloc();
-    video->last_time = video->held_time = video->seek_tried = BASE_TIME_NONE;
+    video->last_time = video->held_time = video->seek_tried = PR_TIME_NONE;
     if (!video->packet || !video->frame || !video->held)
         return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
     TRY(av_input_open(&video->input, path, info));
@@ -117,16 +117,16 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     video->still = is_still(video->input.format);
     info->kind = !video->stream ? "audio" : video->still ? "image" : "video";
     if (video->still)
-        info->duration = BASE_TIME_NONE;
-    video->wanted = options->from != BASE_TIME_NONE ? options->from : 0;
-    video->end = options->to != BASE_TIME_NONE ? options->to : INT64_MAX;
+        info->duration = PR_TIME_NONE;
+    video->wanted = options->from != PR_TIME_NONE ? options->from : 0;
+    video->end = options->to != PR_TIME_NONE ? options->to : INT64_MAX;
     video->no_seek = strcmp(path, "-") == 0 || video->still;
     if (!video->stream) {
         video->at_end = true;
         return PR_OK;
     }
     TRY(open_decoder(video, path));
-    if (options->sampling == INGEST_BUDGET && info->duration == BASE_TIME_NONE && !video->still) {
+    if (options->sampling == INGEST_BUDGET && info->duration == PR_TIME_NONE && !video->still) {
         av_input_problem(&video->input, info,
                          "its length isn't known: one frame a second is sampled until the budget is used up");
         video->options.rate = 1;
@@ -161,7 +161,7 @@ static int64_t sample_step(const struct video *video)
         int64_t length = video->input.format->duration;
         if (length == AV_NOPTS_VALUE || length <= 0)
             return 1000000;
-        int64_t begin = options->from != BASE_TIME_NONE ? options->from : 0;
+        int64_t begin = options->from != PR_TIME_NONE ? options->from : 0;
         int64_t end = video->end < length ? video->end : length;
         int64_t step = end > begin && options->budget > 0 ? (end - begin) / options->budget : 0;
         return step > 0 ? step : 1;
@@ -177,7 +177,7 @@ static int64_t sample_step(const struct video *video)
  * often black, aren't wasted on. */
 static int64_t sample_time(const struct video *video, int64_t k)
 {
-    int64_t begin = video->options.from != BASE_TIME_NONE ? video->options.from : 0;
+    int64_t begin = video->options.from != PR_TIME_NONE ? video->options.from : 0;
     int64_t step = sample_step(video);
     if (video->options.sampling == INGEST_RATE && video->options.rate > 0) /* no drift: 30000/1001 stays exact */
         return begin + (int64_t)llround((double)k * 1e6 / video->options.rate);
@@ -194,7 +194,7 @@ static bool wants_every_frame(const struct video *video)
 /* Whether a frame shown at `time` ends before the next sample. */
 static bool is_before_sample(const struct video *video, int64_t time)
 {
-    return !wants_every_frame(video) && time != BASE_TIME_NONE && time + 2 * video->last_duration < video->wanted;
+    return !wants_every_frame(video) && time != PR_TIME_NONE && time + 2 * video->last_duration < video->wanted;
 }
 
 /* Frames before the next sample matter only where others refer to them. (Frames that stand alone aren't even sent: libav 5
@@ -221,7 +221,7 @@ static int feed(struct video *video)
         }
         int64_t time = av_input_time(&video->input, video->stream, video->packet->pts);
         bool ours = video->packet->stream_index == video->stream->index;
-        if (ours && time != BASE_TIME_NONE)
+        if (ours && time != PR_TIME_NONE)
             ingest_report(time);
         if (!ours || (video->intra_only && is_before_sample(video, time))) {
             av_packet_unref(video->packet);
@@ -245,10 +245,10 @@ static int64_t frame_time(struct video *video)
     if (duration <= 0)
         duration = 40000;
     int64_t time = av_input_time(&video->input, video->stream, frame->best_effort_timestamp);
-    int64_t expected = video->last_time != BASE_TIME_NONE ? video->last_time + video->last_duration : 0;
-    if (time == BASE_TIME_NONE)
+    int64_t expected = video->last_time != PR_TIME_NONE ? video->last_time + video->last_duration : 0;
+    if (time == PR_TIME_NONE)
         time = expected;
-    else if (video->input.format->iformat->flags & AVFMT_TS_DISCONT && video->last_time != BASE_TIME_NONE) {
+    else if (video->input.format->iformat->flags & AVFMT_TS_DISCONT && video->last_time != PR_TIME_NONE) {
         time += video->jump;
         if (time < video->last_time - max_step || time > video->last_time + max_step) {
             video->jump += expected - time;
@@ -278,7 +278,7 @@ static int decode(struct video *video)
 /* Jumps to the last key frame before the wanted time, if that lies ahead of what comes next anyway. */
 static void seek_ahead(struct video *video)
 {
-    int64_t at = video->last_time != BASE_TIME_NONE ? video->last_time : 0;
+    int64_t at = video->last_time != PR_TIME_NONE ? video->last_time : 0;
     bool jumping_clock = video->input.format->iformat->flags & AVFMT_TS_DISCONT;
     if (video->no_seek || wants_every_frame(video) || video->wanted - at < min_seek ||
         video->seek_tried == video->wanted || (jumping_clock && video->wanted - at < 2 * max_step))
@@ -299,7 +299,7 @@ static void seek_ahead(struct video *video)
     av_frame_unref(video->held);
     video->has_held = false;
     if (jumping_clock)
-        video->last_time = BASE_TIME_NONE;
+        video->last_time = PR_TIME_NONE;
 }
 
 /* ---- units ------------------------------------------------------------------------------------------------------ */
@@ -314,12 +314,12 @@ static int photo_rotation(const AVFrame *frame)
     return orientation == 3 ? 180 : orientation == 6 ? 90 : orientation == 8 ? 270 : 0;
 }
 
-static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int64_t t1, struct ingest_unit *unit)
+static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int64_t t1, struct pr_unit *unit)
 {
-    unit->kind = INGEST_FRAME;
+    unit->kind = PR_UNIT_FRAME;
     unit->stream = video->stream->index;
-    unit->span.t0 = video->still ? BASE_TIME_NONE : t0;
-    unit->span.t1 = video->still ? BASE_TIME_NONE : t1;
+    unit->span.t0 = video->still ? PR_TIME_NONE : t0;
+    unit->span.t1 = video->still ? PR_TIME_NONE : t1;
     unit->partial = frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
     int rotation = video->rotation ? video->rotation : photo_rotation(frame);
     int64_t max_pixels = video->options.max_pixels;
@@ -340,7 +340,7 @@ static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int6
 /* Whether the held frame, shown until t1, is a sample; moves on to the next wanted time if so. */
 static bool takes_sample(struct video *video, int64_t t1)
 {
-    int64_t begin = video->options.from != BASE_TIME_NONE ? video->options.from : INT64_MIN;
+    int64_t begin = video->options.from != PR_TIME_NONE ? video->options.from : INT64_MIN;
     if (wants_every_frame(video))
         return t1 > begin;
     if (t1 <= video->wanted || video->wanted >= video->end ||
@@ -353,7 +353,7 @@ static bool takes_sample(struct video *video, int64_t t1)
     return true;
 }
 
-static int video_next(void *priv, struct ingest_unit *unit)
+static int video_next(void *priv, struct pr_unit *unit)
 {
     struct video *video = priv;
     if (video->n_samples == 0 && !wants_every_frame(video))
@@ -362,7 +362,7 @@ static int video_next(void *priv, struct ingest_unit *unit)
         if (!video->has_held || video->last_time < video->wanted)
             seek_ahead(video);
         int err = decode(video);
-        int64_t time = err == PR_EOF ? BASE_TIME_NONE : frame_time(video);
+        int64_t time = err == PR_EOF ? PR_TIME_NONE : frame_time(video);
         if (err == PR_EOF)
             video->at_end = true;
         if (err == PR_OK && video->has_held && time <= video->held_time)

@@ -57,12 +57,12 @@ static void put_text(struct wire_writer *writer, const char *text)
     put(writer, text ? text : "", len + 1);
 }
 
-static void put_box(struct wire_writer *writer, struct base_box box)
+static void put_box(struct wire_writer *writer, struct pr_box box)
 {
     put(writer, &box, sizeof box);
 }
 
-static void put_span(struct wire_writer *writer, const struct base_span *span)
+static void put_span(struct wire_writer *writer, const struct pr_span *span)
 {
     put_i32(writer, span->page);
     put_i64(writer, span->t0);
@@ -70,7 +70,7 @@ static void put_span(struct wire_writer *writer, const struct base_span *span)
     put_box(writer, span->box);
 }
 
-void ingest_wire_put_info(struct wire_writer *writer, const struct ingest_info *info)
+void ingest_wire_put_info(struct wire_writer *writer, const struct pr_source_info *info)
 {
     put_text(writer, info->kind);
     put_text(writer, info->format);
@@ -80,7 +80,7 @@ void ingest_wire_put_info(struct wire_writer *writer, const struct ingest_info *
     put_i64(writer, info->duration);
     put_i32(writer, (int32_t)info->n_streams);
     for (size_t i = 0; i < info->n_streams; i++) {
-        const struct ingest_stream *stream = &info->streams[i];
+        const struct pr_stream *stream = &info->streams[i];
         put_i32(writer, stream->kind);
         put_text(writer, stream->codec);
         put_text(writer, stream->language);
@@ -105,7 +105,7 @@ void ingest_wire_put_info(struct wire_writer *writer, const struct ingest_info *
         put_text(writer, info->problems[i]);
 }
 
-void ingest_wire_put_unit(struct wire_writer *writer, const struct ingest_unit *unit)
+void ingest_wire_put_unit(struct wire_writer *writer, const struct pr_unit *unit)
 {
     put_i32(writer, unit->kind);
     put_span(writer, &unit->span);
@@ -199,22 +199,22 @@ static const char *get_text(struct wire_reader *reader)
     return text;
 }
 
-static struct base_box get_box(struct wire_reader *reader)
+static struct pr_box get_box(struct wire_reader *reader)
 {
-    struct base_box box = {0};
+    struct pr_box box = {0};
     const void *p = get(reader, sizeof box);
     if (p)
         memcpy(&box, p, sizeof box);
     if (!isfinite(box.x0) || !isfinite(box.y0) || !isfinite(box.x1) || !isfinite(box.y1)) {
         reader->bad = true;
-        return (struct base_box){0};
+        return (struct pr_box){0};
     }
     return box;
 }
 
-static struct base_span get_span(struct wire_reader *reader)
+static struct pr_span get_span(struct wire_reader *reader)
 {
-    struct base_span span = {0};
+    struct pr_span span = {0};
     span.page = get_i32(reader);
     span.t0 = get_i64(reader);
     span.t1 = get_i64(reader);
@@ -251,23 +251,23 @@ static int finish(const struct wire_reader *reader)
     return PR_OK;
 }
 
-int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena, struct ingest_info *out)
+int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena, struct pr_source_info *out)
 {
     struct wire_reader r = {data, size, 0, false};
     ingest_wire_arena_reset(arena);
-    *out = (struct ingest_info){0};
+    *out = (struct pr_source_info){0};
     out->kind = get_text(&r);
     out->format = get_text(&r);
     out->title = get_text(&r);
     out->n_pages = get_i32(&r);
     out->start = get_i64(&r);
     out->duration = get_i64(&r);
-    struct ingest_stream *streams = get_array(&r, arena, 52, sizeof *streams, &out->n_streams);
+    struct pr_stream *streams = get_array(&r, arena, 52, sizeof *streams, &out->n_streams);
     for (size_t i = 0; i < out->n_streams; i++) {
-        struct ingest_stream *stream = &streams[i];
+        struct pr_stream *stream = &streams[i];
         int32_t kind = get_i32(&r);
-        r.bad |= kind < 0 || kind > INGEST_STREAM_OTHER;
-        stream->kind = (enum ingest_stream_kind)kind;
+        r.bad |= kind < 0 || kind > PR_STREAM_OTHER;
+        stream->kind = (enum pr_stream_kind)kind;
         stream->codec = get_text(&r);
         stream->language = get_text(&r);
         stream->title = get_text(&r);
@@ -281,7 +281,7 @@ int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena
         stream->chosen = get_i32(&r) != 0;
     }
     out->streams = streams;
-    struct ingest_mark *marks = get_array(&r, arena, 45, sizeof *marks, &out->n_marks);
+    struct pr_mark *marks = get_array(&r, arena, 45, sizeof *marks, &out->n_marks);
     for (size_t i = 0; i < out->n_marks; i++) {
         marks[i].span = get_span(&r);
         marks[i].depth = get_i32(&r);
@@ -296,14 +296,14 @@ int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena
     return finish(&r);
 }
 
-int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena, struct ingest_unit *out)
+int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena, struct pr_unit *out)
 {
     struct wire_reader r = {data, size, 0, false};
     ingest_wire_arena_reset(arena);
-    *out = (struct ingest_unit){0};
+    *out = (struct pr_unit){0};
     int32_t kind = get_i32(&r);
-    r.bad |= kind < 0 || kind > INGEST_TEXT;
-    out->kind = (enum ingest_unit_kind)kind;
+    r.bad |= kind < 0 || kind > PR_UNIT_TEXT;
+    out->kind = (enum pr_unit_kind)kind;
     out->span = get_span(&r);
     out->label = get_text(&r);
     out->stream = get_i32(&r);
@@ -326,17 +326,17 @@ int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena
         else
             r.bad = true;
     }
-    struct ingest_line *lines = get_array(&r, arena, 21, sizeof *lines, &out->n_lines);
+    struct pr_line *lines = get_array(&r, arena, 21, sizeof *lines, &out->n_lines);
     for (size_t i = 0; i < out->n_lines; i++) {
         lines[i].box = get_box(&r);
         lines[i].text = get_text(&r);
     }
     out->lines = lines;
-    struct ingest_region *regions = get_array(&r, arena, 25, sizeof *regions, &out->n_regions);
+    struct pr_region *regions = get_array(&r, arena, 25, sizeof *regions, &out->n_regions);
     for (size_t i = 0; i < out->n_regions; i++) {
         int32_t region = get_i32(&r);
-        r.bad |= region < 0 || region > INGEST_ANNOTATION;
-        regions[i].kind = (enum ingest_region_kind)region;
+        r.bad |= region < 0 || region > PR_REGION_NOTE;
+        regions[i].kind = (enum pr_region_kind)region;
         regions[i].box = get_box(&r);
         regions[i].text = get_text(&r);
     }
@@ -361,8 +361,8 @@ struct ingest_options ingest_options_default(void)
         .sampling = INGEST_RATE,
         .rate = 1,
         .budget = 64,
-        .from = BASE_TIME_NONE,
-        .to = BASE_TIME_NONE,
+        .from = PR_TIME_NONE,
+        .to = PR_TIME_NONE,
         .last_page = -1,
         .stream = -1,
         .max_pixels = 512 * 512,

@@ -18,8 +18,8 @@ enum { WIRE_VERSION = 1, WIRE_SLOTS = 4 };
 
 /* From the worker. */
 enum wire_type {
-    WIRE_INFO = 1, /* payload: struct ingest_info */
-    WIRE_UNIT,     /* payload: struct ingest_unit */
+    WIRE_INFO = 1, /* payload: struct pr_source_info */
+    WIRE_UNIT,     /* payload: struct pr_unit */
     WIRE_ERROR,    /* payload: enum pr_error, text. fatal: nothing follows */
     WIRE_END,
     WIRE_PROGRESS
@@ -45,8 +45,8 @@ struct wire_writer {
     size_t cap, len;
     bool overflow;
 };
-void ingest_wire_put_info(struct wire_writer *writer, const struct ingest_info *info);
-void ingest_wire_put_unit(struct wire_writer *writer, const struct ingest_unit *unit);
+void ingest_wire_put_info(struct wire_writer *writer, const struct pr_source_info *info);
+void ingest_wire_put_unit(struct wire_writer *writer, const struct pr_unit *unit);
 void ingest_wire_put_error(struct wire_writer *writer, int error, const char *text);
 
 /* Reading: whatever the bytes are, the result is PR_OK with everything inside `data` and the arrays of `arena`, or
@@ -56,8 +56,8 @@ struct wire_arena {
     size_t n;
 };
 void ingest_wire_arena_reset(struct wire_arena *arena);
-int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena, struct ingest_info *out);
-int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena, struct ingest_unit *out);
+int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena, struct pr_source_info *out);
+int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena, struct pr_unit *out);
 int ingest_wire_get_error(const char *data, size_t size, int *error, const char **text);
 
 /* The options, handed to the worker as its arguments. */

@@ -76,7 +76,7 @@ static void send_error(int error, const char *text)
     send_message(&(struct wire_message){WIRE_ERROR, slot, writer.len, position});
 }
 
-static void send_info(struct ingest_info *info)
+static void send_info(struct pr_source_info *info)
 {
     uint32_t slot;
     struct wire_writer writer = begin(&slot);
@@ -93,7 +93,7 @@ static void send_info(struct ingest_info *info)
     send_message(&(struct wire_message){WIRE_INFO, slot, writer.len, position});
 }
 
-static void send_unit(struct ingest_unit *unit)
+static void send_unit(struct pr_unit *unit)
 {
     uint32_t slot;
     struct wire_writer writer = begin(&slot);
@@ -189,7 +189,7 @@ static void run(const char *path, const struct ingest_options *options)
         send_error(err, pr_error_message());
         return;
     }
-    struct ingest_info info = {.kind = reader->kind, .start = BASE_TIME_NONE, .duration = BASE_TIME_NONE};
+    struct pr_source_info info = {.kind = reader->kind, .start = PR_TIME_NONE, .duration = PR_TIME_NONE};
     void *priv = base_alloc(reader->priv_size);
     err = reader->open(priv, path, options, &info);
     if (err < 0) {
@@ -197,8 +197,8 @@ static void run(const char *path, const struct ingest_options *options)
     } else {
         send_info(&info);
         for (int failures = 0; err != PR_EOF;) {
-            struct ingest_unit unit = {.span = {.page = BASE_PAGE_NONE, .t0 = BASE_TIME_NONE, .t1 = BASE_TIME_NONE},
-                                       .stream = -1};
+            struct pr_unit unit = {.span = {.page = PR_PAGE_NONE, .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE},
+                                   .stream = -1};
             err = reader->next(priv, &unit);
             if (err == PR_OK)
                 send_unit(&unit);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "base/span.h"
+#include "pagereel/source.h"
 
 #include <stddef.h>
 

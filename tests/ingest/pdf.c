@@ -16,7 +16,7 @@
 
 static char path[] = "/tmp/pagereel-test-XXXXXX";
 
-static const struct base_box plot = {320, 100, 540, 260}, photo = {60, 420, 260, 560};
+static const struct pr_box plot = {320, 100, 540, 260}, photo = {60, 420, 260, 560};
 
 static void text(cairo_t *cr, double x, double y, const char *words)
 {
@@ -123,7 +123,7 @@ static void test_outline_and_labels(void **state)
 {
     (void)state;
     struct ingest_source *source = open_paper(0);
-    const struct ingest_info *info = ingest_info(source);
+    const struct pr_source_info *info = ingest_info(source);
     assert_int_equal(info->n_pages, 2);
     assert_int_equal(info->n_marks, 3);
     assert_string_equal(info->marks[0].title, "Introduction");
@@ -131,7 +131,7 @@ static void test_outline_and_labels(void **state)
     assert_string_equal(info->marks[2].title, "Speed");
     assert_int_equal(info->marks[2].depth, 1);
     assert_int_equal(info->marks[2].span.page, 1);
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_string_equal(unit.label, "iv");
     assert_null(unit.rgb);
@@ -143,7 +143,7 @@ static void test_reading_order(void **state)
 {
     (void)state;
     struct ingest_source *source = open_paper(0);
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     int left = 0, right = 0;
     for (size_t i = 0; i < unit.n_lines; i++) {
@@ -160,7 +160,7 @@ static void test_reading_order(void **state)
     ingest_close(source);
 }
 
-static void assert_near(struct base_box box, struct base_box expected)
+static void assert_near(struct pr_box box, struct pr_box expected)
 {
     const float slack = 14; /* points: two cells of the figure grid */
     assert_true(box.x0 > expected.x0 - slack && box.x0 < expected.x0 + slack);
@@ -173,11 +173,11 @@ static void test_figures_with_captions(void **state)
 {
     (void)state;
     struct ingest_source *source = open_paper(800 * 600);
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     int n = 0;
     for (size_t i = 0; i < unit.n_regions; i++) {
-        if (unit.regions[i].kind != INGEST_FIGURE)
+        if (unit.regions[i].kind != PR_REGION_FIGURE)
             continue;
         assert_near(unit.regions[i].box, n == 0 ? plot : photo);
         assert_string_equal(unit.regions[i].text, n == 0 ? "Figure 1: Speed over time" : "Fig. 2. A photo of noise");
@@ -192,12 +192,12 @@ static void test_links(void **state)
 {
     (void)state;
     struct ingest_source *source = open_paper(0);
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_int_equal(unit.n_regions, 1);
-    assert_int_equal(unit.regions[0].kind, INGEST_LINK);
+    assert_int_equal(unit.regions[0].kind, PR_REGION_LINK);
     assert_string_equal(unit.regions[0].text, "https://example.org/");
-    assert_near(unit.regions[0].box, (struct base_box){60, 700, 160, 715});
+    assert_near(unit.regions[0].box, (struct pr_box){60, 700, 160, 715});
     ingest_close(source);
 }
 
@@ -205,7 +205,7 @@ static void test_scan_is_visual_only(void **state)
 {
     (void)state;
     struct ingest_source *source = open_paper(800 * 600);
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_true(unit.visual_only);
@@ -219,7 +219,7 @@ static void test_picture_size(void **state)
     static const int64_t sizes[] = {1, 1000, 262144, 2000000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct ingest_source *source = open_paper(sizes[i]);
-        struct ingest_unit unit;
+        struct pr_unit unit;
         assert_int_equal(ingest_next(source, &unit), PR_OK);
         int64_t pixels = (int64_t)unit.picture_width * unit.picture_height;
         assert_true(pixels >= 1 && pixels <= sizes[i]);

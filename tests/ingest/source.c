@@ -57,15 +57,15 @@ static void test_pdf_lines_and_boxes(void **state)
     assert_string_equal(ingest_info(source)->kind, "PDF");
     assert_int_equal(ingest_info(source)->n_pages, 3);
 
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_int_equal(unit.span.page, 0);
-    assert_true(unit.span.t0 == BASE_TIME_NONE);
+    assert_true(unit.span.t0 == PR_TIME_NONE);
     assert_int_equal(unit.n_lines, 2);
     assert_string_equal(unit.lines[0].text, "The capital of France is Paris.");
     assert_string_equal(unit.lines[1].text, "A second line");
     /* Text of 12 points on a baseline at y = 100 lies between about 88 and 103, measured from the top. */
-    const struct base_box *box = &unit.lines[0].box;
+    const struct pr_box *box = &unit.lines[0].box;
     assert_true(box->x0 > 70 && box->x0 < 74);
     assert_true(box->y0 > 85 && box->y0 < 94);
     assert_true(box->y1 > 99 && box->y1 < 106);
@@ -90,7 +90,7 @@ static void test_text_pages(void **state)
     struct ingest_source *source;
     assert_int_equal(open_text(path, &source), PR_OK);
     assert_string_equal(ingest_info(source)->kind, "text");
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_int_equal(unit.n_lines, 3);
     assert_string_equal(unit.lines[0].text, "one");
@@ -141,7 +141,7 @@ static void test_truncated_pdf(void **state)
             assert_non_null(strstr(pr_error_message(), path));
             continue;
         }
-        struct ingest_unit unit;
+        struct pr_unit unit;
         for (int i = 0; i < 8 && ingest_next(source, &unit) != PR_EOF; i++)
             ;
         ingest_close(source);
@@ -216,7 +216,7 @@ static void test_page_range(void **state)
     options.last_page = 5;
     struct ingest_source *source;
     assert_int_equal(ingest_open(path, &options, &source), PR_OK);
-    struct ingest_unit unit;
+    struct pr_unit unit;
     for (int i = 3; i <= 5; i++) {
         assert_int_equal(ingest_next(source, &unit), PR_OK);
         assert_int_equal(unit.span.page, i);

@@ -43,7 +43,7 @@ static void make_film(const char *name, const char *rate, int seconds, const cha
     assert_int_equal(system(command), 0);
 }
 
-static int painted_ms(const struct ingest_unit *unit)
+static int painted_ms(const struct pr_unit *unit)
 {
     int ms = 0;
     for (int bit = 0; bit < 16; bit++) {
@@ -57,13 +57,13 @@ static int painted_ms(const struct ingest_unit *unit)
 static int check_times(const struct ingest_options *options)
 {
     struct ingest_source *source;
-    struct ingest_unit unit;
+    struct pr_unit unit;
     int n = 0, err;
     int64_t last = -1;
     assert_int_equal(ingest_open(path, options, &source), PR_OK);
     while ((err = ingest_next(source, &unit)) != PR_EOF) {
         assert_int_equal(err, PR_OK);
-        assert_int_equal(unit.kind, INGEST_FRAME);
+        assert_int_equal(unit.kind, PR_UNIT_FRAME);
         int64_t painted = (int64_t)painted_ms(&unit) * 1000;
         /* The painted time is rounded to a millisecond, times of some containers as well. */
         assert_true(unit.span.t0 <= painted + 1000 && painted < unit.span.t1 + 1000);
@@ -197,17 +197,17 @@ static int read_texts(const char *language, char *out, size_t size)
     struct ingest_options options = by_rate(1);
     options.language = language;
     struct ingest_source *source;
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_open(path, &options, &source), PR_OK);
     int err, frames = 0;
     size_t len = 0;
     out[0] = '\0';
     while ((err = ingest_next(source, &unit)) != PR_EOF) {
         assert_int_equal(err, PR_OK);
-        frames += unit.kind == INGEST_FRAME;
-        if (unit.kind != INGEST_TEXT)
+        frames += unit.kind == PR_UNIT_FRAME;
+        if (unit.kind != PR_UNIT_TEXT)
             continue;
-        const struct ingest_stream *stream = &ingest_info(source)->streams[unit.stream];
+        const struct pr_stream *stream = &ingest_info(source)->streams[unit.stream];
         len += (size_t)snprintf(out + len, size - len, "%s%s %d-%d", stream->language, stream->file,
                                 (int)(unit.span.t0 / 1000), (int)(unit.span.t1 / 1000));
         for (size_t i = 0; i < unit.n_lines; i++)

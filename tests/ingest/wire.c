@@ -9,11 +9,11 @@
 #include <cmocka.h>
 
 static const uint8_t picture[2 * 3 * 3] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18};
-static const struct ingest_line unit_lines[] = {{"first", {1, 2, 3, 4}}, {"", {0}}, {"Zürich", {5, 6, 7, 8}}};
-static const struct ingest_region unit_regions[] = {{INGEST_FIGURE, {0, 0, 9, 9}, "Figure 1"}};
-static const struct ingest_unit a_unit = {
-    .kind = INGEST_PAGE,
-    .span = {0, 12, BASE_TIME_NONE, BASE_TIME_NONE, {1, 2, 3, 4}},
+static const struct pr_line unit_lines[] = {{"first", {1, 2, 3, 4}}, {"", {0}}, {"Zürich", {5, 6, 7, 8}}};
+static const struct pr_region unit_regions[] = {{PR_REGION_FIGURE, {0, 0, 9, 9}, "Figure 1"}};
+static const struct pr_unit a_unit = {
+    .kind = PR_UNIT_PAGE,
+    .span = {0, 12, PR_TIME_NONE, PR_TIME_NONE, {1, 2, 3, 4}},
     .label = "xii",
     .stream = -1,
     .width = 595.5,
@@ -44,11 +44,11 @@ static void test_unit_round_trip(void **state)
     size_t size = write_unit(data, sizeof data);
     assert_true(size > 0);
     struct wire_arena arena = {0};
-    struct ingest_unit unit;
+    struct pr_unit unit;
     assert_int_equal(ingest_wire_get_unit(data, size, &arena, &unit), PR_OK);
-    assert_int_equal(unit.kind, INGEST_PAGE);
+    assert_int_equal(unit.kind, PR_UNIT_PAGE);
     assert_int_equal(unit.span.page, 12);
-    assert_true(unit.span.t0 == BASE_TIME_NONE);
+    assert_true(unit.span.t0 == PR_TIME_NONE);
     assert_string_equal(unit.label, "xii");
     assert_true(unit.width == 595.5 && unit.difference == 0.25f);
     assert_true(unit.passed && unit.visual_only && !unit.cut && !unit.partial);
@@ -65,18 +65,19 @@ static void test_unit_round_trip(void **state)
 static void test_info_round_trip(void **state)
 {
     (void)state;
-    static const struct ingest_stream streams[] = {
-        {INGEST_STREAM_VIDEO, "h264", "en", "main", "", 1920, 1080, 90, 29.97, 0, 0, true},
-        {INGEST_STREAM_TEXT, "subrip", "de", "", "film.de.srt", .chosen = true}};
-    static const struct ingest_mark marks[] = {{{0, BASE_PAGE_NONE, 0, 5000000, {0}}, 1, "Chapter"}};
+    static const struct pr_stream streams[] = {
+        {PR_STREAM_VIDEO, "h264", "en", "main", "", 1920, 1080, 90, 29.97, 0, 0, true},
+        {PR_STREAM_TEXT, "subrip", "de", "", "film.de.srt", .chosen = true}};
+    static const struct pr_mark marks[] = {{{0, PR_PAGE_NONE, 0, 5000000, {0}}, 1, "Chapter"}};
     static const char *const problems[] = {"no index"};
-    static const struct ingest_info in = {"video", "mov", "A film", 0, 0, 60000000, streams, 2, marks, 1, problems, 1};
+    static const struct pr_source_info in = {"video", "mov", "A film", 0, 0,        60000000,
+                                             streams, 2,     marks,    1, problems, 1};
     char data[1024];
     struct wire_writer writer = {data, sizeof data, 0, false};
     ingest_wire_put_info(&writer, &in);
     assert_false(writer.overflow);
     struct wire_arena arena = {0};
-    struct ingest_info info;
+    struct pr_source_info info;
     assert_int_equal(ingest_wire_get_info(data, writer.len, &arena, &info), PR_OK);
     assert_string_equal(info.title, "A film");
     assert_int_equal(info.n_streams, 2);
@@ -105,7 +106,7 @@ static void test_damaged_units(void **state)
     char data[1024];
     size_t size = write_unit(data, sizeof data);
     struct wire_arena arena = {0};
-    struct ingest_unit unit;
+    struct pr_unit unit;
     for (size_t cut = 0; cut < size; cut++) {
         char *copy = malloc(cut ? cut : 1);
         memcpy(copy, data, cut);
@@ -139,7 +140,7 @@ static void test_options(void **state)
     struct base_buf text = {0};
     ingest_wire_put_options(&text, &in);
     assert_int_equal(ingest_wire_get_options(text.data, &out), PR_OK);
-    assert_true(out.rate == 0.1 && out.from == 1234567 && out.to == BASE_TIME_NONE);
+    assert_true(out.rate == 0.1 && out.from == 1234567 && out.to == PR_TIME_NONE);
     assert_int_equal(out.first_page, 7);
     assert_int_equal(out.max_pixels, 1 << 20);
     assert_int_equal(ingest_wire_get_options("0 1 2", &out), PR_ERR_INTERNAL);
