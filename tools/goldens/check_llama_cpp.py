@@ -66,7 +66,7 @@ def main():
         for file in golden['models']:
             path = os.path.join(folder, file)
             try:
-                model = llama_cpp.Model(path, repack=False)
+                model = llama_cpp.Model(path)
             except RuntimeError as e:
                 print(f'{file}: {e}')
                 continue

@@ -54,7 +54,14 @@ def encode(x, kind):
         return llama_cpp.quantize(x, kind, x.shape[1] // per_block * n_bytes)
 
 
-def write(path, kind, width, heads, kv, ffn, layers=30, vocab=49152, tied=True, seed=0):
+def decode(raw, kind):
+    if kind in (T.F32, T.F16):
+        return raw.astype(np.float32)
+    return gguf.quants.dequantize(raw, kind).astype(np.float32)
+
+
+def write(path, kind, width, heads, kv, ffn, layers=30, vocab=49152, tied=True, seed=0, exact=False):
+    """exact: the weights that the format stands for, as f32."""
     rng = np.random.default_rng(seed)
     d_head = width // heads
     w = gguf.GGUFWriter(path, 'llama')
@@ -82,7 +89,10 @@ def write(path, kind, width, heads, kv, ffn, layers=30, vocab=49152, tied=True, 
     def matrix(name, rows, cols, std, layer=0):
         k = kind_of(kind, name.split('.')[-2], layer, layers)
         x = rng.standard_normal((rows, cols), dtype=np.float32) * np.float32(std)
-        w.add_tensor(name, encode(x, k), raw_dtype=k)
+        if exact:
+            w.add_tensor(name, decode(encode(x, k), k))
+        else:
+            w.add_tensor(name, encode(x, k), raw_dtype=k)
 
     def norm(name):
         w.add_tensor(name, (1 + 0.2 * rng.standard_normal(width)).astype(np.float32))
