@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Pictures for people: contact sheets, marked pages, curves. Colours are 0xRRGGBB. Coordinates are pixels from the upper left
+ * corner. A canvas belongs to one thread at a time.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct draw_canvas;
+
+/* PR_ERR_NOMEM: the size can't be had; PR_ERR_INVALID: a side is outside 1..32767. The caller owns *out. */
+int draw_canvas_create(int32_t width, int32_t height, uint32_t background, struct draw_canvas **out);
+void draw_canvas_destroy(struct draw_canvas *canvas); /* takes NULL */
+
+/* Draws rgb [height, width, 3] scaled into the rectangle (x, y, w, h). */
+void draw_picture(struct draw_canvas *canvas, const uint8_t *rgb, int32_t width, int32_t height, double x, double y,
+                  double w, double h);
+void draw_rectangle(struct draw_canvas *canvas, double x, double y, double w, double h, uint32_t fill);
+void draw_frame(struct draw_canvas *canvas, double x, double y, double w, double h, double line, uint32_t colour);
+
+/* One line of UTF-8 text with its baseline at y, `size` pixels high, cut off with an ellipsis where it would be wider than
+ * max_width (0: no limit). */
+void draw_text(struct draw_canvas *canvas, double x, double y, double size, double max_width, uint32_t colour,
+               const char *text);
+
+/* Writes a PNG through a temporary file beside it, so that a failure leaves what was there. PR_ERR_IO says why. */
+int draw_write_png(const struct draw_canvas *canvas, const char *path);
