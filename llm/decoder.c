@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_BATCH = 256, MAX_BATCH = 1 << 16, MAX_POSITION = 1 << 29 };
+enum { MAX_BATCH = 1 << 16, MAX_POSITION = 1 << 29 };
 
 struct llm_decoder {
     struct llm_network net;
@@ -20,7 +20,7 @@ int llm_decoder_create(const struct gguf *gguf, const struct llm_decoder_options
     *out = NULL;
     struct llm_decoder_options o = *options;
     if (o.batch <= 0)
-        o.batch = DEFAULT_BATCH;
+        o.batch = LLM_BATCH;
     if (o.batch > MAX_BATCH)
         return base_fail(PR_ERR_INVALID, "batches of %d tokens are too large; use at most %d", o.batch, MAX_BATCH);
 

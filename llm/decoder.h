@@ -13,10 +13,12 @@
 struct
     llm_decoder; /* weights and their placement; belongs to one thread at a time. Outlives the caches that it reads into */
 
+enum { LLM_BATCH = 256 }; /* tokens in a pass, unless told otherwise */
+
 struct llm_decoder_options {
     struct device *device; /* where layers go first */
     struct device *host;   /* ref or cpu: takes what doesn't fit; may equal device */
-    int32_t batch;         /* most tokens in one pass; 0: 256 */
+    int32_t batch;         /* most tokens in one pass; 0: LLM_BATCH */
     int64_t cells; /* of the cache that will be used: its layers lie where the model's do, and count with them */
     enum type key_type, value_type; /* of that cache */
 };

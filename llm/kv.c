@@ -108,6 +108,16 @@ void llm_kv_destroy(struct llm_kv *kv)
     base_free(kv);
 }
 
+uint64_t llm_kv_cache_bytes(const struct llm_kv *kv)
+{
+    return llm_kv_bytes(&kv->params);
+}
+
+int64_t llm_kv_cells(const struct llm_kv *kv)
+{
+    return kv->params.cells;
+}
+
 int64_t llm_kv_free_cells(const struct llm_kv *kv)
 {
     return (int64_t)kv->n_free * kv->params.page_size;
@@ -221,6 +231,11 @@ int32_t llm_sequence_sink_pages(const struct llm_sequence *s)
 int64_t llm_sequence_length(const struct llm_sequence *s)
 {
     return s->n + s->evicted;
+}
+
+const struct llm_slide *llm_sequence_slide(const struct llm_sequence *s)
+{
+    return &s->slide;
 }
 
 int32_t llm_sequence_next_position(const struct llm_sequence *s)

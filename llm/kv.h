@@ -45,6 +45,8 @@ struct llm_kv_params {
 int llm_kv_create(const struct llm_kv_params *params, struct llm_kv **out);
 void llm_kv_destroy(struct llm_kv *kv);                    /* after its sequences; takes NULL */
 uint64_t llm_kv_bytes(const struct llm_kv_params *params); /* of all layers; saturates at UINT64_MAX */
+uint64_t llm_kv_cache_bytes(const struct llm_kv *kv);      /* that it takes */
+int64_t llm_kv_cells(const struct llm_kv *kv);             /* capacity, in whole pages */
 int64_t llm_kv_free_cells(const struct llm_kv *kv);        /* in pages that no sequence holds */
 
 struct llm_slide {
@@ -68,6 +70,9 @@ int llm_sequence_rollback(struct llm_sequence *sequence, int64_t n);
 
 int64_t llm_sequence_length(const struct llm_sequence *sequence);        /* tokens read so far, slid ones included */
 int32_t llm_sequence_next_position(const struct llm_sequence *sequence); /* position of the next text token */
+
+/* As it was created, the position limit filled in; window 0: it doesn't slide. */
+const struct llm_slide *llm_sequence_slide(const struct llm_sequence *sequence);
 
 /* The kept cells, positions and counters as a file with checksum, and back, with `extra_size` bytes that belong to the caller
  * (0: none). The file is bound to `fingerprint` (model file, position rule) and to the shape and types of the cache; another

@@ -226,9 +226,12 @@ static int read_all(struct llm_kv *kv, struct stream *s, uint64_t file_size, uin
     TRY(read_bytes(s, &h, sizeof h));
     TRY(check_header(kv, &h, fingerprint, file_size, s->path));
     struct llm_slide slide = {h.sinks, h.window, h.position_limit};
-    TRY(llm_sequence_create(kv, &slide, out));
+    err = llm_sequence_create(kv, &slide, out);
+    if (err == PR_OK)
+        err = llm_sequence_reserve(*out, h.n);
+    if (err < 0)
+        return base_fail_prefix(err, "%s", s->path);
     struct llm_sequence *q = *out;
-    TRY(llm_sequence_reserve(q, h.n));
     TRY(read_bytes(s, q->cells, (size_t)h.n * sizeof *q->cells));
     q->n = h.n;
     q->evicted = h.evicted;
