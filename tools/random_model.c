@@ -284,7 +284,8 @@ static void add_keys(struct gguf_writer *w, const struct options *o)
         gguf_writer_i32s(w, KEY("rope.dimension_sections"), (int32_t[]){pairs - 2 * h, h, h, 0}, 4);
     }
     if (strcmp(o->arch, "qwen3vl") == 0)
-        gguf_writer_u32(w, KEY("n_deepstack_layers"), o->layers < 3 ? (uint32_t)o->layers : 3);
+        gguf_writer_u32(w, KEY("n_deepstack_layers"),
+                        o->layers > 3 ? 3 : (uint32_t)o->layers - 1); /* llama.cpp wants fewer than layers */
     add_tokenizer(w, o);
 #undef KEY
 }
