@@ -11,6 +11,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavfilter/avfilter.h>
 #include <libavformat/avformat.h>
+#include <libswresample/swresample.h>
 
 /* An opened container and its description. */
 struct av_input {
@@ -86,3 +87,24 @@ void av_tracks_finish(struct av_tracks *tracks);
 bool av_same_language(const char *a, const char *b);
 /* The allow-list of demuxers, as libav's format_whitelist takes it. */
 const char *av_input_demuxers(void);
+
+/* ---- sound ------------------------------------------------------------------------------------------------------- */
+
+/* Zero-initialised is ready. */
+struct av_sound {
+    AVFormatContext *format;
+    AVCodecContext *decoder;
+    AVPacket *packet;
+    AVFrame *frame;
+    SwrContext *resampler;
+    int stream, in_rate, in_format, in_channels;
+    float *samples; /* [n] from `begin` on; the first `given` of them are the last unit's */
+    size_t n, cap, given;
+    int64_t begin;
+    bool waiting; /* the decoded frame lies behind a hole */
+    bool ended;
+};
+/* The next block of at most a second, if options->sound asks for it; PR_EOF also when there is no sound. */
+int av_sound_next(struct av_sound *sound, const struct av_input *input, const struct ingest_options *options,
+                  struct pr_unit *unit);
+void av_sound_finish(struct av_sound *sound);

@@ -38,6 +38,7 @@ struct video {
     struct av_picture picture;
     struct ingest_gate gate;
     struct av_tracks tracks;
+    struct av_sound sound;
 };
 
 static bool video_probe(const unsigned char *head, size_t len, const char *path)
@@ -140,6 +141,7 @@ static void video_close(void *priv)
 {
     struct video *video = priv;
     av_tracks_finish(&video->tracks);
+    av_sound_finish(&video->sound);
     av_picture_finish(&video->picture);
     av_frame_free(&video->frame);
     av_frame_free(&video->held);
@@ -389,7 +391,8 @@ static int video_next(void *priv, struct pr_unit *unit)
         video->frames_decoded = 1;
         return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
     }
-    return av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
+    int err = av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
+    return err == PR_EOF ? av_sound_next(&video->sound, &video->input, &video->options, unit) : err;
 }
 
 const struct ingest_reader ingest_video = {

@@ -130,6 +130,8 @@ void ingest_wire_put_unit(struct wire_writer *writer, const struct pr_unit *unit
         put_box(writer, unit->regions[i].box);
         put_text(writer, unit->regions[i].text);
     }
+    put_i32(writer, (int32_t)unit->n_samples);
+    put(writer, unit->samples, unit->n_samples * sizeof *unit->samples);
 }
 
 void ingest_wire_put_error(struct wire_writer *writer, int error, const char *text)
@@ -302,7 +304,7 @@ int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena
     ingest_wire_arena_reset(arena);
     *out = (struct pr_unit){0};
     int32_t kind = get_i32(&r);
-    r.bad |= kind < 0 || kind > PR_UNIT_TEXT;
+    r.bad |= kind < 0 || kind > PR_UNIT_SOUND;
     out->kind = (enum pr_unit_kind)kind;
     out->span = get_span(&r);
     out->label = get_text(&r);
@@ -341,6 +343,11 @@ int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena
         regions[i].text = get_text(&r);
     }
     out->regions = regions;
+    float *samples = get_array(&r, arena, sizeof *samples, sizeof *samples, &out->n_samples);
+    const void *from = get(&r, out->n_samples * sizeof *samples); /* may be unaligned */
+    if (from && out->n_samples)
+        memcpy(samples, from, out->n_samples * sizeof *samples);
+    out->samples = samples;
     return finish(&r);
 }
 
@@ -374,20 +381,21 @@ struct ingest_options ingest_options_default(void)
 /* language and password go through the environment of the worker: other users can read arguments. */
 void ingest_wire_put_options(struct base_buf *out, const struct ingest_options *o)
 {
-    base_buf_printf(out, "%d %d %.17g %d %" PRId64 " %" PRId64 " %d %d %d %" PRId64 " %" PRId64, WIRE_VERSION,
-                    o->sampling, o->rate, o->budget, o->from, o->to, o->first_page, o->last_page, o->stream,
+    base_buf_printf(out, "%d %d %.17g %d %" PRId64 " %" PRId64 " %d %d %d %d %" PRId64 " %" PRId64, WIRE_VERSION,
+                    o->sampling, o->rate, o->budget, o->from, o->to, o->first_page, o->last_page, o->stream, o->sound,
                     o->max_pixels, o->memory_limit);
 }
 
 int ingest_wire_get_options(const char *text, struct ingest_options *o)
 {
-    int version, sampling;
+    int version, sampling, sound;
     *o = ingest_options_default();
-    int n = sscanf(text, "%d %d %lf %d %" SCNd64 " %" SCNd64 " %d %d %d %" SCNd64 " %" SCNd64, &version, &sampling,
-                   &o->rate, &o->budget, &o->from, &o->to, &o->first_page, &o->last_page, &o->stream, &o->max_pixels,
-                   &o->memory_limit);
-    if (n != 11 || version != WIRE_VERSION)
+    int n = sscanf(text, "%d %d %lf %d %" SCNd64 " %" SCNd64 " %d %d %d %d %" SCNd64 " %" SCNd64, &version, &sampling,
+                   &o->rate, &o->budget, &o->from, &o->to, &o->first_page, &o->last_page, &o->stream, &sound,
+                   &o->max_pixels, &o->memory_limit);
+    if (n != 12 || version != WIRE_VERSION)
         return base_fail(PR_ERR_INTERNAL, "pagereel and pagereel-ingest are of different versions; install both again");
     o->sampling = (enum ingest_sampling)sampling;
+    o->sound = sound != 0;
     return PR_OK;
 }

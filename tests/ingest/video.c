@@ -239,6 +239,46 @@ static void test_text_tracks(void **state)
     assert_null(strstr(texts, "3000-4000"));
 }
 
+/* 3.5 s of a 1 kHz tone in stereo at 44.1 kHz, between video, comes as blocks at 16 kHz whose times join, with the tone's
+ * frequency and loudness. */
+static void test_sound(void **state)
+{
+    (void)state;
+    char command[512];
+    snprintf(path, sizeof path, "%s/tone.mkv", folder);
+    snprintf(command, sizeof command,
+             "ffmpeg -v error -y -f lavfi -i color=black:s=64x64:r=5:d=4 -f lavfi -i "
+             "'aevalsrc=0.5*sin(2*PI*1000*t)|0.5*sin(2*PI*1000*t):s=44100:d=3.5' -c:v libx264 -c:a flac %s",
+             path);
+    assert_int_equal(system(command), 0);
+    struct ingest_options options = by_rate(1);
+    options.sound = true;
+    struct ingest_source *source;
+    struct pr_unit unit;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    int64_t end = 0;
+    size_t n = 0, crossings = 0;
+    double energy = 0;
+    int err;
+    while ((err = ingest_next(source, &unit)) != PR_EOF) {
+        assert_int_equal(err, PR_OK);
+        if (unit.kind != PR_UNIT_SOUND)
+            continue;
+        assert_true(llabs(unit.span.t0 - end) <= 1000);
+        assert_true(unit.n_samples > 0 && unit.n_samples <= 16000);
+        for (size_t i = 0; i < unit.n_samples; i++) {
+            energy += (double)unit.samples[i] * (double)unit.samples[i];
+            crossings += i > 0 && (unit.samples[i] < 0) != (unit.samples[i - 1] < 0);
+        }
+        n += unit.n_samples;
+        end = unit.span.t1;
+    }
+    ingest_close(source);
+    assert_true(n > 55500 && n < 56500);
+    assert_true(crossings > 6900 && crossings < 7100);
+    assert_true(energy / (double)n > 0.11 && energy / (double)n < 0.14); /* a sine of 0.5: 0.125 */
+}
+
 int main(void)
 {
     if (system("ffmpeg -version > /dev/null 2>&1") != 0) {
@@ -251,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_range),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_text_tracks),
+        cmocka_unit_test(test_sound),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
