@@ -36,3 +36,6 @@ static inline int64_t ref_broadcast(const struct tensor *t, int64_t r)
     return t->rows == 1 ? 0 : r;
 }
 double ref_activation(enum activation kind, double x);
+/* Radians that pair i turns for each step of position; divisors may be NULL. And which of a row's positions turns it. */
+double ref_rope_frequency(const struct rope_params *params, const float *divisors, int i);
+int ref_rope_axis(const struct rope_params *params, int i);

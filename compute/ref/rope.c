@@ -9,8 +9,7 @@ static double ramp_at(const struct rope_params *p, double beta)
     return p->n_rot * log(p->yarn_original / (beta * 2 * M_PI)) / (2 * log(p->base));
 }
 
-/* Radians for each position of pair i. */
-static double frequency(const struct rope_params *p, const float *divisors, int i)
+double ref_rope_frequency(const struct rope_params *p, const float *divisors, int i)
 {
     double exponent = p->kind == ROPE_VISION ? -4.0 * (i % (p->n_rot / 4)) / p->n_rot : -2.0 * i / p->n_rot;
     double freq = pow(p->base, exponent);
@@ -25,8 +24,7 @@ static double frequency(const struct rope_params *p, const float *divisors, int 
     return (1 - mix) * p->freq_scale * freq + mix * freq;
 }
 
-/* Which of a row's positions turns pair i. */
-static int axis(const struct rope_params *p, int i)
+int ref_rope_axis(const struct rope_params *p, int i)
 {
     switch (p->kind) {
     case ROPE_NORM:
@@ -66,7 +64,7 @@ void ref_rope(const struct op *op, void *scratch)
         const int32_t *position = (const int32_t *)ref_row(pos, r);
         for (int64_t head = 0; head < x->cols; head += p->d_head) {
             for (int i = 0; i < half; i++) {
-                double angle = position[axis(p, i)] * frequency(p, divisors, i);
+                double angle = position[ref_rope_axis(p, i)] * ref_rope_frequency(p, divisors, i);
                 double cosine = cos(angle) * p->yarn_attn, sine = sin(angle) * p->yarn_attn;
                 int64_t a = head + (p->kind == ROPE_NORM ? 2 * i : i);
                 int64_t b = p->kind == ROPE_NORM ? a + 1 : a + half;

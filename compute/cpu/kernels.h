@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a tier (an instruction set that kernels are compiled for) offers. rows.c, matmul_quant.c, matmul_float.c and
+ * attention.c are compiled once per tier; tier.c in each joins them to one `struct cpu_kernels`.
+ *
+ * Every function here computes a piece of an operation, may run at the same time as others on other pieces, and gives the
+ * same values however the whole was cut into pieces.
+ */
+#pragma once
+
+#include "compute/backend.h"
+#include "compute/cpu/pack.h"
+
+/* A rectangle of an operation's result. Operations that look at whole rows get all columns. */
+struct cpu_range {
+    int64_t row0, row1, col0, col1;
+};
+
+/* Rows of activations rounded to 8 bit in blocks of 32 columns: x = scale * q. */
+struct cpu_act {
+    int64_t cols; /* a multiple of 32 */
+    int8_t *q;    /* [rows, cols], |q| <= 127 */
+    float *scale; /* [rows, cols / 32] */
+    int32_t *sum; /* [rows, cols / 16]: sum of q over half a block */
+};
+
+/* A piece of y[n, m] = x[n, k] . w[m, k]^T (+ bias) (+ addend): token rows t0..t1-1, weight rows m0..m1-1. */
+struct cpu_product {
+    const struct tensor *w;
+    const void *packed;        /* w as pack.h describes; NULL: only its plain rows are there */
+    const struct tensor *bias; /* NULL: none */
+    const float *addend;       /* [n, m] or NULL */
+    const float *x;            /* [n, k], float weights */
+    const struct cpu_act *act; /* quantised weights */
+    float *y;
+    int64_t k, m;
+    int64_t t0, t1, m0, m1; /* m0: a multiple of 16 */
+    void *scratch;          /* of this thread, aligned to 64: cpu_product_scratch() bytes */
+};
+size_t cpu_product_scratch(const struct tensor *w);
+
+/* One piece of attention: the query heads of kv head `kv`, token rows t0..t1-1, at most CPU_ATTENTION_QUERIES of both
+ * multiplied. With n_slices > 1 only the slice-th share of the cells; what is found goes to `partial`, and attention_merge
+ * joins the slices of all heads of the token rows.
+ * partial: [tokens, n_head, n_slices, 2 + d_value]: largest logit, sum of weights, weighted sum of values. */
+struct cpu_attention {
+    const struct op *op;
+    int32_t kv;
+    int64_t t0, t1;
+    int32_t slice, n_slices;
+    float *partial;
+    void *scratch; /* of this thread, aligned to 64: cpu_attention_scratch() bytes */
+};
+enum { CPU_ATTENTION_QUERIES = 48, CPU_ATTENTION_CELLS = 64 };
+size_t cpu_attention_scratch(const struct attention_params *p);
+
+typedef void cpu_rows_kernel(const struct op *op, const struct cpu_range *range);
+
+struct cpu_kernels {
+    const char *name;
+    cpu_rows_kernel *const (*rows)[OP_COUNT]; /* by kind; NULL: not an operation of this sort */
+    /* cos_sin: [rows, n_rot]: the cosines of a row's n_rot / 2 pairs, then their sines */
+    void (*rope)(const struct op *op, const struct cpu_range *range, const float *cos_sin);
+    void (*quantize)(const float *x, struct cpu_act *act, int64_t row0, int64_t row1);
+    void (*product_quant)(const struct cpu_product *p);
+    void (*product_float)(const struct cpu_product *p);
+    void (*attention)(const struct cpu_attention *a);
+    void (*attention_merge)(const struct cpu_attention *a);
+    double (*fma_work)(float *sink); /* some f32 arithmetic, for measuring; returns how many operations it was */
+};
+
+enum { CPU_MAX_HEAD = 1024 }; /* most columns of a head */
+
+extern const struct cpu_kernels cpu_kernels_generic, cpu_kernels_avx2, cpu_kernels_avx512;

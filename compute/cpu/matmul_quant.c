@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * y = x . w^T for quantised weights: activations rounded to 8 bit, integer dot products over spans of 16 or 32 columns,
+ * f32 sums over the spans in the order of the columns. Compiled once per tier.
+ */
+#include "compute/cpu/quant_simd.h"
+#include "compute/cpu/tier.h"
+
+enum { TILE = 8 }; /* tokens that share one load of the codes */
+
+/* d and dmin of a super-block. */
+INLINE void load_factors(struct packing p, const uint8_t *meta, int part, vf *d, vf *dmin)
+{
+    const uint16_t *f = (const uint16_t *)meta + VF * part;
+    *d = p.bf16 ? vf_load_bf16(f) : vf_load_f16(f);
+    *dmin = p.min ? vf_load_f16(f + PACK_ROWS) : vf_set(0);
+}
+
+/* Scale and min of one span; `span` counts within the super-block. */
+INLINE void load_scale(struct packing p, const uint8_t *meta, int part, int span, vf d, vf dmin, vf *scale, vf *min)
+{
+    const uint8_t *code = meta + PACK_ROWS * (2 + 2 * p.min) + VF * part;
+    *min = dmin;
+    switch (p.scale) {
+    case SCALE_PLAIN:
+        *scale = d;
+        break;
+    case SCALE_BYTE:
+        *scale = d * vf_load_i8((const int8_t *)code + PACK_ROWS * span);
+        break;
+    case SCALE_BYTE_MIN:
+        *scale = d * vf_load_u8(code + PACK_ROWS * 2 * span);
+        *min = dmin * vf_load_u8(code + PACK_ROWS * (2 * span + 1));
+        break;
+    case SCALE_NIBBLES:
+        *scale = d * vf_load_low_nibbles(code + PACK_ROWS * span);
+        *min = dmin * vf_load_high_nibbles(code + PACK_ROWS * span);
+        break;
+    }
+}
+
+/* VF rows of one group times `n` tokens from `t` on. */
+INLINE void tile(struct packing p, const struct cpu_product *job, const uint8_t *group, int64_t row, int part,
+                 int64_t t, int n)
+{
+    const struct cpu_act *act = job->act;
+    const int64_t blocks = job->k / 32;
+    const int spans = 32 / p.span, quads = p.span / 4;
+    const uint8_t *meta = group, *codes = group + cpu_group_codes(p, job->k);
+    const int8_t *x = act->q + t * job->k;
+    const float *x_scale = act->scale + t * blocks;
+    const int32_t *x_sum = act->sum + t * blocks * 2;
+    vf y[TILE];
+    for (int i = 0; i < n; i++)
+        y[i] = vf_set(0);
+    for (int64_t s = 0; s < blocks / p.super; s++) {
+        vf d, dmin;
+        load_factors(p, meta, part, &d, &dmin);
+        for (int b = 0; b < p.super; b++) {
+            int64_t block = s * p.super + b;
+            vf scale[2], min[2];
+            for (int h = 0; h < spans; h++)
+                load_scale(p, meta, part, b * spans + h, d, dmin, &scale[h], &min[h]);
+            vq w[8];
+            codes_load(p, codes, part, w);
+            for (int i = 0; i < n; i++) {
+                vf xs = vf_set(x_scale[i * blocks + block]);
+                for (int h = 0; h < spans; h++) {
+                    const int32_t *sums = x_sum + (i * blocks + block) * 2;
+                    int32_t sum = spans == 2 ? sums[h] : sums[0] + sums[1];
+                    vf dot = codes_dot(p, w, h * quads, quads, x + i * job->k + block * 32, sum);
+                    y[i] = vf_fma(dot, scale[h] * xs, y[i]);
+                    if (p.min)
+                        y[i] = vf_fma(min[h], xs * vf_set((float)-sum), y[i]);
+                }
+            }
+            codes += cpu_code_bytes(p);
+        }
+        meta += cpu_meta_bytes(p);
+    }
+    row += VF * part;
+    int rows = job->m - row < VF ? (int)(job->m - row) : VF;
+    if (rows <= 0)
+        return;
+    for (int i = 0; i < n; i++) {
+        int64_t at = (t + i) * job->m + row;
+        vf sum = y[i];
+        if (job->bias) {
+            const void *bias = compute_tensor_data(job->bias);
+            sum = sum + (job->bias->type == TYPE_F16 ? vf_load_f16_n((const uint16_t *)bias + row, rows)
+                                                     : vf_load_n((const float *)bias + row, rows));
+        }
+        if (job->addend)
+            sum = sum + vf_load_n(job->addend + at, rows);
+        vf_store_n(job->y + at, sum, rows);
+    }
+}
+
+INLINE void product(enum type type, const struct cpu_product *job)
+{
+    struct packing p = cpu_packing(type);
+    size_t bytes = cpu_group_bytes(p, job->k);
+    for (int64_t row = job->m0; row < job->m1; row += PACK_ROWS) {
+        const uint8_t *group = job->scratch;
+        if (job->packed)
+            group = (const uint8_t *)job->packed + (size_t)(row / PACK_ROWS) * bytes;
+        else
+            cpu_pack_group(job->w, row / PACK_ROWS, job->scratch);
+        for (int part = 0; part < PARTS; part++) {
+            int64_t t = job->t0;
+            for (; t + TILE <= job->t1; t += TILE)
+                tile(p, job, group, row, part, t, TILE);
+            for (; t + 4 <= job->t1; t += 4)
+                tile(p, job, group, row, part, t, 4);
+            for (; t + 2 <= job->t1; t += 2)
+                tile(p, job, group, row, part, t, 2);
+            for (; t < job->t1; t++)
+                tile(p, job, group, row, part, t, 1);
+        }
+    }
+}
+
+void CPU_TIER(product_quant)(const struct cpu_product *job)
+{
+    switch (job->w->type) {
+    case TYPE_Q4_0:
+        product(TYPE_Q4_0, job);
+        break;
+    case TYPE_Q4_1:
+        product(TYPE_Q4_1, job);
+        break;
+    case TYPE_Q5_0:
+        product(TYPE_Q5_0, job);
+        break;
+    case TYPE_Q5_1:
+        product(TYPE_Q5_1, job);
+        break;
+    case TYPE_Q8_0:
+        product(TYPE_Q8_0, job);
+        break;
+    case TYPE_Q2_K:
+        product(TYPE_Q2_K, job);
+        break;
+    case TYPE_Q3_K:
+        product(TYPE_Q3_K, job);
+        break;
+    case TYPE_Q4_K:
+        product(TYPE_Q4_K, job);
+        break;
+    case TYPE_Q5_K:
+        product(TYPE_Q5_K, job);
+        break;
+    case TYPE_Q6_K:
+        product(TYPE_Q6_K, job);
+        break;
+    case TYPE_IQ4_NL:
+        product(TYPE_IQ4_NL, job);
+        break;
+    case TYPE_IQ4_XS:
+        product(TYPE_IQ4_XS, job);
+        break;
+    case TYPE_MXFP4:
+        product(TYPE_MXFP4, job);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * How much scratch a thread needs for a kernel, the same for every tier.
+ */
+#include "compute/cpu/kernels.h"
+
+/* matmul_quant.c packs a group there when the weight isn't packed; matmul_float.c widens 4 pieces of 768 columns. */
+size_t cpu_product_scratch(const struct tensor *w)
+{
+    struct packing packing = cpu_packing(w->type);
+    return packing.bits ? cpu_group_bytes(packing, w->cols) : 4 * 768 * sizeof(float);
+}
+
+/* As attention.c lays it out, with its struct. */
+size_t cpu_attention_scratch(const struct attention_params *p)
+{
+    size_t head = (size_t)(p->d_head + 15) & ~(size_t)15, value = (size_t)(p->d_value + 15) & ~(size_t)15;
+    size_t floats = CPU_ATTENTION_QUERIES * (head + CPU_ATTENTION_CELLS + value) + CPU_ATTENTION_CELLS * (head + value);
+    return 4096 + floats * sizeof(float);
+}
