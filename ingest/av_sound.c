@@ -67,6 +67,8 @@ static int fit_resampler(struct av_sound *sound)
     sound->in_rate = frame->sample_rate;
     sound->in_format = frame->format;
     sound->in_channels = frame->ch_layout.nb_channels;
+    if (code >= 0) /* channels are averaged: their sum would leave -1..1 */
+        code = av_opt_set_double(sound->resampler, "rematrix_maxval", 1, 0);
     return code < 0 ? code : swr_init(sound->resampler);
 }
 
