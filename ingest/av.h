@@ -26,8 +26,8 @@ struct av_input {
     size_t n_problems;
 };
 
-/* Whether the first bytes look like something that av_input_open() would take. */
-bool av_input_probe(const unsigned char *head, size_t len);
+/* Whether the first bytes look like what one of the demuxers `names` takes. */
+bool av_input_probe_among(const unsigned char *head, size_t len, const char *names);
 /* Opens a local file, or standard input for "-". Only demuxers of the allow-list are tried, and no protocol but files: playlists
  * and scripts that name other files are refused as unknown. Fills info but kind and chosen streams. */
 int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info);
@@ -52,6 +52,8 @@ struct av_picture {
     uint8_t *rgb;
     size_t rgb_cap;
 };
+/* EXIF orientation of a photo, in degrees clockwise. */
+int av_photo_rotation(const AVFrame *frame);
 /* The size at which a frame is shown: rotated, with square pixels. */
 void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *height);
 /* Fills unit->rgb (valid until the next call), picture_width/height (at most max_pixels), width and height. */

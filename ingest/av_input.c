@@ -24,7 +24,7 @@ const char *av_input_demuxers(void)
     return demuxers;
 }
 
-bool av_input_probe(const unsigned char *head, size_t len)
+bool av_input_probe_among(const unsigned char *head, size_t len, const char *names)
 {
     unsigned char *padded = base_alloc(len + AVPROBE_PADDING_SIZE);
     memcpy(padded, head, len);
@@ -32,7 +32,7 @@ bool av_input_probe(const unsigned char *head, size_t len)
     int score = 0;
     const AVInputFormat *format = av_probe_input_format3(&data, 1, &score);
     base_free(padded);
-    return format && score > 0 && av_match_list(format->name, demuxers, ',');
+    return format && score > 0 && av_match_list(format->name, names, ',');
 }
 
 int av_failed(int code, int error, const char *path, const char *what)

@@ -17,6 +17,15 @@
 /* Frames above this are refused: 60,000-pixel bombs are cheaper to name than to decode. */
 static const int64_t max_frame_pixels = (int64_t)1 << 28;
 
+int av_photo_rotation(const AVFrame *frame)
+{
+    const AVDictionaryEntry *entry = av_dict_get(frame->metadata, "Orientation", NULL, 0);
+    int orientation = 0;
+    if (!entry || sscanf(entry->value, "%d", &orientation) != 1)
+        return 0;
+    return orientation == 3 ? 180 : orientation == 6 ? 90 : orientation == 8 ? 270 : 0;
+}
+
 void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *height)
 {
     double w = frame->width, h = frame->height;

@@ -43,7 +43,7 @@ struct video {
 
 static bool video_probe(const unsigned char *head, size_t len, const char *path)
 {
-    return strcmp(path, "-") == 0 || (len > 0 && av_input_probe(head, len));
+    return strcmp(path, "-") == 0 || (len > 0 && av_input_probe_among(head, len, av_input_demuxers()));
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
@@ -306,16 +306,6 @@ static void seek_ahead(struct video *video)
 
 /* ---- units ------------------------------------------------------------------------------------------------------ */
 
-/* EXIF orientation of a photo, in degrees clockwise. */
-static int photo_rotation(const AVFrame *frame)
-{
-    const AVDictionaryEntry *entry = av_dict_get(frame->metadata, "Orientation", NULL, 0);
-    int orientation = 0;
-    if (!entry || sscanf(entry->value, "%d", &orientation) != 1)
-        return 0;
-    return orientation == 3 ? 180 : orientation == 6 ? 90 : orientation == 8 ? 270 : 0;
-}
-
 static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int64_t t1, struct pr_unit *unit)
 {
     unit->kind = PR_UNIT_FRAME;
@@ -323,7 +313,7 @@ static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int6
     unit->span.t0 = video->still ? PR_TIME_NONE : t0;
     unit->span.t1 = video->still ? PR_TIME_NONE : t1;
     unit->partial = frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
-    int rotation = video->rotation ? video->rotation : photo_rotation(frame);
+    int rotation = video->rotation ? video->rotation : av_photo_rotation(frame);
     int64_t max_pixels = video->options.max_pixels;
     /* Gate and cuts want a picture even when the caller doesn't. */
     int err = av_picture_make(&video->picture, frame, rotation, max_pixels > 0 ? max_pixels : GATE_WIDTH * 180, unit);

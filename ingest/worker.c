@@ -21,11 +21,12 @@
 #include <time.h>
 #include <unistd.h>
 
-extern const struct ingest_reader ingest_pdf, ingest_text, ingest_video;
+extern const struct ingest_reader ingest_archive, ingest_folder, ingest_markdown, ingest_pdf, ingest_text, ingest_video;
 
 /* In the order of probing. Text comes before video: what consists of printable characters is no film, and a playlist that
  * poses as one is read as the text that it is. */
-static const struct ingest_reader *const readers[] = {&ingest_pdf, &ingest_text, &ingest_video};
+static const struct ingest_reader *const readers[] = {&ingest_folder,   &ingest_archive, &ingest_pdf,
+                                                      &ingest_markdown, &ingest_text,    &ingest_video};
 
 enum { SOCKET = 3, MEMORY = 4 };
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ingest/av.h"
+#include "ingest/still.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libavutil/avstring.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char still_demuxers[] = "apng,bmp_pipe,exr_pipe,gif,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_pipe,pam_pipe,"
+                                     "pbm_pipe,pcx_pipe,pgm_pipe,png_pipe,ppm_pipe,"
+                                     "psd_pipe,qoi_pipe,tiff_pipe,webp_pipe,xbm_pipe,xwd_pipe";
+
+struct ingest_still {
+    struct av_picture picture;
+    AVFrame *frame;
+    AVPacket *packet;
+};
+
+/* Bytes in memory that libav reads as a file. */
+struct reader {
+    const uint8_t *data;
+    size_t size, at;
+};
+
+static int read_bytes(void *opaque, uint8_t *out, int size)
+{
+    struct reader *reader = opaque;
+    size_t left = reader->size - reader->at, n = left < (size_t)size ? left : (size_t)size;
+    if (n == 0)
+        return AVERROR_EOF;
+    memcpy(out, reader->data + reader->at, n);
+    reader->at += n;
+    return (int)n;
+}
+
+static int64_t seek_bytes(void *opaque, int64_t offset, int whence)
+{
+    struct reader *reader = opaque;
+    if (whence == AVSEEK_SIZE)
+        return (int64_t)reader->size;
+    int64_t at = offset + (whence == SEEK_CUR ? (int64_t)reader->at : whence == SEEK_END ? (int64_t)reader->size : 0);
+    if (at < 0 || at > (int64_t)reader->size)
+        return AVERROR(EINVAL);
+    reader->at = (size_t)at;
+    return at;
+}
+
+struct ingest_still *ingest_still_create(void)
+{
+    struct ingest_still *still = base_alloc(sizeof *still);
+    av_log_set_level(AV_LOG_QUIET);
+    still->frame = av_frame_alloc();
+    still->packet = av_packet_alloc();
+    return still;
+}
+
+void ingest_still_destroy(struct ingest_still *still)
+{
+    if (!still)
+        return;
+    av_picture_finish(&still->picture);
+    av_frame_free(&still->frame);
+    av_packet_free(&still->packet);
+    base_free(still);
+}
+
+bool ingest_still_probe(const unsigned char *head, size_t len)
+{
+    return av_input_probe_among(head, len, still_demuxers);
+}
+
+/* Decodes the first frame of an opened picture. */
+static int decode_first(struct ingest_still *still, AVFormatContext *format)
+{
+    int code = avformat_find_stream_info(format, NULL);
+    int index = code < 0 ? code : av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if (index < 0)
+        return index;
+    const AVCodec *codec = avcodec_find_decoder(format->streams[index]->codecpar->codec_id);
+    AVCodecContext *decoder = codec ? avcodec_alloc_context3(codec) : NULL;
+    if (!decoder)
+        return AVERROR_DECODER_NOT_FOUND;
+    decoder->max_pixels = (int64_t)1 << 28;
+    code = avcodec_parameters_to_context(decoder, format->streams[index]->codecpar);
+    if (code >= 0)
+        code = avcodec_open2(decoder, codec, NULL);
+    while (code >= 0) {
+        code = avcodec_receive_frame(decoder, still->frame);
+        if (code != AVERROR(EAGAIN))
+            break;
+        code = av_read_frame(format, still->packet);
+        avcodec_send_packet(decoder, code < 0 ? NULL : still->packet);
+        av_packet_unref(still->packet);
+        code = 0;
+    }
+    avcodec_free_context(&decoder);
+    return code;
+}
+
+int ingest_still_decode(struct ingest_still *still, const void *data, size_t size, const char *name, int64_t max_pixels,
+                        struct pr_unit *unit)
+{
+    struct reader reader = {data, size, 0};
+    AVFormatContext *format = avformat_alloc_context();
+    uint8_t *buffer = av_malloc(1 << 15);
+    AVIOContext *io = buffer ? avio_alloc_context(buffer, 1 << 15, 0, &reader, read_bytes, NULL, seek_bytes) : NULL;
+    int code = format && io ? 0 : AVERROR(ENOMEM);
+    if (code == 0) {
+        AVDictionary *options = NULL;
+        av_dict_set(&options, "format_whitelist", still_demuxers, 0);
+        av_dict_set(&options, "protocol_whitelist", "", 0);
+        format->pb = io;
+        code = avformat_open_input(&format, "", NULL, &options);
+        av_dict_free(&options);
+    }
+    if (code >= 0)
+        code = decode_first(still, format);
+    avformat_close_input(&format);
+    if (io)
+        av_freep(&io->buffer);
+    avio_context_free(&io);
+    if (code < 0)
+        return av_failed(code, PR_ERR_FORMAT, name, "is no picture that can be read");
+    int err = PR_OK;
+    if (max_pixels > 0)
+        err = av_picture_make(&still->picture, still->frame, av_photo_rotation(still->frame), max_pixels, unit);
+    av_frame_unref(still->frame);
+    return err < 0 ? base_fail_prefix(err, "%s", name) : PR_OK;
+}
+
+int ingest_still_decode_file(struct ingest_still *still, const char *path, int64_t max_pixels, struct pr_unit *unit)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        int err = base_fail(PR_ERR_IO, "%s: can't be opened: %s", path, fd < 0 ? strerror(errno) : "no regular file");
+        if (fd >= 0)
+            close(fd);
+        return err;
+    }
+    void *map = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (map == MAP_FAILED)
+        return base_fail(PR_ERR_FORMAT, "%s: is empty or can't be read", path);
+    int err = ingest_still_decode(still, map, (size_t)st.st_size, path, max_pixels, unit);
+    munmap(map, (size_t)st.st_size);
+    return err;
+}
