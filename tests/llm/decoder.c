@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a pass costs, where layers lie, and formats of weights.
+ */
+#include "llm/decoder.h"
+#include "compute/pass.h"
+#include "tests/support/llm_rig.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- allocations are counted; the sanitizers bring a malloc of their own -------------------------------------------- */
+
+#ifdef __SANITIZE_ADDRESS__
+static const bool counting = false;
+static long allocations;
+#else
+static const bool counting = true;
+static long allocations;
+extern void *__libc_malloc(size_t size), *__libc_calloc(size_t n, size_t size), *__libc_realloc(void *p, size_t size),
+    *__libc_memalign(size_t alignment, size_t size);
+
+void *malloc(size_t size)
+{
+    allocations++;
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    allocations++;
+    return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+    allocations++;
+    return __libc_realloc(p, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    allocations++;
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **p, size_t alignment, size_t size)
+{
+    allocations++;
+    *p = __libc_memalign(alignment, size);
+    return 0;
+}
+#endif
+
+enum { N = 60, MAX_VOCAB = 512 };
+
+static void decode_text(struct llm_rig *rig, struct llm_sequence *s, int32_t n, float *logits)
+{
+    int32_t ids[N];
+    llm_rig_ids(ids, N, rig->hp->n_vocab, 11);
+    struct llm_piece piece = {.n = n, .ids = ids};
+    int err = llm_decode(rig->decoder, s, &piece, 1, 1, logits, NULL);
+    if (err < 0)
+        fail_msg("%s", pr_error_message());
+}
+
+static void text_logits(struct llm_rig *rig, float *logits)
+{
+    struct llm_sequence *s;
+    assert_int_equal(llm_sequence_create(rig->kv, NULL, &s), PR_OK);
+    decode_text(rig, s, N, logits);
+    llm_sequence_destroy(s);
+}
+
+static void check_no_allocation(const char *device)
+{
+    struct llm_rig rig;
+    struct llm_sequence *s;
+    float logits[MAX_VOCAB];
+    int32_t id = 5;
+    struct llm_piece one = {.n = 1, .ids = &id};
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = "llama-q8_0.gguf", .device = device});
+    assert_int_equal(llm_sequence_create(rig.kv, NULL, &s), PR_OK);
+    decode_text(&rig, s, 30, logits);
+    assert_int_equal(llm_decode(rig.decoder, s, &one, 1, 1, logits, NULL), PR_OK);
+    long before = allocations;
+    for (int i = 0; i < 40; i++) /* pages are taken on the way */
+        assert_int_equal(llm_decode(rig.decoder, s, &one, 1, 1, logits, NULL), PR_OK);
+    print_message("%s: %ld allocations in 40 steps\n", device, allocations - before);
+    assert_int_equal(allocations, before);
+    llm_sequence_destroy(s);
+    llm_rig_close(&rig);
+}
+
+static void decoding_allocates_nothing(void **state)
+{
+    (void)state;
+    if (!counting)
+        skip();
+    check_no_allocation("ref");
+    if (llm_rig_has("cpu"))
+        check_no_allocation("cpu");
+}
+
+static void costs_are_known_before(void **state)
+{
+    (void)state;
+    struct llm_rig rig;
+    struct pass_cost one, many;
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = "llama.f16.gguf"});
+    assert_int_equal(llm_decoder_cost(rig.decoder, rig.kv, 1, 1, &one), PR_OK);
+    assert_int_equal(llm_decoder_cost(rig.decoder, rig.kv, 64, 64, &many), PR_OK);
+    assert_true(one.n_ops > 10 && one.arena > 0 && many.arena > one.arena && many.flops > 50 * one.flops);
+    assert_true(one.weight_bytes > 0 && one.weight_bytes <= (double)model_gguf_tensor_bytes(rig.gguf));
+    llm_rig_close(&rig);
+}
+
+/* ---- placement ---------------------------------------------------------------------------------------------------- */
+
+/* The model on one device, and on two of which the first has room for `limit` bytes. */
+static void check_split(const char *model, uint64_t limit, const char *device, const char *host, float tolerance,
+                        const char *expected)
+{
+    struct llm_rig rig;
+    float whole[MAX_VOCAB], split[MAX_VOCAB], worst = 0;
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = model, .device = host});
+    text_logits(&rig, whole);
+    llm_rig_close(&rig);
+    llm_rig_open(&rig,
+                 &(struct llm_rig_options){
+                     .model = model, .device = device, .host = host, .memory_limit = limit, .cells = 512, .batch = 64});
+    text_logits(&rig, split);
+    llm_rig_log_softmax(whole, rig.hp->n_vocab);
+    llm_rig_log_softmax(split, rig.hp->n_vocab);
+    for (int32_t i = 0; i < rig.hp->n_vocab; i++)
+        worst = fmaxf(worst, fabsf(whole[i] - split[i]));
+    print_message("%-28s %s: differs by at most %.6f\n", model, llm_decoder_placement(rig.decoder), (double)worst);
+    assert_true(worst <= tolerance);
+    if (expected)
+        assert_non_null(strstr(llm_decoder_placement(rig.decoder), expected));
+    if (limit)
+        assert_true(rig.device->peak <= limit);
+    llm_rig_close(&rig);
+}
+
+/* Two ref devices: equal to the bit, wherever a layer lies. The cache of a layer takes 128 KiB here, activations of 64 tokens
+ * less than 700 KiB. */
+static void split_models_agree(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"llama.f16.gguf", "llama-rope-llama3.f16.gguf", "llama-tied.f16.gguf",
+                                         "qwen2.f16.gguf", "qwen3vl.f16.gguf"};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        check_split(models[i], 0, "ref", "ref", 0, "all");
+        check_split(models[i], 1, "ref", "ref", 0, "0 of");
+        int some = 0;
+        for (uint64_t kib = 100; kib < 3000; kib += 50) {
+            struct llm_rig rig;
+            llm_rig_open(
+                &rig, &(struct llm_rig_options){
+                          .model = models[i], .device = "ref", .host = "ref", .memory_limit = kib << 10, .batch = 64});
+            const char *placement = llm_decoder_placement(rig.decoder);
+            bool split = *placement != 'a' && *placement != '0';
+            llm_rig_close(&rig);
+            if (split && some++ == 0)
+                check_split(models[i], kib << 10, "ref", "ref", 0, "the rest on ref");
+        }
+        assert_true(some > 0);
+    }
+}
+
+static void split_with_vulkan_agrees(void **state)
+{
+    (void)state;
+    if (!llm_rig_has("vulkan"))
+        skip();
+    check_split("llama.f16.gguf", 0, "vulkan", "ref", 0.03f, "all");
+    check_split("llama.f16.gguf", 1, "vulkan", "ref", 0.03f, "0 of");
+    bool split = false;
+    for (uint64_t kib = 300; kib < 3000 && !split; kib += 100) {
+        struct llm_rig rig;
+        llm_rig_open(&rig, &(struct llm_rig_options){
+                               .model = "llama.f16.gguf", .device = "vulkan", .memory_limit = kib << 10, .batch = 64});
+        const char *placement = llm_decoder_placement(rig.decoder);
+        split = *placement != 'a' && *placement != '0';
+        llm_rig_close(&rig);
+        if (split)
+            check_split("llama.f16.gguf", kib << 10, "vulkan", "ref", 0.03f, "the rest on ref");
+    }
+    assert_true(split);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decoding_allocates_nothing),
+        cmocka_unit_test(costs_are_known_before),
+        cmocka_unit_test(split_models_agree),
+        cmocka_unit_test(split_with_vulkan_agrees),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
