@@ -172,7 +172,8 @@ struct pr_top {
     float logprob;
 };
 /* A generated token. `text` holds whole UTF-8 characters only (bytes of an unfinished one come with a later token) and never
- * a part of a stop string. Return true to go on. */
+ * a part of a stop string. Control tokens have no text. When the answer ends while text is held back (the beginning of a stop
+ * string, or of a character that stayed unfinished: then U+FFFD), it comes in one more call with id -1. Return true to go on. */
 struct pr_token {
     int32_t id;
     const char *text;
@@ -205,6 +206,7 @@ int pr_bench_llm(struct pr_model *model, const struct pr_settings *settings, str
 struct pr_bench_ppl {
     int64_t n_tokens, n_scored;
     double perplexity, last_tenth_perplexity;
+    double fresh_perplexity; /* of the last tenth in windows of the same size that begin anew; 0 without --window */
     uint64_t resident_start, resident_end; /* bytes of the process after 10,000 tokens and at the end */
     double tok_s;
 };

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Perplexity of a long text: the whole of it through one sequence, and its last tenth once more in fresh windows.
+ */
+#include "base/mem.h"
+#include "engine/clock.h"
+#include "engine/model.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    LOGIT_BYTES = 64 << 20, /* most that the logits of a batch may take */
+    WARM_TOKENS = 10000,    /* memory counts from here on */
+    MAX_CHUNKS = 500        /* calls of the caller's function */
+};
+
+/* A sum of -log p. */
+struct score {
+    double sum;
+    int64_t n;
+};
+
+static double perplexity(struct score s)
+{
+    return s.n ? exp(s.sum / (double)s.n) : 0;
+}
+
+struct bench {
+    struct pr_model *model;
+    const struct base_cancel *cancel;
+    struct tokens text;
+    int32_t step;  /* tokens in a call */
+    float *logits; /* [step, n_vocab] */
+};
+
+static double surprise(const float *logits, int32_t n_vocab, int32_t id)
+{
+    double top = logits[0], sum = 0;
+    for (int32_t i = 1; i < n_vocab; i++)
+        top = logits[i] > top ? logits[i] : top;
+    for (int32_t i = 0; i < n_vocab; i++)
+        sum += exp(logits[i] - top);
+    return top + log(sum) - logits[id];
+}
+
+/* Reads tokens [from, to), at most `step`, and adds what they say of tokens that follow them in [first, last) to *score. */
+static int read_and_score(struct bench *b, struct llm_sequence *sequence, size_t from, size_t to, size_t first,
+                          size_t last, struct score *score)
+{
+    int32_t n_vocab = b->model->hp->n_vocab, n = (int32_t)(to - from);
+    struct llm_piece piece = {.n = n, .ids = b->text.ids + from};
+    int32_t wanted = to + 1 > first ? n : 0; /* none before the scored ones */
+    int err = llm_decode(b->model->decoder, sequence, &piece, 1, wanted, b->logits, b->cancel);
+    for (int32_t i = 0; err == PR_OK && i < wanted; i++) {
+        size_t next = from + (size_t)i + 1;
+        if (next < first || next >= last)
+            continue;
+        score->sum += surprise(b->logits + (size_t)i * (size_t)n_vocab, n_vocab, b->text.ids[next]);
+        score->n++;
+    }
+    return err;
+}
+
+/* ---- the whole text --------------------------------------------------------------------------------------------- */
+
+static int stream(struct bench *b, const struct engine_cache *cache, pr_ppl_fn fn, void *user, struct pr_bench_ppl *out)
+{
+    int err;
+    struct llm_kv *kv = NULL;
+    struct llm_sequence *sequence = NULL;
+    struct score all = {0}, tail = {0}, chunk = {0};
+    size_t n = b->text.n, tenth = n - n / 10, chunk_tokens = n / MAX_CHUNKS > 1000 ? n / MAX_CHUNKS : 1000,
+           reported = 0;
+    TRY(engine_cache_create(b->model, cache, &kv));
+    TRY(llm_sequence_create(kv, &cache->slide, &sequence));
+    double start = engine_now();
+    for (size_t at = 0; at < n;) {
+        size_t to = at + (size_t)b->step < n ? at + (size_t)b->step : n;
+        if (at < tenth && to > tenth) /* a call scores into one sum */
+            to = tenth;
+        struct score s = {0};
+        TRY(read_and_score(b, sequence, at, to, 1, n, &s));
+        all.sum += s.sum, all.n += s.n;
+        chunk.sum += s.sum, chunk.n += s.n;
+        if (at >= tenth)
+            tail.sum += s.sum, tail.n += s.n;
+        at = to;
+        if (out->resident_start == 0 && (at >= WARM_TOKENS || at == n))
+            out->resident_start = engine_resident();
+        if (fn && (at - reported >= chunk_tokens || at == n)) {
+            fn(user, (int64_t)at, (int64_t)n, perplexity(chunk), engine_resident());
+            chunk = (struct score){0};
+            reported = at;
+        }
+    }
+    out->tok_s = (double)n / (engine_now() - start);
+    out->resident_end = engine_resident();
+    out->n_tokens = (int64_t)n;
+    out->n_scored = all.n;
+    out->perplexity = perplexity(all);
+    out->last_tenth_perplexity = perplexity(tail);
+    err = PR_OK;
+fail:
+    llm_sequence_destroy(sequence);
+    llm_kv_destroy(kv);
+    return err;
+}
+
+/* ---- fresh windows ---------------------------------------------------------------------------------------------- */
+
+/* The last tenth in windows that begin anew: each token is scored with three quarters of a window or more before it, in a
+ * sequence that read nothing else. The beginning of the text's first token stays that of each window if it is a bos. */
+static int fresh_windows(struct bench *b, const struct engine_cache *cache, bool bos, struct pr_bench_ppl *out)
+{
+    int err;
+    struct llm_kv *kv = NULL;
+    struct llm_sequence *sequence = NULL;
+    struct score score = {0};
+    struct engine_cache fresh = *cache;
+    size_t n = b->text.n, window = (size_t)(cache->slide.window + cache->slide.sinks),
+           stride = window / 4 ? window / 4 : 1;
+    size_t tenth = n - n / 10;
+    fresh.slide = (struct llm_slide){0};
+    fresh.cells = (int64_t)window + 1;
+    TRY(engine_cache_create(b->model, &fresh, &kv));
+    TRY(llm_sequence_create(kv, NULL, &sequence));
+    /* Token t is scored by the logits behind t - 1, as in the stream: scored ones are those behind `tenth`. */
+    for (size_t first = tenth + 1; first < n; first += stride) {
+        size_t last = first + stride < n ? first + stride : n;
+        size_t from = last - 1 > window - bos ? last - 1 - (window - bos) : 0;
+        TRY(llm_sequence_rollback(sequence, 0));
+        if (bos && from > 0) {
+            struct llm_piece piece = {.n = 1, .ids = b->text.ids};
+            TRY(llm_decode(b->model->decoder, sequence, &piece, 1, 0, NULL, b->cancel));
+        }
+        for (size_t at = from; at < last - 1;) {
+            size_t to = at + (size_t)b->step < last - 1 ? at + (size_t)b->step : last - 1;
+            TRY(read_and_score(b, sequence, at, to, first, last, &score));
+            at = to;
+        }
+    }
+    out->fresh_perplexity = perplexity(score);
+    err = PR_OK;
+fail:
+    llm_sequence_destroy(sequence);
+    llm_kv_destroy(kv);
+    return err;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
+
+static int tokenize(struct bench *b, const char *text, size_t len, bool *bos)
+{
+    int err;
+    struct tokens empty = {0};
+    TRY(engine_need_tokenizer(b->model));
+    TRY(model_tokenize(b->model->tokenizer, "", 0, TOKENIZE_BOS | TOKENIZE_FIRST, &empty));
+    *bos = empty.n > 0;
+    TRY(model_tokenize(b->model->tokenizer, text, len, TOKENIZE_BOS | TOKENIZE_FIRST, &b->text));
+    if (b->text.n < 20)
+        TRY(base_fail(PR_ERR_INVALID, "a text of %zu tokens is too short to measure; give a longer one", b->text.n));
+    err = PR_OK;
+fail:
+    model_tokens_finish(&empty);
+    return err;
+}
+
+int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, const char *text, size_t len, pr_ppl_fn fn,
+                 void *user, struct pr_cancel *cancel, struct pr_bench_ppl *out)
+{
+    int err;
+    bool bos;
+    struct pr_settings s;
+    struct engine_cache cache;
+    struct bench b = {.model = model, .cancel = engine_cancel(cancel)};
+    *out = (struct pr_bench_ppl){0};
+    TRY(engine_settings(settings, &s));
+    TRY(engine_need_decoder(model));
+    TRY(tokenize(&b, text, len, &bos));
+    TRY(engine_cache_plan(model->gguf, model->hp, &s, llm_decoder_batch(model->decoder), &cache));
+    if (!s.window && (int64_t)b.text.n > cache.cells)
+        TRY(base_fail(PR_ERR_INVALID,
+                      "the text has %zu tokens, but the context only room for %lld; use --window to slide, or a "
+                      "larger --ctx",
+                      b.text.n, (long long)cache.cells));
+    size_t row = (size_t)model->hp->n_vocab * sizeof *b.logits;
+    b.step = LOGIT_BYTES / row < (size_t)llm_decoder_batch(model->decoder) ? (int32_t)(LOGIT_BYTES / row) + 1
+                                                                           : llm_decoder_batch(model->decoder);
+    b.logits = base_alloc((size_t)b.step * row);
+    TRY(stream(&b, &cache, fn, user, out));
+    if (s.window)
+        TRY(fresh_windows(&b, &cache, bos, out));
+    err = PR_OK;
+fail:
+    base_free(b.logits);
+    model_tokens_finish(&b.text);
+    return err;
+}
