@@ -410,11 +410,11 @@ void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t row0, int64
             for (int i = 0; i < 32; i += VF)
                 m = vf_max(m, vf_abs(vf_load(in + i)));
             float largest = vf_largest(m);
-            float scale = largest / 127;
-            act->scale[row * (cols / 32) + b] = scale;
-            vf inverse = vf_set(largest > 0 ? 127 / largest : 0);
+            act->scale[row * (cols / 32) + b] = largest / 127;
+            float lift = largest < 0x1p-100f ? 0x1p60f : 1; /* keeps 127 / largest finite */
+            vf up = vf_set(lift), inverse = vf_set(largest > 0 ? 127 / (largest * lift) : 0);
             for (int i = 0; i < 32; i += VF)
-                vf_store_i8(q + i, vf_load(in + i) * inverse);
+                vf_store_i8(q + i, vf_load(in + i) * up * inverse);
             for (int half = 0; half < 2; half++) {
                 int32_t s = 0;
                 for (int i = 0; i < 16; i++)
