@@ -18,7 +18,7 @@ from llm import STEPS, TOP
 from tokenizer import real
 
 QUESTIONS = ['What is the capital of France?', 'What is the largest ocean on Earth?', 'How many days are there in a week?',
-             'What is the chemical formula of water?', 'What language is spoken in Brazil?']
+             'What is the chemical formula of water?', 'What is the largest animal on Earth?']
 SYSTEM = 'You are a helpful AI assistant named SmolLM, trained by Hugging Face'
 EOS = 2
 
@@ -53,7 +53,7 @@ def load(path):
 
 
 def main():
-    path, out = sys.argv[1:]
+    path, out_path = sys.argv[1:]
     torch.set_num_threads(2)
     model = load(path)
     tokenizer, _, _ = real('smollm2', path)
@@ -61,18 +61,21 @@ def main():
     for q in QUESTIONS:
         text = f'<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n'
         ids = tokenizer.encode(text, add_special_tokens=False).ids
-        chosen, steps = [], []
+        chosen, steps, cache, new = [], [], None, ids
         while len(steps) < STEPS and (not chosen or chosen[-1] != EOS):
-            x = model.body.embed_tokens.weight[ids + chosen]
-            lp = model.logprobs(x, torch.arange(len(x))[None])[-1]
+            with torch.no_grad():
+                out = model.body(input_ids=torch.tensor([new]), past_key_values=cache, use_cache=True)
+                lp = torch.log_softmax((out.last_hidden_state[0, -1] @ model.body.embed_tokens.weight.T).double(), -1).numpy()
+            cache = out.past_key_values
             best = np.argsort(-lp, kind='stable')[:TOP]
             chosen.append(int(best[0]))
+            new = chosen[-1:]
             steps.append({'id': int(best[0]), 'top': [[int(i), round(float(lp[i]), 5)] for i in best]})
         answer = tokenizer.decode(chosen, skip_special_tokens=False)
         gap = min(s['top'][0][1] - s['top'][1][1] for s in steps)
         print(f'{q} {answer!r}, smallest gap {gap:.3f}')
         cases.append({'question': q, 'prompt': text, 'pieces': [{'ids': ids}], 'answer': answer, 'steps': steps})
-    with open(out, 'w') as f:
+    with open(out_path, 'w') as f:
         f.write(json.dumps({'model': 'SmolLM2-135M-Instruct.Q4_1.gguf', 'made_with': f'transformers {hf.__version__}'})[:-1] + ', "cases": [\n')
         f.write(',\n'.join(json.dumps(c) for c in cases) + '\n]}\n')
 
