@@ -75,7 +75,7 @@ void ref_attention(const struct op *op, void *scratch)
             }
             float *out = (float *)ref_row(op->dst, i) + (int64_t)head * p->d_value;
             for (int d = 0; d < p->d_value; d++)
-                out[d] = sums.total > 0 ? (float)(values[d] / sums.total) : 0;
+                out[d] = sums.total == 0 ? 0 : (float)(values[d] / sums.total);
         }
     }
 }
