@@ -30,8 +30,12 @@ struct command {
 /* The table, ended by a row without a name. */
 extern const struct command cli_commands[];
 
+int cli_ask(const struct args *args);
 int cli_devices(const struct args *args);
+int cli_frame(const struct args *args);
+int cli_inspect(const struct args *args);
 int cli_run(const struct args *args);
+int cli_sheet(const struct args *args);
 int cli_tokenize(const struct args *args);
 int cli_bench_llm(const struct args *args);
 int cli_bench_ppl(const struct args *args);

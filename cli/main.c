@@ -21,6 +21,19 @@ static int cli_version(const struct args *args)
 }
 
 const struct command cli_commands[] = {
+    {"ask", "ask", "FILE... QUESTION", 2, 1000, "answer a question from files, and say where it stands",
+     "Reads the text of the files (PDF, plain text), finds the passages that share words with the question, and lets "
+     "the model "
+     "answer from them. Behind the answer stand the passages that it names, each with its page and a quote that is "
+     "copied from "
+     "the file, and what was searched. When no passage fits, it says so without asking the model.\n\n"
+     "With --json it prints one object: answer; citations, each with tag, named_by_answer, source, page, label, box "
+     "(points "
+     "from the upper left corner) and quote; coverage, how many pages and passages there are, were found and were "
+     "read.",
+     "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
+     "pagereel ask -m model.gguf --json manual.pdf notes.txt \"How is the pump started?\"",
+     cli_ask},
     {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
      "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt is a "
      "message in the model's chat format; with --raw it is given as it is. Of a message that comes from standard "
@@ -38,6 +51,33 @@ const struct command cli_commands[] = {
      "model "
      "file is read.",
      "pagereel tokenize -m model.gguf \"Hello world\"", cli_tokenize},
+    {"inspect", "inspect", "FILE...", 1, 10000, "tell what a film or a document holds",
+     "Reads videos, sound, pictures, PDFs, folders and archives of pictures, Markdown and plain text, and tells what "
+     "they are: "
+     "streams, length, text tracks inside and beside the file, chapters or outline, pages, and what is wrong with "
+     "them. "
+     "A file name of - reads a video from standard input.\n\n"
+     "With --units it prints a line of JSON for the file and one for every unit: a frame (t0 and t1 in seconds, "
+     "difference from "
+     "the last frame that passed the change gate, whether it passed, whether a scene begins), a page (lines with their "
+     "boxes in "
+     "points from the upper left corner, figures, links, form fields, notes), a piece of timed text, or a second of "
+     "sound.",
+     "pagereel inspect film.mkv\n"
+     "pagereel inspect --units --pages 3-4 paper.pdf\n"
+     "pagereel inspect --units --frames 32 film.mp4",
+     cli_inspect},
+    {"sheet", "sheet", "FILE", 1, 1, "draw a contact sheet of a film or a document",
+     "Writes a PNG with frames and their times, or pages and their numbers, spread over the whole.",
+     "pagereel sheet film.mkv -o sheet.png\npagereel sheet --frames 48 --from 10m --to 20m film.mkv -o part.png",
+     cli_sheet},
+    {"frame", "frame", "FILE", 1, 1, "cut out a frame, a page, or a part of one",
+     "Writes the frame that is on the screen at a time, or a page, as PNG; with --box only a part of it, and with "
+     "--pixels "
+     "larger or smaller.",
+     "pagereel frame film.mkv --at 0:41:10.5 -o frame.png\n"
+     "pagereel frame paper.pdf --page 37 --box 72,100,300,250 --pixels 4M -o plot.png",
+     cli_frame},
     {"devices", "devices", "", 0, 0, "list what can compute",
      "Lists the devices in order of preference: the first is what --device auto takes. Under each stands what the "
      "hardware "

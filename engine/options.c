@@ -31,6 +31,7 @@
 #define MODEL_COMMANDS  " ask run tokenize bench-llm bench-ppl "
 #define DEVICE_COMMANDS " ask run bench-llm bench-ppl "
 #define ANSWER_COMMANDS " ask run "
+#define SOURCE_COMMANDS " inspect sheet "
 
 static const struct pr_option options[] = {
     {"model", 'm', PATH_FIELD(model), "FILE", "", .commands = MODEL_COMMANDS,
@@ -56,7 +57,7 @@ static const struct pr_option options[] = {
     {"prompt", 'p', FIELD(prompt), "TEXT", "", .commands = " run ",
      .help = "What to ask; without it, the prompt is read from standard input."},
     {"system", 's', FIELD(system), "TEXT", "", .commands = " run ", .help = "The message that sets the model's role."},
-    {"raw", 'r', FIELD(raw), NULL, "no", .commands = " run ",
+    {"raw", 'r', FIELD(raw), NULL, "no", .commands = ANSWER_COMMANDS,
      .help = "Give the prompt to the model as it is, without chat format."},
     {"max-tokens", 'n', FIELD(max_tokens), "N", "-1", -1, 1 << 24, .commands = ANSWER_COMMANDS,
      .help = "Longest answer in tokens; -1: until the model ends it or the context is full."},
@@ -80,7 +81,7 @@ static const struct pr_option options[] = {
     {"logprobs", 0, FIELD(logprobs), "K", "0", 0, 1 << 24, .commands = " run ",
      .help =
          "With --json: give the K most probable tokens at each step, with the natural logarithm of their probability."},
-    {"json", 0, FIELD(json), NULL, "no", .commands = " ask run tokenize devices bench-llm bench-ppl ",
+    {"json", 0, FIELD(json), NULL, "no", .commands = " ask run inspect tokenize devices bench-llm bench-ppl ",
      .help = "Print one JSON object instead of text."},
     {"special", 0, FIELD(special), NULL, "no", .commands = " tokenize ",
      .help = "Text of control tokens, such as <|im_end|>, becomes those tokens."},
@@ -91,6 +92,36 @@ static const struct pr_option options[] = {
      .help = "Keep what the model has read and written in a file."},
     {"load-session", 0, PATH_FIELD(session_load), "FILE", "", .commands = " run ",
      .help = "Go on from a file of --save-session; the model and the cache type must be the same."},
+    {"fps", 0, FIELD(fps), "RATE", "1", 0.0001, 1000, .commands = SOURCE_COMMANDS,
+     .help = "Of a video: how many frames to look at for each second."},
+    {"frames", 0, FIELD(frames), "N", "0", 0, 1 << 24, .commands = SOURCE_COMMANDS,
+     .help = "Of a video: at most N frames, spread evenly over the whole, instead of --fps. 0: by --fps."},
+    {"scenes", 0, FIELD(scenes), NULL, "no", .commands = SOURCE_COMMANDS,
+     .help = "Of a video: the first frame of each scene."},
+    {"keys", 0, FIELD(keys), NULL, "no", .commands = SOURCE_COMMANDS, .help = "Of a video: every key frame."},
+    {"from", 0, FIELD(from), "TIME", "", .commands = SOURCE_COMMANDS,
+     .help = "Of a video: begin here, such as 0:41:10.5, 41:10 or 90s."},
+    {"to", 0, FIELD(to), "TIME", "", .commands = SOURCE_COMMANDS, .help = "Of a video: end here."},
+    {"pages", 0, FIELD(pages), "RANGE", "", .commands = SOURCE_COMMANDS,
+     .help = "Of a document: these pages, such as 7 or 3-10."},
+    {"stream", 0, FIELD(stream), "N", "-1", -1, 10000, .commands = SOURCE_COMMANDS,
+     .help = "Which of several video streams, by its number in `pagereel inspect`; -1: the best."},
+    {"language", 0, FIELD(language), "CODE", "", .commands = SOURCE_COMMANDS,
+     .help = "Which text tracks to read, such as en; by default all."},
+    {"password", 0, FIELD(password), "TEXT", "", .commands = " ask inspect sheet frame ",
+     .help = "Of an encrypted document. Other users of this machine can see it while pagereel runs; the config file is "
+             "safer."},
+    {"pixels", 0, FIELD(pixels), "N", "262144", 0, 1 << 26, .commands = " inspect frame ",
+     .help = "Scale pictures down to at most N pixels; 0: text only."},
+    {"sound", 0, FIELD(sound), NULL, "no", .commands = " inspect ",
+     .help = "Read the sound, too, and tell how loud it is."},
+    {"units", 0, FIELD(units), NULL, "no", .commands = " inspect ",
+     .help = "Print every frame, page and piece of text as a line of JSON."},
+    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame ", .help = "The PNG file to write."},
+    {"at", 0, FIELD(at), "TIME", "", .commands = " frame ", .help = "The frame that is on the screen at this time."},
+    {"page", 0, FIELD(page), "N", "", .commands = " frame ", .help = "The page, counted from 1."},
+    {"box", 0, FIELD(box), "X0,Y0,X1,Y1", "", .commands = " frame ",
+     .help = "Only this part: points of a page, pixels of a frame, from the upper left corner."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "", .commands = " ask run devices bench-llm bench-ppl ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},
     {"lose-device-after", 0, FIELD(lose_device_after), "N", "0", 0, 0x1p62, .commands = DEVICE_COMMANDS,

@@ -16,6 +16,7 @@ struct text {
     FILE *file;
     char *path;
     int32_t page, first, last;
+    char line[LINE_BYTES], *rest; /* what was read; what of it is still to be taken */
     struct ingest_lines lines;
 };
 
@@ -42,24 +43,36 @@ static int text_open(void *priv, const char *path, const struct ingest_options *
     return PR_OK;
 }
 
-/* Reads the lines of a page; false at the end of the file. */
+/* The next piece of a line, up to a line break or form feed. False at the end of the file. */
+static bool read_piece(struct text *text, size_t *len, bool *page_ends)
+{
+    if (!text->rest || !*text->rest) {
+        text->rest = text->line;
+        if (!fgets(text->line, sizeof text->line, text->file)) {
+            text->rest = NULL;
+            return false;
+        }
+    }
+    *len = strcspn(text->rest, "\n\f");
+    *page_ends = text->rest[*len] == '\f';
+    return true;
+}
+
+/* Reads the lines of a page that has some; false at the end of the file. */
 static bool read_page(struct text *text)
 {
-    char line[LINE_BYTES];
-    bool any = false;
+    bool page_ends = false;
+    size_t len;
     ingest_lines_reset(&text->lines);
-    while (text->lines.n < PAGE_LINES && fgets(line, sizeof line, text->file)) {
-        any = true;
-        bool page_ends = strchr(line, '\f') != NULL;
-        size_t len = strcspn(line, "\n");
-        while (len > 0 && strchr(" \t\r\f", line[len - 1]))
+    while (text->lines.n < PAGE_LINES && !(page_ends && text->lines.n > 0) && read_piece(text, &len, &page_ends)) {
+        size_t used = len + (text->rest[len] != '\0');
+        while (len > 0 && strchr(" \t\r", text->rest[len - 1]))
             len--;
         if (len > 0)
-            ingest_lines_add(&text->lines, line, len, (struct pr_box){0});
-        if (page_ends && text->lines.n > 0)
-            break;
+            ingest_lines_add(&text->lines, text->rest, len, (struct pr_box){0});
+        text->rest += used;
     }
-    return any;
+    return text->lines.n > 0;
 }
 
 static int text_next(void *priv, struct pr_unit *unit)

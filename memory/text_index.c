@@ -81,6 +81,37 @@ static bool is_word(uint32_t c)
     return c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
+/* Function words say nothing about what is asked for: a passage that shares only these with a question doesn't fit it. The
+ * commonest of four languages; others count as words, and BM25 weighs them low where they are everywhere. */
+static bool is_function_word(const char *word, size_t len)
+{
+    static const char words[] =
+        " a about after all an and any are as at be been before but by can could did do does for from had has have he "
+        "her his "
+        "how i if in into is it its many me more most much my no not of on one or our she should so some than that the "
+        "their "
+        "them then there these they this those to up was we were what when where which while who whom whose why will "
+        "with "
+        "would you your "
+        " aber als am an auch auf aus bei das dass dem den der des die ein eine einem einen einer es für hat ich im in "
+        "ist mit "
+        "nach nicht oder sich sie sind und von war warum was welche welcher welches wenn wer wie wird wo zu zum zur "
+        " au aux avec ce ces cette dans de des du elle en est et il ils la le les leur mais ne nous on ou où par pas "
+        "pour quand "
+        "que quel quelle qui sa se ses son sont sur un une vous "
+        " al como con cual cuando de del donde el ella en es esta este la las lo los más no para pero por que qué "
+        "quien se sin "
+        "son su sus un una y ";
+    char spaced[16];
+    if (len == 0 || len > sizeof spaced - 3)
+        return false;
+    spaced[0] = ' ';
+    for (size_t i = 0; i < len; i++)
+        spaced[i + 1] = (char)(word[i] >= 'A' && word[i] <= 'Z' ? word[i] + 32 : word[i]);
+    memcpy(spaced + len + 1, " ", 2);
+    return strstr(words, spaced) != NULL;
+}
+
 static void write_word(const char *word, size_t len, bool query, bool prefix, struct base_buf *out)
 {
     if (out->len)
@@ -93,7 +124,7 @@ static void write_word(const char *word, size_t len, bool query, bool prefix, st
 
 /* Rewrites text as words with blanks between: unspaced scripts become pairs of neighbouring characters ("日本語" is "日本
  * 本語"), which FTS5 then matches like words. With `query`, each word is quoted and alternatives are joined by OR; a single
- * character of such a script stands for every pair that begins with it. */
+ * character of such a script stands for every pair that begins with it. Function words don't search. */
 static void write_words(const char *text, size_t len, bool query, struct base_buf *out)
 {
     size_t size;
@@ -115,7 +146,8 @@ static void write_words(const char *text, size_t len, bool query, struct base_bu
         size_t more;
         while (i + size < len && is_word(c = next_character(text + i + size, len - i - size, &more)) && !is_unspaced(c))
             size += more;
-        write_word(text + i, size, query, false, out);
+        if (!query || !is_function_word(text + i, size))
+            write_word(text + i, size, query, false, out);
     }
 }
 

@@ -61,6 +61,17 @@ struct pr_settings {
     int64_t lose_device_after; /* fault injection: see docs/ARCHITECTURE.md */
     bool verbose;
     bool special; /* tokenize: text of control tokens becomes those tokens */
+
+    /* of sources */
+    float fps;                            /* frames sampled for each second */
+    int32_t frames;                       /* at most so many over the whole; 0: by fps */
+    bool scenes, keys;                    /* the first frame of each scene; every key frame */
+    const char *from, *to, *pages;        /* "0:41:10.5"; "3-10"; "": all */
+    int32_t stream;                       /* of a video's streams; -1: the best */
+    const char *language, *password;      /* of text tracks, "": all; of a document */
+    int64_t pixels;                       /* of a picture at the most */
+    bool sound, units;                    /* inspect: give sound, and every unit */
+    const char *output, *at, *page, *box; /* sheet, frame */
 };
 
 enum pr_option_type {

@@ -138,6 +138,13 @@ int pr_source_next(struct pr_source *source, struct pr_unit *unit);
 /* The position that was reached: microseconds of a timed source, pages of another. For progress. */
 int64_t pr_source_position(const struct pr_source *source);
 
+/* Writes one picture of a source to settings->output as PNG: the frame on the screen at settings->at, or settings->page, or the
+ * first one; of it settings->box. PR_ERR_NOT_FOUND: there is none at that place. */
+int pr_frame_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel);
+/* Writes a contact sheet to settings->output as PNG: settings->frames (24 if 0) frames with their times, or pages with their
+ * numbers and labels. */
+int pr_sheet_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel);
+
 /* "1:02:03.456" of microseconds, hours always written, into a buffer of 32 bytes or more. Returns `out`. */
 const char *pr_time_text(int64_t microseconds, char *out, size_t size);
 /* Reads a time in the usual forms: "1:02:03.456", "02:03", "83.5", "90s", "1h2m3s", "500ms". PR_ERR_INVALID names the text. */

@@ -86,6 +86,12 @@ const char *pr_model_name(const struct pr_model *model)
 }
 
 /* A token for each byte. */
+int32_t pr_model_context(const struct pr_model *model)
+{
+    (void)model;
+    return 2048;
+}
+
 int pr_tokenize(struct pr_model *model, const char *text, size_t len, bool special, int32_t **ids, size_t *n)
 {
     (void)model;

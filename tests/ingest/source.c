@@ -85,7 +85,7 @@ static void test_pdf_lines_and_boxes(void **state)
 static void test_text_pages(void **state)
 {
     (void)state;
-    static const char text[] = "one\n\n  two \xff\nthree";
+    static const char text[] = "one\n\n  two \xff\nthree\ffour\n\f\n";
     write_file(text, sizeof text - 1);
     struct ingest_source *source;
     assert_int_equal(open_text(path, &source), PR_OK);
@@ -96,6 +96,10 @@ static void test_text_pages(void **state)
     assert_string_equal(unit.lines[0].text, "one");
     assert_string_equal(unit.lines[1].text, "  two \ufffd");
     assert_string_equal(unit.lines[2].text, "three");
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_int_equal(unit.n_lines, 1);
+    assert_string_equal(unit.lines[0].text, "four");
+    assert_int_equal(unit.span.page, 1);
     assert_int_equal(ingest_next(source, &unit), PR_EOF);
     ingest_close(source);
 }

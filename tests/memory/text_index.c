@@ -50,6 +50,8 @@ static void test_words(void **state)
     expect_best(index, "zurich cafe", 4);
     expect_best(index, "switch", 5);
     expect_best(index, "giraffe", -1);
+    expect_best(index, "What is the giraffe, and how is it with you?", -1);
+    expect_best(index, "Ist das die Giraffe?", -1);
     memory_text_index_destroy(index);
 }
 

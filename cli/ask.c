@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * pagereel ask: sources and a question in, an answer with its citations out.
+ */
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "pagereel/pagereel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct stream {
+    bool json;
+    bool line_open; /* the last character printed wasn't a line feed */
+    int err;
+};
+
+static bool on_token(void *user, const struct pr_token *token)
+{
+    struct stream *stream = user;
+    if (stream->json || token->len == 0)
+        return true;
+    stream->line_open = token->text[token->len - 1] != '\n';
+    stream->err = cli_write(token->text, token->len);
+    return stream->err == PR_OK;
+}
+
+static bool has_box(const struct pr_citation *citation)
+{
+    return citation->box[2] > citation->box[0] && citation->box[3] > citation->box[1];
+}
+
+static void json_text(struct base_buf *out, const char *key, const char *text)
+{
+    base_buf_printf(out, ",\"%s\":", key);
+    if (text)
+        base_json_text(out, text, strlen(text));
+    else
+        base_buf_puts(out, "null");
+}
+
+static void json_citation(struct base_buf *out, const struct pr_citation *citation)
+{
+    base_buf_printf(out, "{\"tag\":%d,\"named_by_answer\":%s", citation->tag, citation->by_model ? "true" : "false");
+    json_text(out, "source", citation->source);
+    if (citation->page > 0) {
+        base_buf_printf(out, ",\"page\":%d", citation->page);
+        json_text(out, "label", citation->label);
+    }
+    if (has_box(citation)) {
+        for (int i = 0; i < 4; i++) {
+            base_buf_puts(out, i == 0 ? ",\"box\":[" : ",");
+            base_json_float(out, citation->box[i]);
+        }
+        base_buf_puts(out, "]");
+    }
+    json_text(out, "quote", citation->quote);
+    base_buf_puts(out, "}");
+}
+
+static int print_json(const struct pr_answer *answer)
+{
+    struct base_buf out = {0};
+    struct pr_coverage coverage = pr_answer_coverage(answer);
+    size_t n;
+    const struct pr_citation *citations = pr_answer_citations(answer, &n);
+    const char *text = pr_answer_text(answer);
+    base_buf_puts(&out, "{\"answer\":");
+    base_json_text(&out, text, strlen(text));
+    base_buf_puts(&out, ",\"citations\":[");
+    for (size_t i = 0; i < n; i++) {
+        base_buf_puts(&out, i ? "," : "");
+        json_citation(&out, &citations[i]);
+    }
+    base_buf_printf(
+        &out,
+        "],\"coverage\":{\"pages\":%lld,\"pages_failed\":%lld,\"pages_without_text\":%lld,\"passages\":%lld,"
+        "\"passages_found\":%lld,\"passages_read\":%lld,\"prompt_tokens\":%d}}\n",
+        (long long)coverage.pages, (long long)coverage.pages_failed, (long long)coverage.pages_without_text,
+        (long long)coverage.passages, (long long)coverage.passages_found, (long long)coverage.passages_read,
+        coverage.prompt_tokens);
+    fwrite(out.data, 1, out.len, stdout);
+    base_buf_finish(&out);
+    return cli_flush();
+}
+
+static int print_citation(const struct pr_citation *citation)
+{
+    int err = cli_printf("  [%d] %s, page %d", citation->tag, citation->source, citation->page);
+    if (err >= 0 && citation->label && *citation->label)
+        err = cli_printf(" (%s)", citation->label);
+    if (err >= 0 && citation->quote)
+        err = cli_printf(": \"%s\"", citation->quote);
+    return err < 0 ? err : cli_printf("\n");
+}
+
+/* Those that the answer names come first; what the model merely saw is said to be only that. */
+static int print_citations(const struct pr_answer *answer)
+{
+    size_t n, n_named = 0;
+    const struct pr_citation *citations = pr_answer_citations(answer, &n);
+    for (size_t i = 0; i < n; i++)
+        n_named += citations[i].by_model;
+    for (int named = 1; named >= 0; named--) {
+        if ((named ? n_named : n - n_named) == 0)
+            continue;
+        int err = named     ? cli_printf("\nSources that the answer names:\n")
+                  : n_named ? cli_printf("\nOther passages that the model was shown:\n")
+                            : cli_printf("\nPassages that the model was shown; the answer names none of them:\n");
+        for (size_t i = 0; i < n && err >= 0; i++)
+            if (citations[i].by_model == named)
+                err = print_citation(&citations[i]);
+        if (err < 0)
+            return err;
+    }
+    return PR_OK;
+}
+
+static int print_coverage(const struct pr_answer *answer)
+{
+    struct pr_coverage c = pr_answer_coverage(answer);
+    int err = cli_printf("\nSearched %lld passages of %lld pages; the model read %lld of them.\n",
+                         (long long)c.passages, (long long)c.pages, (long long)c.passages_read);
+    if (err >= 0 && c.pages_without_text > 0)
+        err = cli_printf("%lld pages have no text layer: nothing on them was seen.\n", (long long)c.pages_without_text);
+    if (err >= 0 && c.pages_failed > 0)
+        err = cli_printf("%lld pages could not be read.\n", (long long)c.pages_failed);
+    return err;
+}
+
+int cli_ask(const struct args *args)
+{
+    const struct pr_settings *settings = &args->settings;
+    struct pr_model *model = NULL;
+    struct pr_answer *answer = NULL;
+    struct stream stream = {.json = settings->json};
+    size_t n_sources = (size_t)args->n_words - 1;
+    int err;
+    TRY(pr_model_open(settings, cli_cancel(), &model));
+    err = pr_ask(model, settings, args->words, n_sources, args->words[n_sources], on_token, &stream, cli_cancel(),
+                 &answer);
+    if (stream.line_open)
+        cli_write("\n", 1);
+    TRY(err);
+    TRY(stream.err);
+    if (settings->json) {
+        TRY(print_json(answer));
+    } else {
+        TRY(print_citations(answer));
+        TRY(print_coverage(answer));
+    }
+fail:
+    pr_answer_destroy(answer);
+    pr_model_close(model);
+    return err;
+}

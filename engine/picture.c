@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Pictures of sources as PNG files: a single frame or page, and contact sheets.
+ */
+#include "pagereel/source.h"
+
+#include "base/mem.h"
+#include "draw/canvas.h"
+#include "engine/model.h"
+#include "engine/source.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint32_t white = 0xffffff, paper = 0xf4f4f2, ink = 0x202020, pale = 0x707070, line = 0xb0b0b0;
+
+enum {
+    MAX_SIDE = 30000, /* of a picture that is written */
+    CELL_WIDTH = 240, /* of a contact sheet */
+    CELL_PIXELS = CELL_WIDTH * CELL_WIDTH * 2,
+    LABEL_HEIGHT = 22,
+    MARGIN = 8,
+    HEADER = 34,
+    DEFAULT_CELLS = 24,
+    MAX_CELLS = 1000,
+};
+
+/* ---- one frame or page ------------------------------------------------------------------------------------------ */
+
+static int parse_box(const char *text, double *box)
+{
+    int end = 0;
+    if (sscanf(text, "%lf,%lf,%lf,%lf%n", &box[0], &box[1], &box[2], &box[3], &end) != 4 || text[end] ||
+        !(box[2] > box[0]) || !(box[3] > box[1]) || !isfinite(box[2] - box[0]) || !isfinite(box[3] - box[1]))
+        return base_fail(PR_ERR_INVALID, "'%.60s' is no box; write it like 72,100,300,250 (left, top, right, bottom)",
+                         text);
+    return PR_OK;
+}
+
+/* Cuts the box, in the unit's own measure, out of its picture. */
+static int write_part(const struct pr_unit *unit, const char *box_text, const char *path)
+{
+    double box[4] = {0, 0, unit->width, unit->height};
+    int err = *box_text ? parse_box(box_text, box) : PR_OK;
+    if (err < 0)
+        return err;
+    double sx = unit->picture_width / unit->width, sy = unit->picture_height / unit->height;
+    int32_t x0 = (int32_t)fmax(0, floor(box[0] * sx)), x1 = (int32_t)fmin(unit->picture_width, ceil(box[2] * sx));
+    int32_t y0 = (int32_t)fmax(0, floor(box[1] * sy)), y1 = (int32_t)fmin(unit->picture_height, ceil(box[3] * sy));
+    if (x1 <= x0 || y1 <= y0)
+        return base_fail(PR_ERR_INVALID, "the box %.60s lies outside of the picture (%.0f x %.0f)", box_text,
+                         unit->width, unit->height);
+    struct draw_canvas *canvas;
+    err = draw_canvas_create(x1 - x0, y1 - y0, white, &canvas);
+    if (err < 0)
+        return err;
+    draw_picture(canvas, unit->rgb, unit->picture_width, unit->picture_height, -x0, -y0, unit->picture_width,
+                 unit->picture_height);
+    err = draw_write_png(canvas, path);
+    draw_canvas_destroy(canvas);
+    return err;
+}
+
+int pr_frame_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel)
+{
+    int err;
+    struct ingest_options options;
+    struct ingest_source *source = NULL;
+    struct pr_unit unit;
+    TRY(engine_source_options(settings, cancel, &options));
+    if (!settings->output[0])
+        return base_fail(PR_ERR_INVALID, "no file to write; give --output FILE.png");
+    options.sampling = INGEST_RATE;
+    options.rate = 1;
+    if (settings->at[0])
+        TRY(pr_time_parse(settings->at, &options.from));
+    if (settings->page[0]) {
+        char *end;
+        long page = strtol(settings->page, &end, 10);
+        if (*end || page < 1 || page > INT32_MAX)
+            return base_fail(PR_ERR_INVALID, "'%.60s' is no page; they count from 1", settings->page);
+        options.first_page = options.last_page = (int32_t)page - 1;
+    }
+    TRY(ingest_open(path, &options, &source));
+    const struct pr_source_info *info = ingest_info(source);
+    if (settings->page[0] && info->n_pages > 0 && options.first_page >= info->n_pages)
+        TRY(base_fail(PR_ERR_INVALID, "%s: there is no page %s; it has %d", path, settings->page, info->n_pages));
+    do
+        err = ingest_next(source, &unit);
+    while (err == PR_OK && !unit.rgb);
+    if (err == PR_EOF)
+        err = base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture at %s", path,
+                        settings->at[0]     ? settings->at
+                        : settings->page[0] ? settings->page
+                                            : "its start");
+    TRY(err);
+    err = write_part(&unit, settings->box, settings->output);
+fail:
+    ingest_close(source);
+    return err;
+}
+
+/* ---- contact sheets --------------------------------------------------------------------------------------------- */
+
+struct cell {
+    uint8_t *rgb;
+    int32_t width, height;
+    char label[64];
+};
+
+static void label_of(const struct pr_unit *unit, char *out, size_t size)
+{
+    char time[32];
+    if (unit->kind == PR_UNIT_PAGE && unit->label && *unit->label)
+        snprintf(out, size, "%d (%.40s)", unit->span.page + 1, unit->label);
+    else if (unit->kind == PR_UNIT_PAGE)
+        snprintf(out, size, "%d", unit->span.page + 1);
+    else
+        snprintf(out, size, "%s", pr_time_text(unit->span.t0, time, sizeof time));
+}
+
+/* Which pages of many are shown: evenly spread ones. */
+static bool page_is_shown(int32_t page, int32_t n_pages, int32_t cells)
+{
+    if (n_pages <= cells)
+        return true;
+    return (int64_t)page * cells / n_pages != (int64_t)(page - 1) * cells / n_pages || page == 0;
+}
+
+static int collect_cells(struct ingest_source *source, int32_t max, struct cell *cells, int32_t *n)
+{
+    int32_t n_pages = ingest_info(source)->n_pages;
+    struct pr_unit unit;
+    int err;
+    *n = 0;
+    while ((err = ingest_next(source, &unit)) != PR_EOF && *n < max) {
+        if (err == PR_ERR_CANCELLED)
+            return err;
+        if (err < 0 || !unit.rgb || (unit.kind == PR_UNIT_PAGE && !page_is_shown(unit.span.page, n_pages, max)))
+            continue;
+        struct cell *cell = &cells[(*n)++];
+        size_t bytes = (size_t)unit.picture_width * (size_t)unit.picture_height * 3;
+        cell->rgb = base_alloc(bytes);
+        memcpy(cell->rgb, unit.rgb, bytes);
+        cell->width = unit.picture_width;
+        cell->height = unit.picture_height;
+        label_of(&unit, cell->label, sizeof cell->label);
+    }
+    return PR_OK;
+}
+
+/* As many columns as make the sheet about as wide as high, six at the most. */
+static int draw_sheet(const struct cell *cells, int32_t n, const char *title, const char *output)
+{
+    double aspect = 0;
+    for (int32_t i = 0; i < n; i++)
+        aspect = fmax(aspect, (double)cells[i].height / cells[i].width);
+    int32_t cell_height = (int32_t)ceil(CELL_WIDTH * fmin(fmax(aspect, 0.2), 1.6));
+    int32_t columns = n < 6 ? n : 6, rows = (n + columns - 1) / columns;
+    int32_t step_x = CELL_WIDTH + MARGIN, step_y = cell_height + LABEL_HEIGHT + MARGIN;
+    struct draw_canvas *canvas;
+    int err = draw_canvas_create(columns * step_x + MARGIN, rows * step_y + HEADER + MARGIN, paper, &canvas);
+    if (err < 0)
+        return err;
+    draw_text(canvas, MARGIN, HEADER - 11, 16, columns * step_x - MARGIN, ink, title);
+    for (int32_t i = 0; i < n; i++) {
+        const struct cell *cell = &cells[i];
+        double x = MARGIN + i % columns * step_x, y = HEADER + i / columns * step_y;
+        double scale = fmin((double)CELL_WIDTH / cell->width, (double)cell_height / cell->height);
+        double w = cell->width * scale, h = cell->height * scale, left = x + (CELL_WIDTH - w) / 2,
+               top = y + cell_height - h;
+        draw_picture(canvas, cell->rgb, cell->width, cell->height, left, top, w, h);
+        draw_frame(canvas, left, top, w, h, 1, line);
+        draw_text(canvas, left, y + cell_height + LABEL_HEIGHT - 7, 13, CELL_WIDTH, pale, cell->label);
+    }
+    err = draw_write_png(canvas, output);
+    draw_canvas_destroy(canvas);
+    return err;
+}
+
+int pr_sheet_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel)
+{
+    int err;
+    struct ingest_options options;
+    struct ingest_source *source = NULL;
+    struct base_buf title = {0};
+    int32_t n = 0, max = settings->frames > 0 ? settings->frames : DEFAULT_CELLS;
+    char duration[32];
+    max = max < MAX_CELLS ? max : MAX_CELLS;
+    struct cell *cells = base_alloc_array((size_t)max, sizeof *cells);
+    TRY(engine_source_options(settings, cancel, &options));
+    if (!settings->output[0])
+        TRY(base_fail(PR_ERR_INVALID, "no file to write; give --output FILE.png"));
+    if (options.sampling == INGEST_RATE) {
+        options.sampling = INGEST_BUDGET;
+        options.budget = max;
+    }
+    options.max_pixels = CELL_PIXELS;
+    TRY(ingest_open(path, &options, &source));
+    const struct pr_source_info *info = ingest_info(source);
+    const char *slash = strrchr(path, '/');
+    base_buf_printf(&title, "%s   %s", slash ? slash + 1 : path, info->kind);
+    if (info->n_pages > 0)
+        base_buf_printf(&title, ", %d pages", info->n_pages);
+    if (info->duration != PR_TIME_NONE)
+        base_buf_printf(&title, ", %s", pr_time_text(info->duration, duration, sizeof duration));
+    TRY(collect_cells(source, max, cells, &n));
+    if (n == 0)
+        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: holds no pictures to show", path));
+    err = draw_sheet(cells, n, title.data, settings->output);
+fail:
+    for (int32_t i = 0; i < n; i++)
+        base_free(cells[i].rgb);
+    base_free(cells);
+    base_buf_finish(&title);
+    ingest_close(source);
+    return err;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sources as the public header shows them: settings become the options of ingest.
+ */
+#include "pagereel/source.h"
+
+#include "base/mem.h"
+#include "engine/model.h"
+#include "engine/source.h"
+#include "ingest/source.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct pr_source {
+    struct ingest_source *ingest;
+};
+
+/* "7", "3-10", "3-", "-10": pages from 1, as people count. */
+static int parse_pages(const char *text, int32_t *first, int32_t *last)
+{
+    int a, b, end = 0;
+    *first = 0;
+    *last = -1;
+    if (!*text)
+        return PR_OK;
+    if (sscanf(text, "%9d-%9d%n", &a, &b, &end) == 2 && a >= 1 && b >= a && !text[end])
+        *first = a - 1, *last = b - 1;
+    else if (end = 0, sscanf(text, "-%9d%n", &b, &end) == 1 && text[0] == '-' && b >= 1 && end && !text[end])
+        *last = b - 1;
+    else if (end = 0, sscanf(text, "%9d-%n", &a, &end) == 1 && a >= 1 && end && !text[end])
+        *first = a - 1;
+    else if (end = 0, sscanf(text, "%9d%n", &a, &end) == 1 && a >= 1 && end && !text[end])
+        *first = *last = a - 1;
+    else
+        return base_fail(PR_ERR_INVALID, "'%.60s' is no range of pages; write it like 7 or 3-10", text);
+    return PR_OK;
+}
+
+int engine_source_options(const struct pr_settings *settings, struct pr_cancel *cancel, struct ingest_options *out)
+{
+    int err;
+    *out = ingest_options_default();
+    out->rate = settings->fps;
+    if (settings->frames > 0) {
+        out->sampling = INGEST_BUDGET;
+        out->budget = settings->frames;
+    }
+    if (settings->scenes)
+        out->sampling = INGEST_SCENE;
+    if (settings->keys)
+        out->sampling = INGEST_KEYS;
+    if (settings->from[0])
+        TRY(pr_time_parse(settings->from, &out->from));
+    if (settings->to[0])
+        TRY(pr_time_parse(settings->to, &out->to));
+    if (out->from != PR_TIME_NONE && out->to != PR_TIME_NONE && out->to <= out->from)
+        return base_fail(PR_ERR_INVALID, "--to %.60s lies before --from %.60s", settings->to, settings->from);
+    TRY(parse_pages(settings->pages, &out->first_page, &out->last_page));
+    out->stream = settings->stream;
+    out->language = settings->language[0] ? settings->language : NULL;
+    out->password = settings->password[0] ? settings->password : NULL;
+    out->max_pixels = settings->pixels;
+    out->sound = settings->sound;
+    out->cancel = engine_cancel(cancel);
+    return PR_OK;
+fail:
+    return err;
+}
+
+int pr_source_open(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel,
+                   struct pr_source **out)
+{
+    struct ingest_options options;
+    struct ingest_source *ingest;
+    int err = engine_source_options(settings, cancel, &options);
+    if (err >= 0)
+        err = ingest_open(path, &options, &ingest);
+    if (err < 0)
+        return err;
+    *out = base_alloc(sizeof **out);
+    (*out)->ingest = ingest;
+    return PR_OK;
+}
+
+void pr_source_close(struct pr_source *source)
+{
+    if (!source)
+        return;
+    ingest_close(source->ingest);
+    base_free(source);
+}
+
+const struct pr_source_info *pr_source_info(const struct pr_source *source)
+{
+    return ingest_info(source->ingest);
+}
+
+int pr_source_next(struct pr_source *source, struct pr_unit *unit)
+{
+    return ingest_next(source->ingest, unit);
+}
+
+int64_t pr_source_position(const struct pr_source *source)
+{
+    return ingest_position(source->ingest);
+}

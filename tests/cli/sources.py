@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""inspect, sheet, frame and ask on real files, made here: what they print, what they write, how they refuse.
+usage: sources.py PROGRAM RANDOM_MODEL"""
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+PROGRAM = RANDOM_MODEL = None
+
+
+def read_png(path):
+    """(width, height, rows of RGB bytes) of an 8-bit RGB PNG."""
+    with open(path, "rb") as file:
+        data = file.read()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, body = 8, b""
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", data[at + 8:at + 18])
+            assert (depth, colour) == (8, 2)
+        if kind == b"IDAT":
+            body += data[at + 8:at + 8 + size]
+        at += 12 + size
+    raw, rows, last = zlib.decompress(body), [], bytes(3 * width)
+    for y in range(height):
+        kind, line = raw[y * (3 * width + 1)], bytearray(raw[y * (3 * width + 1) + 1:(y + 1) * (3 * width + 1)])
+        for x in range(3 * width):
+            left = line[x - 3] if x >= 3 else 0
+            up, corner = last[x], last[x - 3] if x >= 3 else 0
+            paeth = min((abs(up - corner), 0, left), (abs(left - corner), 1, up), (abs(left + up - 2 * corner), 2, corner))[2]
+            line[x] = (line[x] + (0, left, up, (left + up) // 2, paeth)[kind]) & 255
+        rows.append(bytes(line))
+        last = line
+    return width, height, rows
+
+
+class Sources(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="pagereel-sources-")
+        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
+        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        cls.text = cls.write("pumps.txt", "The pump is started with the red lever.\n\fIts valve closes at nine bar.\n\fNothing here.\n")
+        cls.film = os.path.join(cls.folder, "film.mp4")
+        if shutil.which("ffmpeg"):  # 10 s: red, then blue from 5 s on
+            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:s=320x180:r=10:d=5", "-f", "lavfi", "-i",
+                            "color=blue:s=320x180:r=10:d=5", "-filter_complex", "concat=n=2", "-c:v", "libx264", cls.film],
+                           check=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def write(cls, name, text):
+        path = os.path.join(cls.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def pagereel(self, *args, input=None):
+        return subprocess.run([PROGRAM, *args], input=input, env=self.env, timeout=120, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+
+    def ok(self, *args):
+        done = self.pagereel(*args)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        return done.stdout
+
+    def fails(self, status, message, *args):
+        done = self.pagereel(*args)
+        error = done.stderr.decode()
+        self.assertEqual(done.returncode, status, error)
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertIn(message, error)
+
+    def need_film(self):
+        if not os.path.exists(self.film):
+            self.skipTest("the ffmpeg program makes the film of this test")
+
+    # ---- inspect
+
+    def test_inspect_film(self):
+        self.need_film()
+        self.assertIn(b"film.mp4: video (mov,mp4,m4a,3gp,3g2,mj2), 0:00:10.000", self.ok("inspect", self.film))
+        info = json.loads(self.ok("inspect", "--json", self.film))
+        self.assertEqual(info["duration"], 10)
+        self.assertEqual((info["streams"][0]["codec"], info["streams"][0]["width"]), ("h264", 320))
+        self.assertEqual((info["read"]["frames"], info["read"]["passed"], info["read"]["cuts"]), (10, 2, 2))
+
+    def test_units_of_film(self):
+        self.need_film()
+        lines = [json.loads(line) for line in self.ok("inspect", "--units", "--fps", "2", "--from", "3", "--to", "6",
+                                                      self.film).splitlines()]
+        self.assertEqual(lines[0]["kind"], "video")
+        self.assertEqual([line["t0"] for line in lines[1:]], [3, 3.5, 4, 4.5, 5, 5.5])
+        self.assertEqual([line["cut"] for line in lines[1:]], [True, False, False, False, True, False])
+
+    def test_standard_input(self):
+        self.need_film()
+        raw = subprocess.run(["ffmpeg", "-v", "error", "-i", self.film, "-c", "copy", "-f", "matroska", "-"],
+                             check=True, stdout=subprocess.PIPE).stdout
+        done = self.pagereel("inspect", "--json", "-", input=raw)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["read"]["frames"], 10)
+
+    def test_units_of_text(self):
+        lines = [json.loads(line) for line in self.ok("inspect", "--units", "--pages", "2-3", self.text).splitlines()]
+        self.assertEqual([line["page"] for line in lines[1:]], [2, 3])
+        self.assertEqual(lines[1]["lines"][0]["text"], "Its valve closes at nine bar.")
+
+    def test_refusals(self):
+        self.fails(1, "/nonexistent", "inspect", "/nonexistent")
+        self.fails(2, "is no time", "inspect", "--from", "soon", self.text)
+        self.fails(2, "is no range of pages", "inspect", "--pages", "x", self.text)
+        self.fails(2, "no file to write", "sheet", self.text)
+        self.fails(1, "holds no pictures", "sheet", self.text, "-o", os.path.join(self.folder, "no.png"))
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "no.png")))
+
+    # ---- pictures
+
+    def test_frame(self):
+        self.need_film()
+        out = os.path.join(self.folder, "frame.png")
+        for at, colour in (("4.95", 0), ("0:05.05", 2)):
+            self.ok("frame", self.film, "--at", at, "-o", out)
+            width, height, rows = read_png(out)
+            self.assertEqual((width, height), (320, 180))
+            self.assertEqual(max(range(3), key=lambda c: rows[90][300 + c]), colour)
+        self.ok("frame", self.film, "--at", "1", "--box", "10,20,110,70", "-o", out)
+        self.assertEqual(read_png(out)[:2], (100, 50))
+        self.fails(1, "no picture at 11", "frame", self.film, "--at", "11", "-o", out)
+        self.fails(2, "is no box", "frame", self.film, "--box", "1,2,3", "-o", out)
+
+    def test_sheet(self):
+        self.need_film()
+        out = os.path.join(self.folder, "sheet.png")
+        self.ok("sheet", self.film, "--frames", "6", "-o", out)
+        width, height, rows = read_png(out)
+        self.assertEqual(width, 6 * 248 + 8)
+        pictures = [rows[100][3 * (8 + 248 * i + 120):][:3] for i in range(6)]
+        self.assertEqual([max(range(3), key=lambda c: p[c]) for p in pictures], [0, 0, 0, 2, 2, 2])
+
+    # ---- ask
+
+    def test_ask(self):
+        model = os.path.join(self.folder, "random.gguf")
+        subprocess.run([RANDOM_MODEL, model, "--layers", "2", "--dim", "64", "--heads", "4", "--kv", "2", "--ffn", "128",
+                        "--vocab", "400", "--ctx", "4096", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
+        ask = ["ask", "-m", model, "--device", "ref", "--raw", "-n", "4", "--json"]
+        answer = json.loads(self.ok(*ask, self.text, "When does the valve close?"))
+        self.assertEqual(answer["coverage"]["pages"], 3)
+        self.assertEqual([c["page"] for c in answer["citations"]], [2])
+        self.assertEqual(answer["citations"][0]["quote"], "Its valve closes at nine bar.")
+        answer = json.loads(self.ok(*ask, self.text, "giraffe?"))
+        self.assertTrue(answer["answer"].startswith("Not found"))
+        self.assertEqual(answer["citations"], [])
+
+
+if __name__ == "__main__":
+    PROGRAM, RANDOM_MODEL = sys.argv[1:3]
+    unittest.main(argv=sys.argv[:1])
