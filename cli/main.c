@@ -32,7 +32,7 @@ const struct command cli_commands[] = {
      "from the upper left corner) and quote; coverage, how many pages and passages there are, were found and were "
      "read.",
      "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
-     "pagereel ask -m model.gguf --json manual.pdf notes.txt \"How is the pump started?\"",
+     "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"",
      cli_ask},
     {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
      "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt is a "
