@@ -28,8 +28,10 @@ static float compare_steps(struct llm_rig *rig, const struct golden *golden)
     for (int i = 0; i < GOLDEN_STEPS; i++) {
         const struct golden_step *step = &golden->steps[i];
         llm_rig_log_softmax(logits, rig->hp->n_vocab);
+        float top[GOLDEN_TOP];
         for (int k = 0; k < GOLDEN_TOP; k++)
-            worst = fmaxf(worst, fabsf(logits[step->ids[k]] - step->logprobs[k]));
+            top[k] = logits[step->ids[k]];
+        worst = fmaxf(worst, llm_rig_difference(top, step->logprobs, GOLDEN_TOP));
         struct llm_piece next = {.n = 1, .ids = &step->id};
         assert_int_equal(llm_decode(rig->decoder, sequence, &next, 1, 1, logits, NULL), PR_OK);
     }

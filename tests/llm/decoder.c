@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -121,6 +122,48 @@ static void costs_are_known_before(void **state)
     llm_rig_close(&rig);
 }
 
+/* ---- formats of weights ------------------------------------------------------------------------------------------- */
+
+static void made_model_logits(const char *path, const char *options, const char *device, float *logits)
+{
+    char command[512];
+    struct llm_rig rig;
+    snprintf(command, sizeof command,
+             "%s %s --layers 2 --dim 256 --heads 4 --kv 2 --ffn 512 --vocab 300 --seed 3 %s >/dev/null", RANDOM_MODEL, path,
+             options);
+    assert_int_equal(system(command), 0);
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = path, .device = device});
+    text_logits(&rig, logits);
+    llm_rig_log_softmax(logits, rig.hp->n_vocab);
+    llm_rig_close(&rig);
+    unlink(path);
+}
+
+/* A file of blocks against a file of the floats that the blocks stand for. */
+static void blocks_are_the_weights_they_stand_for(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"f16",  "bf16", "q4_0", "q4_1", "q5_0",   "q5_1",   "q8_0", "q2_k",
+                                        "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "mxfp4"};
+    char folder[] = "/tmp/pagereel-decoder-XXXXXX", path[64], options[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    float plain[MAX_VOCAB];
+    made_model_logits(path, "--type f32", "ref", plain);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        float blocks[MAX_VOCAB], floats[MAX_VOCAB];
+        snprintf(options, sizeof options, "--type %s", types[i]);
+        made_model_logits(path, options, "ref", blocks);
+        snprintf(options, sizeof options, "--type %s --dequantised", types[i]);
+        made_model_logits(path, options, "ref", floats);
+        float worst = llm_rig_difference(blocks, floats, 300);
+        print_message("%-7s differs from its floats by at most %.6f\n", types[i], (double)worst);
+        assert_true(worst <= 0.01f);
+        assert_true(llm_rig_difference(blocks, plain, 300) > 1e-6f); /* it was rounded at all */
+    }
+    rmdir(folder);
+}
+
 /* ---- placement ---------------------------------------------------------------------------------------------------- */
 
 /* The model on one device, and on two of which the first has room for `limit` bytes. */
@@ -128,7 +171,7 @@ static void check_split(const char *model, uint64_t limit, const char *device, c
                         const char *expected)
 {
     struct llm_rig rig;
-    float whole[MAX_VOCAB], split[MAX_VOCAB], worst = 0;
+    float whole[MAX_VOCAB], split[MAX_VOCAB];
     llm_rig_open(&rig, &(struct llm_rig_options){.model = model, .device = host});
     text_logits(&rig, whole);
     llm_rig_close(&rig);
@@ -138,8 +181,7 @@ static void check_split(const char *model, uint64_t limit, const char *device, c
     text_logits(&rig, split);
     llm_rig_log_softmax(whole, rig.hp->n_vocab);
     llm_rig_log_softmax(split, rig.hp->n_vocab);
-    for (int32_t i = 0; i < rig.hp->n_vocab; i++)
-        worst = fmaxf(worst, fabsf(whole[i] - split[i]));
+    float worst = llm_rig_difference(whole, split, rig.hp->n_vocab);
     print_message("%-28s %s: differs by at most %.6f\n", model, llm_decoder_placement(rig.decoder), (double)worst);
     assert_true(worst <= tolerance);
     if (expected)
@@ -201,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decoding_allocates_nothing),
         cmocka_unit_test(costs_are_known_before),
+        cmocka_unit_test(blocks_are_the_weights_they_stand_for),
         cmocka_unit_test(split_models_agree),
         cmocka_unit_test(split_with_vulkan_agrees),
     };

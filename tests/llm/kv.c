@@ -234,9 +234,7 @@ static void cache_types_round_as_they_should(void **state)
         expected(&rig, N, rounded);
         llm_rig_log_softmax(plain, rig.hp->n_vocab);
         llm_rig_log_softmax(rounded, rig.hp->n_vocab);
-        float worst = 0;
-        for (int32_t v = 0; v < rig.hp->n_vocab; v++)
-            worst = fmaxf(worst, fabsf(plain[v] - rounded[v]));
+        float worst = llm_rig_difference(plain, rounded, rig.hp->n_vocab);
         print_message("keys %s, values %s: %.5f\n", compute_type(types[i].key)->name,
                       compute_type(types[i].value)->name, (double)worst);
         assert_true(worst > 0 && worst <= types[i].tolerance);

@@ -47,7 +47,7 @@ void llm_rig_open(struct llm_rig *rig, const struct llm_rig_options *options)
         check(compute_device_open(host, &(struct device_options){.threads = 2}, &rig->host));
 
     char path[256];
-    snprintf(path, sizeof path, "tests/golden/llm/%s", options->model);
+    snprintf(path, sizeof path, "%s%s", *options->model == '/' ? "" : "tests/golden/llm/", options->model);
     check(model_gguf_open(path, &rig->gguf));
     struct llm_kv_params kv = {.key_type = options->key_type,
                                .value_type = options->value_type,
@@ -84,6 +84,15 @@ void llm_rig_log_softmax(float *logits, int32_t n_vocab)
         sum += exp(logits[i] - top);
     for (int32_t i = 0; i < n_vocab; i++)
         logits[i] = (float)(logits[i] - top - log(sum));
+}
+
+float llm_rig_difference(const float *a, const float *b, int32_t n)
+{
+    float worst = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (!(fabsf(a[i] - b[i]) <= worst))
+            worst = isnan(a[i] - b[i]) ? INFINITY : fabsf(a[i] - b[i]);
+    return worst;
 }
 
 void llm_rig_ids(int32_t *ids, int32_t n, int32_t n_vocab, uint32_t seed)

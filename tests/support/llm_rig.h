@@ -17,7 +17,7 @@ struct llm_rig {
 };
 
 struct llm_rig_options {
-    const char *model;              /* file in tests/golden/llm */
+    const char *model;              /* file in tests/golden/llm, or a path from the root */
     const char *device;             /* NULL: "ref" */
     const char *host;               /* NULL: the device itself, or "ref" beside a Vulkan device */
     enum type key_type, value_type; /* of the cache; 0 is f32 */
@@ -36,6 +36,9 @@ bool llm_rig_has(const char *device);
 
 /* Log-probabilities of the whole vocabulary: in place. */
 void llm_rig_log_softmax(float *logits, int32_t n_vocab);
+
+/* The largest difference of two lists; infinite when it isn't a number somewhere. */
+float llm_rig_difference(const float *a, const float *b, int32_t n);
 
 /* `n` token ids that look like text to a random model: the same for the same seed. */
 void llm_rig_ids(int32_t *ids, int32_t n, int32_t n_vocab, uint32_t seed);
