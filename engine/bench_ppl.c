@@ -34,14 +34,16 @@ struct bench {
     float *logits; /* [step, n_vocab] */
 };
 
+/* -log p of an id. */
 static double surprise(const float *logits, int32_t n_vocab, int32_t id)
 {
-    double top = logits[0], sum = 0;
+    float top = logits[0];
+    double sum = 0;
     for (int32_t i = 1; i < n_vocab; i++)
         top = logits[i] > top ? logits[i] : top;
     for (int32_t i = 0; i < n_vocab; i++)
-        sum += exp(logits[i] - top);
-    return top + log(sum) - logits[id];
+        sum += (double)expf(logits[i] - top);
+    return log(sum) + (double)top - (double)logits[id];
 }
 
 /* Reads tokens [from, to), at most `step`, and adds what they say of tokens that follow them in [first, last) to *score. */
