@@ -129,8 +129,8 @@ static void made_model_logits(const char *path, const char *options, const char 
     char command[512];
     struct llm_rig rig;
     snprintf(command, sizeof command,
-             "%s %s --layers 2 --dim 256 --heads 4 --kv 2 --ffn 512 --vocab 300 --seed 3 %s >/dev/null", RANDOM_MODEL, path,
-             options);
+             "%s %s --layers 2 --dim 256 --heads 4 --kv 2 --ffn 512 --vocab 300 --seed 3 %s >/dev/null", RANDOM_MODEL,
+             path, options);
     assert_int_equal(system(command), 0);
     llm_rig_open(&rig, &(struct llm_rig_options){.model = path, .device = device});
     text_logits(&rig, logits);
