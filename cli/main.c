@@ -76,7 +76,7 @@ const struct command cli_commands[] = {
      "--pixels "
      "larger or smaller.",
      "pagereel frame film.mkv --at 0:41:10.5 -o frame.png\n"
-     "pagereel frame paper.pdf --page 37 --box 72,100,300,250 --pixels 4M -o plot.png",
+     "pagereel frame paper.pdf --page 7 --box 72,100,300,250 --pixels 4M -o a.png",
      cli_frame},
     {"devices", "devices", "", 0, 0, "list what can compute",
      "Lists the devices in order of preference: the first is what --device auto takes. Under each stands what the "
