@@ -45,7 +45,7 @@ static const struct pr_option options[] = {
     {"gpu-memory", 0, BYTES_FIELD(gpu_memory), "BYTES", "0", 0, 0x1p50, .commands = DEVICE_COMMANDS,
      .help = "How much of the GPU's memory to use; layers that don't fit stay on the CPU. 0: what it has."},
     {"ctx", 'c', FIELD(ctx), "TOKENS", "0", 0, 1 << 24, .commands = DEVICE_COMMANDS,
-     .help = "Room for prompt and answer; 0: as much as the model was trained for."},
+     .help = "Room for prompt and answer; 0: as much as the model was trained for, but at most 16384."},
     {"cache-type", 0, FIELD(cache_type), "TYPE", "f16", .choices = "f32|f16|q8_0", .commands = DEVICE_COMMANDS,
      .help = "Element type of the KV cache. A sliding cache keeps its keys in f16 when this is q8_0."},
     {"window", 'w', FIELD(window), "TOKENS", "0", 0, 1 << 24, .commands = " run bench-ppl ",
