@@ -61,6 +61,9 @@ def main():
     if a.peer_only:
         return peer(a.files[0], a.threads, RUNS[a.device])
 
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f'the machine is busy (load {load:.1f}): these figures will not mean much', file=sys.stderr)
     rows = []
     for path in a.files:
         ours, theirs = [], []
@@ -85,9 +88,9 @@ def main():
     for r in rows:
         for what in ('prefill_tok_s', 'decode_tok_s'):
             x, y = r[what]['pagereel'], r[what]['llama.cpp']
-            print(f'{r["file"]:28} {what[:7]:8} {x["median"]:9.1f} ({x["best"]:6.1f}) {y["median"]:9.1f} ({y["best"]:6.1f}) '
+            print(f'{r["file"]:28} {what.split("_")[0]:8} {x["median"]:9.1f} ({x["best"]:6.1f}) {y["median"]:9.1f} ({y["best"]:6.1f}) '
                   f'{x["median"] / y["median"]:6.2f}')
-        print(f'{"":28} decode reads {100 * r["decode_bandwidth_share"]:.0f} % of {r["bandwidth_gb_s"]:.1f} GB/s')
+        print(f'{"":28} pagereel: decode reads {100 * r["decode_bandwidth_share"]:.0f} % of {r["bandwidth_gb_s"]:.1f} GB/s')
 
 
 if __name__ == '__main__':
