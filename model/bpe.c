@@ -17,12 +17,17 @@ struct bpe {
     size_t mask;
 };
 
-/* The slot that holds the pair, or the free one where it would go. */
-static struct merge *merge_slot(const struct bpe *bpe, int32_t left, int32_t right)
+static size_t home_of(const struct bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t hash = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     hash = (hash ^ hash >> 31) * 0xbf58476d1ce4e5b9u;
-    size_t slot = (size_t)(hash ^ hash >> 29) & bpe->mask;
+    return (size_t)(hash ^ hash >> 29) & bpe->mask;
+}
+
+/* The slot that holds the pair, or the free one where it would go. */
+static struct merge *merge_slot(const struct bpe *bpe, int32_t left, int32_t right)
+{
+    size_t slot = home_of(bpe, left, right);
     while (bpe->merges[slot].id >= 0 && (bpe->merges[slot].left != left || bpe->merges[slot].right != right))
         slot = (slot + 1) & bpe->mask;
     return &bpe->merges[slot];
@@ -71,7 +76,7 @@ int model_bpe_create(const struct gguf *gguf, const struct vocab *vocab, struct 
     if (merges.kind != GGUF_STRING || merges.n > INT32_MAX / 2)
         TRY(base_fail(PR_ERR_FORMAT, "%s: tokenizer.ggml.merges isn't a list of 1 to %d texts; get the file again",
                       path, INT32_MAX / 2));
-    size_t longest = 0, capacity = 16;
+    size_t longest = 0, capacity = 16, crowded = 0;
     for (size_t i = 0; i < merges.n; i++) {
         size_t len = model_gguf_array_string(&merges, i).len;
         longest = len > longest ? len : longest;
@@ -94,8 +99,12 @@ int model_bpe_create(const struct gguf *gguf, const struct vocab *vocab, struct 
                           "%s: merge %zu (\"%.*s\") isn't two tokens that make a third; get the file again", path, i,
                           (int)(text.len < 80 ? text.len : 80), text.data));
         struct merge *slot = merge_slot(bpe, merge.left, merge.right);
-        if (slot->id < 0)
-            *slot = merge;
+        if (slot->id >= 0)
+            continue;
+        *slot = merge;
+        crowded += ((size_t)(slot - bpe->merges) - home_of(bpe, merge.left, merge.right)) & bpe->mask;
+        if (crowded > VOCAB_CROWDED * capacity)
+            TRY(base_fail(PR_ERR_FORMAT, "%s: its merges are made to be slow to find; don't use it", path));
     }
     base_free(scratch);
     *out = bpe;

@@ -62,11 +62,16 @@ static uint64_t hash_of(const char *bytes, size_t len)
     return hash;
 }
 
+static size_t home_of(const struct vocab_index *index, uint64_t hash)
+{
+    return (size_t)((hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u >> 20) & index->mask;
+}
+
 /* The slot that holds the token, or the free one where it would go. */
 static size_t slot_of(const struct vocab *vocab, const struct vocab_index *index, uint64_t hash, const char *bytes,
                       size_t len)
 {
-    size_t slot = (size_t)((hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u >> 20) & index->mask;
+    size_t slot = home_of(index, hash);
     for (; index->slots[slot] >= 0; slot = (slot + 1) & index->mask) {
         size_t other_len;
         const char *other = model_vocab_bytes(vocab, index->slots[slot], &other_len);
@@ -89,16 +94,20 @@ static int index_init(struct vocab_index *index, size_t n)
     return PR_OK;
 }
 
-static void index_insert(const struct vocab *vocab, struct vocab_index *index, int32_t id)
+/* False: so many tokens crowd into a few slots that the file must have been made to be slow. */
+static bool index_insert(const struct vocab *vocab, struct vocab_index *index, int32_t id)
 {
     size_t len;
     const char *bytes = model_vocab_bytes(vocab, id, &len);
-    size_t slot = slot_of(vocab, index, hash_of(bytes, len), bytes, len);
+    uint64_t hash = hash_of(bytes, len);
+    size_t slot = slot_of(vocab, index, hash, bytes, len);
     if (!len || index->slots[slot] >= 0)
-        return;
+        return true;
     index->slots[slot] = id;
     if (len > index->longest)
         index->longest = len;
+    index->crowded += (slot - home_of(index, hash)) & index->mask;
+    return index->crowded <= VOCAB_CROWDED * (index->mask + 1);
 }
 
 int32_t model_vocab_word(const struct vocab *vocab, const char *bytes, size_t len)
@@ -233,16 +242,18 @@ static int read_type(const char *path, const struct gguf_array *types, int32_t i
     return PR_OK;
 }
 
-static void build_indices(struct vocab *vocab, enum vocab_kind kind)
+/* False: as of index_insert(). */
+static bool build_indices(struct vocab *vocab, enum vocab_kind kind)
 {
+    bool fine = true;
     memset(vocab->byte_id, 0xff, sizeof vocab->byte_id);
-    for (int32_t id = 0; id < vocab->n; id++) {
+    for (int32_t id = 0; id < vocab->n && fine; id++) {
         size_t len;
         const char *bytes = model_vocab_bytes(vocab, id, &len);
         uint8_t first = len ? (uint8_t)bytes[0] : 0;
         switch ((enum token_type)vocab->type[id]) {
         case TOKEN_NORMAL:
-            index_insert(vocab, &vocab->words, id);
+            fine = index_insert(vocab, &vocab->words, id);
             if (kind == VOCAB_BYTE_LEVEL && len == 1 && vocab->byte_id[first] < 0)
                 vocab->byte_id[first] = id;
             break;
@@ -253,7 +264,7 @@ static void build_indices(struct vocab *vocab, enum vocab_kind kind)
         case TOKEN_UNKNOWN:
         case TOKEN_CONTROL:
         case TOKEN_USER_DEFINED:
-            index_insert(vocab, &vocab->added, id);
+            fine = index_insert(vocab, &vocab->added, id);
             if (len > vocab->added_from[first])
                 vocab->added_from[first] = (uint16_t)len;
             break;
@@ -261,6 +272,7 @@ static void build_indices(struct vocab *vocab, enum vocab_kind kind)
             break;
         }
     }
+    return fine;
 }
 
 int model_vocab_init(struct vocab *vocab, const struct gguf *gguf, enum vocab_kind kind)
@@ -315,7 +327,8 @@ int model_vocab_init(struct vocab *vocab, const struct gguf *gguf, enum vocab_ki
     }
     if (index_init(&vocab->words, tokens.n) < 0 || index_init(&vocab->added, n_added) < 0)
         TRY(base_fail(PR_ERR_NOMEM, "%s: no memory for a vocabulary of %d tokens", path, vocab->n));
-    build_indices(vocab, kind);
+    if (!build_indices(vocab, kind))
+        TRY(base_fail(PR_ERR_FORMAT, "%s: its tokens are made to be slow to find; don't use it", path));
     return PR_OK;
 
 fail:

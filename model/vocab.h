@@ -26,11 +26,16 @@ enum vocab_kind { VOCAB_BYTE_LEVEL, VOCAB_SENTENCEPIECE };
 /* Longer added tokens than this are refused: they would make the search for them slow. */
 enum { VOCAB_MAX_ADDED = 1024 };
 
+/* Tables in which entries stand further from their place than this, on average over the slots, are refused: chance gives less
+ * than 1, and only a file that was made for it gives more. */
+enum { VOCAB_CROWDED = 8 };
+
 /* Finds tokens by their bytes (open addressing; free slots are -1). */
 struct vocab_index {
     int32_t *slots;
     size_t mask;
     size_t longest; /* bytes of the longest token in it */
+    size_t crowded; /* how far tokens stand from where they belong, in all */
 };
 
 struct vocab {

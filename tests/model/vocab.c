@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +41,8 @@ static void the_alphabet_has_every_byte_once(void **state)
     assert_int_equal(len, 0);
 }
 
-static void open_vocab(struct vocab *vocab, enum vocab_kind kind, const char *const *tokens, const int32_t *types,
-                       size_t n)
+static int try_vocab(struct vocab *vocab, enum vocab_kind kind, const char *const *tokens, const int32_t *types,
+                     size_t n)
 {
     struct gguf_writer w = GGUF_WRITER_INIT;
     struct base_buf bytes = {0};
@@ -51,9 +52,16 @@ static void open_vocab(struct vocab *vocab, enum vocab_kind kind, const char *co
     gguf_writer_header(&w, &bytes);
     gguf_writer_finish(&w);
     assert_int_equal(model_gguf_open_memory(bytes.data, bytes.len, "vocab.gguf", &gguf), PR_OK);
-    assert_int_equal(model_vocab_init(vocab, gguf, kind), PR_OK);
+    int err = model_vocab_init(vocab, gguf, kind);
     model_gguf_close(gguf);
     base_buf_finish(&bytes);
+    return err;
+}
+
+static void open_vocab(struct vocab *vocab, enum vocab_kind kind, const char *const *tokens, const int32_t *types,
+                       size_t n)
+{
+    assert_int_equal(try_vocab(vocab, kind, tokens, types, n), PR_OK);
 }
 
 static void finds_words_and_added_tokens(void **state)
@@ -110,6 +118,41 @@ static void sentencepiece_texts(void **state)
     model_vocab_finish(&v);
 }
 
+/* The hash of bytes as vocab.c has it, to make tokens that all fall into one place. */
+static size_t place_of(const char *bytes, size_t mask)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *bytes; bytes++)
+        hash = (hash ^ (uint8_t)*bytes) * 0x100000001b3u;
+    return (size_t)((hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u >> 20) & mask;
+}
+
+static void crowded_tokens_are_refused(void **state)
+{
+    (void)state;
+    enum { TOKENS = 128, SLOTS = 256 };
+    static char texts[TOKENS][12];
+    const char *tokens[TOKENS];
+    int32_t types[TOKENS];
+    struct vocab v;
+    for (int crowded = 0; crowded < 2; crowded++)
+        for (int type = TOKEN_NORMAL; type <= TOKEN_USER_DEFINED; type += TOKEN_USER_DEFINED - TOKEN_NORMAL) {
+            for (int i = 0, number = 0; i < TOKENS; i++) {
+                do
+                    snprintf(texts[i], sizeof texts[i], "%d", number++);
+                while (crowded && place_of(texts[i], SLOTS - 1) > 3);
+                tokens[i] = texts[i];
+                types[i] = type;
+            }
+            int err = try_vocab(&v, VOCAB_BYTE_LEVEL, tokens, types, TOKENS);
+            assert_int_equal(err, crowded ? PR_ERR_FORMAT : PR_OK);
+            if (crowded)
+                assert_non_null(strstr(pr_error_message(), "vocab.gguf: its tokens are made to be slow"));
+            else
+                model_vocab_finish(&v);
+        }
+}
+
 static void end_texts(void **state)
 {
     (void)state;
@@ -126,6 +169,7 @@ int main(void)
         cmocka_unit_test(the_alphabet_has_every_byte_once),
         cmocka_unit_test(finds_words_and_added_tokens),
         cmocka_unit_test(sentencepiece_texts),
+        cmocka_unit_test(crowded_tokens_are_refused),
         cmocka_unit_test(end_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
