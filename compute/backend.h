@@ -90,7 +90,8 @@ struct backend {
     int (*prepare)(struct part *part);
     /* Runs a part and waits. */
     int (*run)(struct part *part, const struct base_cancel *cancel);
-    void (*discard)(struct part *part); /* (optional) frees part->priv, which is NULL when prepare() failed or wasn't reached */
+    void (*discard)(
+        struct part *part); /* (optional) frees part->priv, which is NULL when prepare() failed or wasn't reached */
 };
 
 extern const struct backend compute_backend_ref, compute_backend_cpu, compute_backend_vk;
