@@ -11,15 +11,13 @@
 enum { WIDTH = 80 };
 
 static const char exit_status[] =
-    "0: done. 1: it failed, and standard error says why. 2: the command line, the "
-    "environment or the config file is wrong. 130 and 143: interrupted by Ctrl-C or SIGTERM.";
-static const char config_text[] = "Options may be set once and for all in the config file, as lines of the form 'key = "
-                                  "value' with the names of the long "
-                                  "options: 'model = ~/models/small.gguf', 'device = vulkan:0', 'json = yes'. Lines "
-                                  "that begin with # are comments. A "
-                                  "relative path starts at the config file's folder. A flag counts more than the "
-                                  "environment, the environment more than "
-                                  "the config file.";
+    "0: done. 1: it failed, and standard error says why. 2: the command line, the environment or the config file "
+    "is wrong. 130 and 143: interrupted by Ctrl-C or SIGTERM.";
+static const char config_text[] = "Options may be set once and for all in the config file, as lines of the form "
+                                  "'key = value' with the names of the long options: 'model = "
+                                  "~/models/small.gguf', 'device = vulkan:0', 'json = yes'. Lines that begin with "
+                                  "# are comments. A relative path starts at the config file's folder. A flag "
+                                  "counts more than the environment, the environment more than the config file.";
 static const char *const files[][2] = {
     {"$XDG_CONFIG_HOME/pagereel/config", "the config file; without that variable ~/.config/pagereel/config"},
     {"$XDG_CACHE_HOME/pagereel",

@@ -22,47 +22,38 @@ static int cli_version(const struct args *args)
 
 const struct command cli_commands[] = {
     {"ask", "ask", "FILE... QUESTION", 2, 1000, "answer a question from files, and say where it stands",
-     "Reads the text of the files (PDF, plain text), finds the passages that share words with the question, and lets "
-     "the model "
-     "answer from them. Behind the answer stand the passages that it names, each with its page and a quote that is "
-     "copied from "
-     "the file, and what was searched. When no passage fits, it says so without asking the model.\n\n"
-     "With --json it prints one object: answer; citations, each with tag, named_by_answer, source, page, label, box "
-     "(points "
-     "from the upper left corner) and quote; coverage, how many pages and passages there are, were found and were "
-     "read.",
+     "Reads the text of the files (PDF, plain text), finds the passages that share words with the question, and "
+     "lets the model answer from them. Behind the answer stand the passages that it names, each with its page and "
+     "a quote that is copied from the file, and what was searched. When no passage fits, it says so without asking "
+     "the model.\n\n"
+     "With --json it prints one object: answer; citations, each with tag, named_by_answer, source, page, label, "
+     "box (points from the upper left corner) and quote; coverage, how many pages and passages there are, were "
+     "found and were read.",
      "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
      "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"",
      cli_ask},
     {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
-     "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt is a "
-     "message in the model's chat format; with --raw it is given as it is. Of a message that comes from standard "
-     "input, "
-     "line breaks at the end are left out.\n\n"
+     "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt "
+     "is a message in the model's chat format; with --raw it is given as it is. Of a message that comes from "
+     "standard input, line breaks at the end are left out.\n\n"
      "With --json it prints one object when the answer is complete: prompt_tokens, the ids that the model read; "
-     "tokens, "
-     "each with id, text and top, the --logprobs most probable tokens of that step; stop, why it ended (end, string, "
-     "length, context). Text of a token that ends within a character comes with a later token.",
+     "tokens, each with id, text and top, the --logprobs most probable tokens of that step; stop, why it ended "
+     "(end, string, length, context). Text of a token that ends within a character comes with a later token.",
      "pagereel run -m model.gguf -p \"Why is the sky blue?\"\n"
      "pagereel run -m model.gguf --raw -n 20 --json --logprobs 5 < prompt.txt",
      cli_run},
     {"tokenize", "tokenize", "[TEXT]", 0, 1, "show the tokens of a text",
-     "Prints the id and the text of each token of TEXT or, without it, of standard input. Only the tokenizer of the "
-     "model "
-     "file is read.",
+     "Prints the id and the text of each token of TEXT or, without it, of standard input. Only the tokenizer of "
+     "the model file is read.",
      "pagereel tokenize -m model.gguf \"Hello world\"", cli_tokenize},
     {"inspect", "inspect", "FILE...", 1, 10000, "tell what a film or a document holds",
-     "Reads videos, sound, pictures, PDFs, folders and archives of pictures, Markdown and plain text, and tells what "
-     "they are: "
-     "streams, length, text tracks inside and beside the file, chapters or outline, pages, and what is wrong with "
-     "them. "
-     "A file name of - reads a video from standard input.\n\n"
+     "Reads videos, sound, pictures, PDFs, folders and archives of pictures, Markdown and plain text, and tells "
+     "what they are: streams, length, text tracks inside and beside the file, chapters or outline, pages, and what "
+     "is wrong with them. A file name of - reads a video from standard input.\n\n"
      "With --units it prints a line of JSON for the file and one for every unit: a frame (t0 and t1 in seconds, "
-     "difference from "
-     "the last frame that passed the change gate, whether it passed, whether a scene begins), a page (lines with their "
-     "boxes in "
-     "points from the upper left corner, figures, links, form fields, notes), a piece of timed text, or a second of "
-     "sound.",
+     "difference from the last frame that passed the change gate, whether it passed, whether a scene begins), a "
+     "page (lines with their boxes in points from the upper left corner, figures, links, form fields, notes), a "
+     "piece of timed text, or a second of sound.",
      "pagereel inspect film.mkv\n"
      "pagereel inspect --units --pages 3-4 paper.pdf\n"
      "pagereel inspect --units --frames 32 film.mp4",
@@ -73,25 +64,22 @@ const struct command cli_commands[] = {
      cli_sheet},
     {"frame", "frame", "FILE", 1, 1, "cut out a frame, a page, or a part of one",
      "Writes the frame that is on the screen at a time, or a page, as PNG; with --box only a part of it, and with "
-     "--pixels "
-     "larger or smaller.",
+     "--pixels larger or smaller.",
      "pagereel frame film.mkv --at 0:41:10.5 -o frame.png\n"
      "pagereel frame paper.pdf --page 7 --box 72,100,300,250 --pixels 4M -o a.png",
      cli_frame},
     {"devices", "devices", "", 0, 0, "list what can compute",
      "Lists the devices in order of preference: the first is what --device auto takes. Under each stands what the "
-     "hardware "
-     "and its driver may offer, and whether pagereel uses it or why not.",
+     "hardware and its driver may offer, and whether pagereel uses it or why not.",
      "pagereel devices", cli_devices},
     {"bench llm", "bench-llm", "", 0, 0, "measure how fast a model reads and writes",
      "Reads 256 tokens in one go and then writes 32, one by one, several times, and gives the medians, with their "
-     "share of "
-     "the memory bandwidth and of the arithmetic that the same device reached in the same run.",
+     "share of the memory bandwidth and of the arithmetic that the same device reached in the same run.",
      "pagereel bench llm -m model.gguf --device cpu", cli_bench_llm},
     {"bench ppl", "bench-ppl", "", 0, 0, "measure how well a model predicts a text",
      "Reads a text (--text, or standard input) and gives the perplexity: the exponential of the mean negative "
-     "logarithm of "
-     "the probability of each next token. With --window the cache slides, and memory stays the same for any length.",
+     "logarithm of the probability of each next token. With --window the cache slides, and memory stays the same "
+     "for any length.",
      "pagereel bench ppl -m model.gguf --text book.txt --window 1024 --sinks 4", cli_bench_ppl},
     {"help", "help", "[COMMAND]", 0, 2, "explain a command", "Prints the overview, or the help of a command.",
      "pagereel help run", cli_help},

@@ -37,9 +37,8 @@ static const struct pr_option options[] = {
     {"model", 'm', PATH_FIELD(model), "FILE", "", .commands = MODEL_COMMANDS,
      .help = "The language model: a GGUF file, or the first file of a split one."},
     {"device", 'd', FIELD(device), "DEVICE", "auto", .choices = "auto|cpu|vulkan[:N]|ref", .commands = DEVICE_COMMANDS,
-     .help = "Where to compute: the first GPU, or the CPU if there is none (auto); the CPU; the Nth Vulkan device; or "
-             "the slow "
-             "definition of every operation (ref)."},
+     .help = "Where to compute: the first GPU, or the CPU if there is none (auto); the CPU; the Nth Vulkan device; "
+             "or the slow definition of every operation (ref)."},
     {"threads", 't', FIELD(threads), "N", "0", 0, 1024, .commands = DEVICE_COMMANDS,
      .help = "CPU threads; 0: one for each physical core."},
     {"gpu-memory", 0, BYTES_FIELD(gpu_memory), "BYTES", "0", 0, 0x1p50, .commands = DEVICE_COMMANDS,
@@ -62,8 +61,8 @@ static const struct pr_option options[] = {
     {"max-tokens", 'n', FIELD(max_tokens), "N", "-1", -1, 1 << 24, .commands = ANSWER_COMMANDS,
      .help = "Longest answer in tokens; -1: until the model ends it or the context is full."},
     {"temp", 0, FIELD(temperature), "T", "0", 0, 100, .commands = ANSWER_COMMANDS,
-     .help = "Temperature: 0 always takes the most probable token, so that an answer can be repeated; 1 draws as the "
-             "model says."},
+     .help = "Temperature: 0 always takes the most probable token, so that an answer can be repeated; 1 draws as "
+             "the model says."},
     {"top-k", 0, FIELD(top_k), "K", "40", 0, 1 << 24, .commands = ANSWER_COMMANDS,
      .help = "Draw from the K most probable tokens; 0: from all."},
     {"top-p", 0, FIELD(top_p), "P", "0.95", 0, 1, .commands = ANSWER_COMMANDS,
@@ -109,8 +108,8 @@ static const struct pr_option options[] = {
     {"language", 0, FIELD(language), "CODE", "", .commands = SOURCE_COMMANDS,
      .help = "Which text tracks to read, such as en; by default all."},
     {"password", 0, FIELD(password), "TEXT", "", .commands = " ask inspect sheet frame ",
-     .help = "Of an encrypted document. Other users of this machine can see it while pagereel runs; the config file is "
-             "safer."},
+     .help = "Of an encrypted document. Other users of this machine can see it while pagereel runs; the config "
+             "file is safer."},
     {"pixels", 0, FIELD(pixels), "N", "262144", 0, 1 << 26, .commands = " inspect frame ",
      .help = "Scale pictures down to at most N pixels; 0: text only."},
     {"sound", 0, FIELD(sound), NULL, "no", .commands = " inspect ",
