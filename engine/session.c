@@ -244,7 +244,7 @@ static int add_rendered(struct pr_session *s, const struct chat_pieces *pieces, 
         parts[i] = (struct tokenize_part){pieces->pieces[i].text, pieces->pieces[i].len, pieces->pieces[i].ours};
     TRY(engine_need_tokenizer(s->model));
     TRY(model_tokenize_parts(s->model->tokenizer, parts + from, pieces->n - from,
-                             s->history.n == 0 ? TOKENIZE_FIRST : 0, &tokens));
+                             s->history.n == 0 ? TOKENIZE_FIRST | TOKENIZE_BOS : 0, &tokens));
     add_ids(s, tokens.ids, tokens.n);
     err = PR_OK;
 fail:

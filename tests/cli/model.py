@@ -128,6 +128,21 @@ class Model(unittest.TestCase):
         self.fails(1, path, args=["run", "--raw", "-p", "x", "--cache-type", "f32", "--load-session", path])
         self.assertEqual([f for f in os.listdir(self.folder) if f.startswith("session")], ["session"])
 
+    def test_bos_before_a_chat(self):
+        """A template that writes no bos leaves it to the tokenizer, if that wants one."""
+        key = b"tokenizer.ggml.add_bos_token" + bytes([7, 0, 0, 0])
+        wants = os.path.join(self.folder, "wants-bos.gguf")
+        with open(self.model, "rb") as file:
+            data = file.read()
+        self.assertEqual(data.count(key + b"\0"), 1)
+        with open(wants, "wb") as file:
+            file.write(data.replace(key + b"\0", key + b"\1"))
+        chat = ["run", "-p", "hi", "-n", "1", "--chat-format"]
+        plain = self.json(*chat, "llava-1.5")["prompt_tokens"]
+        with_bos = self.json(*chat, "llava-1.5", model=wants)["prompt_tokens"]
+        self.assertEqual(with_bos[1:], plain)
+        self.assertNotEqual(with_bos[0], plain[0])
+
     def test_context(self):
         out = self.json("run", "--raw", "-p", "a", "--ctx", "32")
         self.assertEqual(out["stop"], "context")
