@@ -260,7 +260,7 @@ int llm_sequence_restore(struct llm_kv *kv, const char *path, uint64_t fingerpri
     *extra_size = 0;
     FILE *file = fopen(path, "rb");
     if (!file || fstat(fileno(file), &st) != 0)
-        TRY(base_fail(PR_ERR_IO, "%s: can't be read: %s", path, strerror(errno)));
+        TRY(base_fail(PR_ERR_IO, "%s: can't be read: %s; check the path and its permissions", path, strerror(errno)));
     struct stream s = stream_of(file, path);
     TRY(read_all(kv, &s, (uint64_t)st.st_size, fingerprint, out, extra, extra_size));
     fclose(file);
