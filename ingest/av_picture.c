@@ -62,7 +62,9 @@ static void write_filters(const AVFrame *frame, int rotation, int64_t max_pixels
     av_shown_size(frame, rotation, &width, &height);
     double shrink =
         (double)width * height > (double)max_pixels ? sqrt((double)max_pixels / ((double)width * height)) : 1;
-    int w = (int)floor(width * shrink), h = (int)floor(height * shrink);
+    /* Of a ribbon neither side may vanish, and the picture stays one of at most max_pixels. */
+    int w = (int)fmin(fmax(floor(width * shrink), 1), (double)max_pixels);
+    int h = (int)fmin(fmax(floor(height * shrink), 1), (double)max_pixels);
     if (frame->interlaced_frame)
         base_buf_printf(out, "field=type=%s,", frame->top_field_first ? "top" : "bottom");
     if (rotation == 90 || rotation == 270)
@@ -74,9 +76,9 @@ static void write_filters(const AVFrame *frame, int rotation, int64_t max_pixels
         base_buf_printf(out,
                         "zscale=w=%d:h=%d,zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
                         "tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv444p,",
-                        w < 1 ? 1 : w, h < 1 ? 1 : h);
-    base_buf_printf(out, "scale=w=%d:h=%d:flags=bicubic+accurate_rnd+full_chroma_int,format=%s", w < 1 ? 1 : w,
-                    h < 1 ? 1 : h, has_alpha(frame->format) ? "rgba" : "rgb24");
+                        w, h);
+    base_buf_printf(out, "scale=w=%d:h=%d:flags=bicubic+accurate_rnd+full_chroma_int,format=%s", w, h,
+                    has_alpha(frame->format) ? "rgba" : "rgb24");
 }
 
 static int build(struct av_picture *p, const AVFrame *frame, int rotation, int64_t max_pixels)

@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
-enum { MAX_SIDE_FILES = 32, MAX_SIDE_BYTES = 64 << 20 };
+enum { MAX_SIDE_FILES = 32, MAX_SIDE_BYTES = 64 << 20, LOOKED_AT = 1 << 20 };
 
 /* ---- languages -------------------------------------------------------------------------------------------------- */
 
@@ -91,6 +92,11 @@ static void find_side_files(struct av_tracks *tracks, const char *path)
             continue;
         struct base_buf full = {0};
         base_buf_printf(&full, "%s%s", folder, entry->d_name);
+        struct stat st; /* a pipe by that name would be waited for */
+        if (stat(full.data, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_SIDE_BYTES) {
+            base_buf_finish(&full);
+            continue;
+        }
         tracks->list[tracks->n++] = (struct av_track){.path = full.data, .side = true};
     }
     if (dir)
@@ -163,12 +169,12 @@ static bool is_utf8(const char *path)
     FILE *file = fopen(path, "rb");
     if (!file)
         return true;
-    char *text = base_alloc(MAX_SIDE_BYTES < 1 << 20 ? MAX_SIDE_BYTES : 1 << 20);
-    size_t len = fread(text, 1, 1 << 20, file);
+    char *text = base_alloc(LOOKED_AT);
+    size_t len = fread(text, 1, LOOKED_AT, file);
     fclose(file);
     const uint8_t *at = (const uint8_t *)text, *end = at + len;
     bool utf16 = len >= 2 && ((at[0] == 0xff && at[1] == 0xfe) || (at[0] == 0xfe && at[1] == 0xff));
-    while (!utf16 && good && at < end - 4) {
+    while (!utf16 && good && end - at > 4) {
         int32_t c;
         good = av_utf8_decode(&c, &at, end, AV_UTF8_FLAG_ACCEPT_ALL) >= 0;
     }

@@ -268,8 +268,9 @@ static int render(struct pdf *pdf, PopplerPage *page, double width, double heigh
                   int32_t *out_h)
 {
     double scale = sqrt((double)max_pixels / (width * height));
-    /* A ribbon of a page: neither side may vanish, nor grow past what cairo can draw. */
-    int32_t w = (int32_t)CLAMP(floor(width * scale), 1, 32000), h = (int32_t)CLAMP(floor(height * scale), 1, 32000);
+    /* A ribbon of a page: neither side may vanish, nor grow past what cairo can draw or the picture may hold. */
+    double longest = (double)MIN(max_pixels, 32000);
+    int32_t w = (int32_t)CLAMP(floor(width * scale), 1, longest), h = (int32_t)CLAMP(floor(height * scale), 1, longest);
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, w, h);
     if (cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS) {
         cairo_surface_destroy(surface);

@@ -156,6 +156,12 @@ static int choose_reader(const char *path, const struct ingest_reader **out)
     }
     if (stat(path, &st) < 0)
         return base_fail(PR_ERR_IO, "%s: can't be opened: %s", path, strerror(errno));
+    /* Opening a pipe waits for its writer, and a probe would use it up. */
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return base_fail(PR_ERR_UNSUPPORTED,
+                         "%s: is no file but a pipe or a device; to read a stream, send it to "
+                         "standard input and name it -",
+                         path);
     unsigned char head[4096];
     size_t len = 0;
     if (!S_ISDIR(st.st_mode)) {
