@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "draw/canvas.h"
 #include "engine/model.h"
+#include "engine/range.h"
 #include "engine/source.h"
 
 #include <inttypes.h>
@@ -30,21 +31,11 @@ enum {
 
 /* ---- one frame or page ------------------------------------------------------------------------------------------ */
 
-static int parse_box(const char *text, double *box)
-{
-    int end = 0;
-    if (sscanf(text, "%lf,%lf,%lf,%lf%n", &box[0], &box[1], &box[2], &box[3], &end) != 4 || text[end] ||
-        !(box[2] > box[0]) || !(box[3] > box[1]) || !isfinite(box[2] - box[0]) || !isfinite(box[3] - box[1]))
-        return base_fail(PR_ERR_INVALID, "'%.60s' is no box; write it like 72,100,300,250 (left, top, right, bottom)",
-                         text);
-    return PR_OK;
-}
-
 /* Cuts the box, in the unit's own measure, out of its picture. */
 static int write_part(const struct pr_unit *unit, const char *box_text, const char *path)
 {
     double box[4] = {0, 0, unit->width, unit->height};
-    int err = *box_text ? parse_box(box_text, box) : PR_OK;
+    int err = *box_text ? engine_parse_box(box_text, box) : PR_OK;
     if (err < 0)
         return err;
     double sx = unit->picture_width / unit->width, sy = unit->picture_height / unit->height;

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "engine/model.h"
+#include "engine/range.h"
 #include "engine/source.h"
 #include "ingest/source.h"
 
@@ -15,27 +16,6 @@
 struct pr_source {
     struct ingest_source *ingest;
 };
-
-/* "7", "3-10", "3-", "-10": pages from 1, as people count. */
-static int parse_pages(const char *text, int32_t *first, int32_t *last)
-{
-    int a, b, end = 0;
-    *first = 0;
-    *last = -1;
-    if (!*text)
-        return PR_OK;
-    if (sscanf(text, "%9d-%9d%n", &a, &b, &end) == 2 && a >= 1 && b >= a && !text[end])
-        *first = a - 1, *last = b - 1;
-    else if (end = 0, sscanf(text, "-%9d%n", &b, &end) == 1 && text[0] == '-' && b >= 1 && end && !text[end])
-        *last = b - 1;
-    else if (end = 0, sscanf(text, "%9d-%n", &a, &end) == 1 && a >= 1 && end && !text[end])
-        *first = a - 1;
-    else if (end = 0, sscanf(text, "%9d%n", &a, &end) == 1 && a >= 1 && end && !text[end])
-        *first = *last = a - 1;
-    else
-        return base_fail(PR_ERR_INVALID, "'%.60s' is no range of pages; write it like 7 or 3-10", text);
-    return PR_OK;
-}
 
 int engine_source_options(const struct pr_settings *settings, struct pr_cancel *cancel, struct ingest_options *out)
 {
@@ -56,7 +36,7 @@ int engine_source_options(const struct pr_settings *settings, struct pr_cancel *
         TRY(pr_time_parse(settings->to, &out->to));
     if (out->from != PR_TIME_NONE && out->to != PR_TIME_NONE && out->to <= out->from)
         return base_fail(PR_ERR_INVALID, "--to %.60s lies before --from %.60s", settings->to, settings->from);
-    TRY(parse_pages(settings->pages, &out->first_page, &out->last_page));
+    TRY(engine_parse_pages(settings->pages, &out->first_page, &out->last_page));
     out->stream = settings->stream;
     out->language = settings->language[0] ? settings->language : NULL;
     out->password = settings->password[0] ? settings->password : NULL;

@@ -31,9 +31,9 @@ static bool parse_number(const char **text, int64_t unit, int64_t *out)
     const char *c = *text;
     int digits = 0;
     for (; *c >= '0' && *c <= '9'; c++, digits++) {
-        whole = whole * 10 + (*c - '0');
-        if (whole > limit / unit)
+        if (whole > (limit / unit - (*c - '0')) / 10)
             return false;
+        whole = whole * 10 + (*c - '0');
     }
     if (*c == '.' || *c == ',') {
         for (c++; *c >= '0' && *c <= '9'; c++, digits++) {
