@@ -93,11 +93,13 @@ static int open_decoder(struct video *video, const char *path)
     return code < 0 ? av_failed(code, PR_ERR_FORMAT, path, "its video can't be decoded") : PR_OK;
 }
 
-/* A picture: a format that holds one frame and no clock. */
+/* A picture: a format that holds one frame and no clock, or an animation of a single frame. */
 static bool is_still(const AVFormatContext *format)
 {
     const char *name = format->iformat->name;
     size_t len = strlen(name);
+    if (strcmp(name, "gif") == 0)
+        return format->nb_streams == 1 && format->streams[0]->nb_frames == 1;
     return (len > 5 && strcmp(name + len - 5, "_pipe") == 0) || strcmp(name, "ico") == 0;
 }
 
@@ -379,6 +381,11 @@ static int video_next(void *priv, struct pr_unit *unit)
     }
     if (video->frames_decoded == 0 && video->stream) {
         video->frames_decoded = 1;
+        if (strcmp(video->input.format->iformat->name, "webp_pipe") == 0)
+            return base_fail(PR_ERR_UNSUPPORTED,
+                             "%s: no picture in it can be decoded; an animated WebP isn't read, "
+                             "convert it to GIF",
+                             video->input.path);
         return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
     }
     int err = av_tracks_next(&video->tracks, &video->options, video->input.start, unit);

@@ -53,8 +53,8 @@ static int painted_ms(const struct pr_unit *unit)
     return ms;
 }
 
-/* Every sampled frame's span contains the time that is painted in it. Returns how many frames there were. */
-static int check_times(const struct ingest_options *options)
+/* Every sampled frame's span contains the time that is painted in it, less `offset`. Returns how many frames there were. */
+static int check_times_from(const struct ingest_options *options, int64_t offset)
 {
     struct ingest_source *source;
     struct pr_unit unit;
@@ -64,7 +64,7 @@ static int check_times(const struct ingest_options *options)
     while ((err = ingest_next(source, &unit)) != PR_EOF) {
         assert_int_equal(err, PR_OK);
         assert_int_equal(unit.kind, PR_UNIT_FRAME);
-        int64_t painted = (int64_t)painted_ms(&unit) * 1000;
+        int64_t painted = (int64_t)painted_ms(&unit) * 1000 - offset;
         /* The painted time is rounded to a millisecond, times of some containers as well. */
         assert_true(unit.span.t0 <= painted + 1000 && painted < unit.span.t1 + 1000);
         assert_true(unit.span.t0 > last && unit.span.t1 > unit.span.t0);
@@ -73,6 +73,11 @@ static int check_times(const struct ingest_options *options)
     }
     ingest_close(source);
     return n;
+}
+
+static int check_times(const struct ingest_options *options)
+{
+    return check_times_from(options, 0);
 }
 
 static struct ingest_options by_rate(double rate)
@@ -137,6 +142,20 @@ static void test_range(void **state)
     options.from = 4500000;
     options.to = 8500000;
     assert_int_equal(check_times(&options), 4);
+}
+
+/* A part that was cut out without encoding again: the container holds frames from the key frame on, and its edit list says
+ * that the film begins 2.52 s behind it. */
+static void test_edit_list(void **state)
+{
+    (void)state;
+    char command[256];
+    make_film("whole.mp4", "25", 8, "", "-c:v libx264 -bf 2 -g 100 -preset veryfast");
+    snprintf(command, sizeof command, "cd %s && ffmpeg -v error -y -ss 2.52 -i whole.mp4 -c copy cut.mp4", folder);
+    assert_int_equal(system(command), 0);
+    snprintf(path, sizeof path, "%s/cut.mp4", folder);
+    struct ingest_options options = by_rate(1);
+    assert_int_equal(check_times_from(&options, 2520000), 6);
 }
 
 /* A file that breaks off gives the frames that are there. */
@@ -289,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_rates_and_containers),
         cmocka_unit_test(test_variable_rate_and_offset),
         cmocka_unit_test(test_range),
+        cmocka_unit_test(test_edit_list),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_text_tracks),
         cmocka_unit_test(test_sound),

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The forms that pictures come in: turned, stretched, interlaced, deep, see-through, moving or still, several at once. Each is
+ * made with the ffmpeg program from colours that are known.
+ */
+#include "ingest/source.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/pagereel-test-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+/* Runs a shell command in the folder and makes `name`, which it wrote, the current file. */
+static void make(const char *name, const char *command)
+{
+    char full[1024];
+    snprintf(full, sizeof full, "cd %s && %s", folder, command);
+    assert_int_equal(system(full), 0);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+}
+
+#define FFMPEG "ffmpeg -v error -y "
+
+enum { MAX_SHOTS = 16 };
+struct shot {
+    double width, height; /* as shown */
+    int picture_width, picture_height;
+    int64_t t0, t1;
+    uint8_t first[3], last[3]; /* near the upper left and the lower right corner */
+    int darkest, brightest;    /* of all samples */
+};
+
+/* Reads up to MAX_SHOTS pictures of the current file. Returns how many. */
+static int take_shots(double rate, int32_t stream, char kind[32], struct shot *shots)
+{
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source;
+    struct pr_unit unit;
+    int n = 0;
+    options.rate = rate;
+    options.stream = stream;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    snprintf(kind, 32, "%s", ingest_info(source)->kind);
+    while (n < MAX_SHOTS && ingest_next(source, &unit) == PR_OK) {
+        if (!unit.rgb)
+            continue;
+        struct shot *shot = &shots[n++];
+        int32_t w = unit.picture_width, h = unit.picture_height;
+        *shot = (struct shot){unit.width, unit.height, w, h, unit.span.t0, unit.span.t1, .darkest = 255};
+        memcpy(shot->first, unit.rgb + 3 * ((h / 8) * w + w / 8), 3);
+        memcpy(shot->last, unit.rgb + 3 * ((h - 1 - h / 8) * w + w - 1 - w / 8), 3);
+        for (int32_t i = 0; i < 3 * w * h; i++) {
+            shot->darkest = unit.rgb[i] < shot->darkest ? unit.rgb[i] : shot->darkest;
+            shot->brightest = unit.rgb[i] > shot->brightest ? unit.rgb[i] : shot->brightest;
+        }
+    }
+    ingest_close(source);
+    return n;
+}
+
+static void expect_colour(const uint8_t *rgb, int r, int g, int b)
+{
+    if (abs(rgb[0] - r) > 12 || abs(rgb[1] - g) > 12 || abs(rgb[2] - b) > 12)
+        fail_msg("%s: colour %d %d %d instead of %d %d %d", path, rgb[0], rgb[1], rgb[2], r, g, b);
+}
+
+static char kind[32];
+static struct shot shots[MAX_SHOTS];
+
+static void test_stills_and_animations(void **state)
+{
+    (void)state;
+    make("one.gif", FFMPEG "-f lavfi -i color=blue:s=40x30 -frames:v 1 one.gif");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_string_equal(kind, "image");
+    assert_true(shots[0].t0 == PR_TIME_NONE && shots[0].t1 == PR_TIME_NONE);
+    expect_colour(shots[0].first, 0, 0, 255);
+    make("moving.gif", FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=2 moving.gif");
+    assert_int_equal(take_shots(5, -1, kind, shots), 10);
+    assert_string_equal(kind, "video");
+    assert_true(shots[9].t0 == 1800000);
+    make("moving.apng", FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=1 moving.apng");
+    assert_int_equal(take_shots(5, -1, kind, shots), 5);
+    assert_string_equal(kind, "video");
+}
+
+static void test_webp(void **state)
+{
+    (void)state;
+    if (system("ffmpeg -v quiet -encoders | grep -q libwebp_anim") != 0)
+        skip();
+    make("still.webp", FFMPEG "-f lavfi -i color=blue:s=40x30 -frames:v 1 -c:v libwebp still.webp");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_string_equal(kind, "image");
+    expect_colour(shots[0].first, 0, 0, 255);
+    /* An animation can't be read, and that is what the message says. */
+    make("moving.webp", FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=1 -c:v libwebp_anim moving.webp");
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source = NULL;
+    struct pr_unit unit;
+    int err = ingest_open(path, &options, &source);
+    if (err == PR_OK)
+        err = ingest_next(source, &unit);
+    assert_true(err < 0);
+    assert_non_null(strstr(pr_error_message(), "animated WebP"));
+    ingest_close(source);
+}
+
+static void test_alpha(void **state)
+{
+    (void)state;
+    make("clear.png", FFMPEG "-f lavfi -i color=red@0.0:s=40x30,format=rgba -frames:v 1 clear.png");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    expect_colour(shots[0].first, 255, 255, 255);
+    make("half.png", FFMPEG "-f lavfi -i color=red@0.5:s=40x30,format=rgba -frames:v 1 half.png");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    expect_colour(shots[0].first, 255, 127, 127);
+}
+
+/* Left half red, right half blue. */
+static void test_rotation(void **state)
+{
+    (void)state;
+    make("upright.mp4", FFMPEG "-f lavfi -i color=red:s=32x32:r=5:d=1 -f lavfi -i color=blue:s=32x32:r=5:d=1 "
+                               "-filter_complex hstack -c:v libx264 -pix_fmt yuv420p upright.mp4");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].width == 64 && shots[0].height == 32);
+    expect_colour(shots[0].first, 254, 0, 0);
+    expect_colour(shots[0].last, 0, 0, 255);
+    /* What ffmpeg 5 writes for rotate=90 is a matrix that turns anticlockwise; it shows blue above, too. */
+    make("turned.mp4", FFMPEG "-i upright.mp4 -c copy -metadata:s:v rotate=90 turned.mp4");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].width == 32 && shots[0].height == 64);
+    expect_colour(shots[0].first, 0, 0, 255);
+    expect_colour(shots[0].last, 254, 0, 0);
+    make("over.mp4", FFMPEG "-i upright.mp4 -c copy -metadata:s:v rotate=270 over.mp4");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].width == 32 && shots[0].height == 64);
+    expect_colour(shots[0].first, 254, 0, 0);
+    make("half.mp4", FFMPEG "-i upright.mp4 -c copy -metadata:s:v rotate=180 half.mp4");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    expect_colour(shots[0].first, 0, 0, 255);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    make("wide.mkv", FFMPEG "-f lavfi -i color=red:s=64x48:r=5:d=1,setsar=2/1 -c:v mpeg4 wide.mkv");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].width == 128 && shots[0].height == 48);
+    assert_true(shots[0].picture_width == 128 && shots[0].picture_height == 48);
+    make("odd.mkv", FFMPEG "-f lavfi -i color=red:s=64x32:r=5:d=1,format=yuv444p,crop=33:17 -c:v ffv1 odd.mkv");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].picture_width == 33 && shots[0].picture_height == 17);
+    expect_colour(shots[0].last, 254, 0, 0);
+}
+
+/* The upper field is black and the lower one white: what is shown at one time is one of them, never both as a comb. */
+static void test_interlaced(void **state)
+{
+    (void)state;
+    make("comb.mkv",
+         FFMPEG "-f lavfi -i \"color=black:s=64x64:r=25:d=1,format=gray,geq=lum='255*mod(Y,2)',format=yuv420p,"
+                "setfield=tff\" -c:v mpeg2video -q:v 1 -flags +ildct+ilme -top 1 comb.mkv");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].brightest - shots[0].darkest < 60);
+}
+
+static void test_deep_colours(void **state)
+{
+    (void)state;
+    make("ten.mkv", FFMPEG "-f lavfi -i color=red:s=64x64:r=5:d=1,format=yuv420p10le -c:v ffv1 ten.mkv");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    expect_colour(shots[0].first, 254, 0, 0);
+    if (system("ffmpeg -v quiet -encoders | grep -q libx265") != 0)
+        skip();
+    /* A ramp from dark to light, tagged as perceptual quantisation: it stays one, neither black nor washed out. */
+    make("hdr.mkv",
+         FFMPEG "-f lavfi -i \"color=black:s=64x64:r=5:d=1,format=yuv420p10le,geq=lum='64+X*8':cb=512:cr=512\" "
+                "-c:v libx265 -preset ultrafast -x265-params log-level=none:colorprim=bt2020:transfer=smpte2084:"
+                "colormatrix=bt2020nc -color_trc smpte2084 -color_primaries bt2020 -colorspace bt2020nc hdr.mkv");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].darkest < 40 && shots[0].brightest > 150);
+    assert_true(shots[0].last[0] > shots[0].first[0] + 60);
+    assert_true(abs(shots[0].last[0] - shots[0].last[2]) < 20); /* grey stays grey */
+}
+
+static void test_streams(void **state)
+{
+    (void)state;
+    make("two.mkv", FFMPEG "-f lavfi -i color=red:s=64x48:r=5:d=1 -f lavfi -i color=blue:s=64x48:r=5:d=1 -map 0 -map 1 "
+                           "-c:v mpeg4 two.mkv");
+    assert_int_equal(take_shots(1, 0, kind, shots), 1);
+    expect_colour(shots[0].first, 254, 0, 0);
+    assert_int_equal(take_shots(1, 1, kind, shots), 1);
+    expect_colour(shots[0].first, 0, 0, 255);
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source = NULL;
+    options.stream = 7;
+    assert_int_equal(ingest_open(path, &options, &source), PR_ERR_INVALID);
+    assert_null(source);
+
+    make("sound.wav", FFMPEG "-f lavfi -i sine=d=1 sound.wav");
+    assert_int_equal(take_shots(1, -1, kind, shots), 0);
+    assert_string_equal(kind, "audio");
+    make("cover.m4a",
+         FFMPEG "-f lavfi -i color=red:s=64x64 -frames:v 1 cover.png && " FFMPEG
+                "-f lavfi -i sine=d=1 -i cover.png -map 0 -map 1 -c:v copy -disposition:v attached_pic cover.m4a");
+    assert_int_equal(take_shots(1, -1, kind, shots), 0);
+    assert_string_equal(kind, "audio");
+}
+
+int main(void)
+{
+    if (system("ffmpeg -version > /dev/null 2>&1") != 0) {
+        printf("skipped: the ffmpeg program makes the pictures of this test\n");
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stills_and_animations),
+        cmocka_unit_test(test_webp),
+        cmocka_unit_test(test_alpha),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_interlaced),
+        cmocka_unit_test(test_deep_colours),
+        cmocka_unit_test(test_streams),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
