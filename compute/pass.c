@@ -41,6 +41,7 @@ void compute_pass_destroy(struct pass *pass)
         base_free(pass->parts[p].moves);
     }
     base_free(pass->parts);
+    base_free(pass->groups);
     for (int d = 0; d < pass->n_devices; d++)
         compute_buffer_destroy(pass->arenas[d]);
     for (int i = 0; i < pass->n_ops; i++)

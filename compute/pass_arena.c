@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where activations and scratch lie in the arena of their device, and which operations must wait for earlier ones.
+ * Where activations and scratch lie in the arena of their device.
  */
 #include "base/mem.h"
 #include "compute/plan.h"
@@ -10,7 +10,7 @@
 /* At least what tensor.h promises, and the most that Vulkan may demand of the offset of a storage buffer binding. */
 enum { ARENA_ALIGN = 256 };
 
-/* Memory that is needed between two operations, both included. */
+/* Memory that is needed between two groups of operations, both included. */
 struct block {
     size_t size, offset;
     size_t *place; /* who wants to know the offset */
@@ -82,79 +82,12 @@ void compute_pass_lay_out(struct pass *pass)
             struct op *op = pass->ops[i];
             if (op->device != pass->devices[d] || op->scratch_size == 0)
                 continue;
-            blocks[n++] = (struct block){
-                .size = base_align(op->scratch_size, ARENA_ALIGN), .place = &op->scratch_offset, .first = i, .last = i};
+            blocks[n++] = (struct block){.size = base_align(op->scratch_size, ARENA_ALIGN),
+                                         .place = &op->scratch_offset,
+                                         .first = pass->groups[i],
+                                         .last = pass->groups[i]};
         }
         pass->arena_sizes[d] = place(blocks, n);
     }
     base_free(blocks);
-}
-
-/* ---- hazards -------------------------------------------------------------------------------------------------------- */
-
-/* A range of memory that an operation touches. */
-struct access {
-    const struct buffer *buffer;
-    size_t begin, end;
-    bool write;
-};
-
-struct access_list {
-    struct access *items;
-    int n, cap;
-};
-
-static void add_access(struct access_list *list, const struct buffer *buffer, size_t begin, size_t size, bool write)
-{
-    if (list->n == list->cap) {
-        list->cap = list->cap ? 2 * list->cap : 32;
-        list->items = base_realloc(list->items, (size_t)list->cap * sizeof list->items[0]);
-    }
-    list->items[list->n++] = (struct access){buffer, begin, begin + size, write};
-}
-
-static void list_accesses(struct op *op, const struct buffer *arena, struct access_list *list)
-{
-    list->n = 0;
-    for (int s = 0; s < OP_SLOTS; s++) {
-        struct tensor *t = *op_slot(op, s);
-        if (t && t->role != TENSOR_WEIGHT) /* nothing writes weights */
-            add_access(list, t->buffer, t->offset, compute_tensor_bytes(t), false);
-    }
-    add_access(list, op->dst->buffer, op->dst->offset, compute_tensor_bytes(op->dst), true);
-    if (op->scratch_size)
-        add_access(list, arena, op->scratch_offset, op->scratch_size, true);
-}
-
-static bool conflict(const struct access_list *a, const struct access_list *b)
-{
-    for (int i = 0; i < a->n; i++) {
-        for (int k = 0; k < b->n; k++) {
-            const struct access *x = &a->items[i], *y = &b->items[k];
-            if (x->buffer == y->buffer && x->begin < y->end && y->begin < x->end && (x->write || y->write))
-                return true;
-        }
-    }
-    return false;
-}
-
-void compute_pass_order_hazards(struct pass *pass)
-{
-    struct access_list open = {0}, own = {0}; /* since the last barrier; of this operation */
-    for (int p = 0; p < pass->n_parts; p++) {
-        const struct part *part = &pass->parts[p].part;
-        open.n = 0;
-        for (int i = 0; i < part->n_ops; i++) {
-            struct op *op = part->ops[i];
-            list_accesses(op, part->arena, &own);
-            op->barrier = conflict(&open, &own);
-            if (op->barrier)
-                open.n = 0;
-            for (int a = 0; a < own.n; a++)
-                add_access(&open, own.items[a].buffer, own.items[a].begin, own.items[a].end - own.items[a].begin,
-                           own.items[a].write);
-        }
-    }
-    base_free(open.items);
-    base_free(own.items);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Planning a pass, in this order: leave out what nobody reads, choose devices, fuse, cut into parts with copies between them,
- * find out how long each tensor lives, lay out the arenas, allocate them, order hazards, let the backends record.
+ * find hazards, find out how long each tensor lives, lay out the arenas, allocate them, let the backends record.
  */
 #include "base/mem.h"
 #include "compute/plan.h"
@@ -257,17 +257,18 @@ static void cut_into_parts(struct pass *pass)
 
 /* ---- lifetimes ---------------------------------------------------------------------------------------------------------- */
 
-static void live_at(struct pass *pass, const struct tensor *t, int i)
+static void live_in(struct pass *pass, const struct tensor *t, int group)
 {
     if (!t || !pass_is_value(t))
         return;
     struct value *value = pass_value(pass, t);
-    if (i < value->first)
-        value->first = i;
-    if (i > value->last)
-        value->last = i;
+    if (group < value->first)
+        value->first = group;
+    if (group > value->last)
+        value->last = group;
 }
 
+/* In groups, not in operations: within a group nothing may take another's place, since its operations have no order. */
 static void find_lifetimes(struct pass *pass)
 {
     for (int i = 0; i < pass->n_values; i++) {
@@ -275,14 +276,15 @@ static void find_lifetimes(struct pass *pass)
         pass->values[i]->last = -1;
     }
     for (int i = 0; i < pass->n_ops; i++) {
-        live_at(pass, pass->ops[i]->dst, i);
+        live_in(pass, pass->ops[i]->dst, pass->groups[i]);
         for (int s = 0; s < OP_SLOTS; s++)
-            live_at(pass, *op_slot(pass->ops[i], s), i);
+            live_in(pass, *op_slot(pass->ops[i], s), pass->groups[i]);
     }
     for (int p = 0; p < pass->n_parts; p++) {
+        int group = pass->groups[pass->parts[p].first];
         for (int m = 0; m < pass->parts[p].n_moves; m++) {
-            live_at(pass, pass->parts[p].moves[m].to, pass->parts[p].first);
-            live_at(pass, pass->parts[p].moves[m].from, pass->parts[p].first);
+            live_in(pass, pass->parts[p].moves[m].to, group);
+            live_in(pass, pass->parts[p].moves[m].from, group);
         }
     }
     for (int i = 0; i < pass->n_values; i++) {
@@ -394,7 +396,6 @@ static int prepare(struct pass *pass)
         for (int i = 0; i < part->n_out; i++)
             point_to_host(&part->out[i]);
     }
-    compute_pass_order_hazards(pass);
     for (int p = 0; p < pass->n_parts; p++) {
         struct part *part = &pass->parts[p].part;
         int err = part->device->backend->prepare ? part->device->backend->prepare(part) : PR_OK;
@@ -444,6 +445,7 @@ int compute_pass_plan(struct pass *pass, struct pass_cost *cost)
     TRY(assign_devices(pass));
     compute_pass_fuse(pass);
     cut_into_parts(pass);
+    compute_pass_order(pass);
     find_lifetimes(pass);
     for (int i = 0; i < pass->n_ops; i++) {
         const struct backend *backend = pass->ops[i]->device->backend;

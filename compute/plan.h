@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Inside of a pass, shared by op.c (records), pass.c (runs), pass_plan.c, pass_fuse.c and pass_arena.c (plan).
+ * Inside of a pass, shared by op.c (records), pass.c (runs), pass_plan.c and what it calls: pass_fuse.c, pass_order.c,
+ * pass_arena.c.
  */
 #pragma once
 
@@ -18,7 +19,7 @@ struct value {
     int written;           /* the last operation so far that wrote it, while operations are walked; -1: none */
     int part;              /* the part of that operation */
     int version;           /* how often it was overwritten in place so far */
-    int first, last;       /* operations between which its memory is taken, both included */
+    int first, last;       /* groups between which its memory is taken, both included */
     void *host;            /* of inputs and outputs: where the host finds it */
 };
 
@@ -51,6 +52,7 @@ struct pass {
 
     struct planned_part *parts;
     int n_parts;
+    int *groups; /* of each operation: those with one number may run at the same time; ascending */
     struct buffer *arenas[PASS_MAX_DEVICES]; /* NULL where none is needed */
     size_t arena_sizes[PASS_MAX_DEVICES];
     struct pass_cost cost;
@@ -102,7 +104,7 @@ static inline struct tensor **op_slot(struct op *op, int slot)
 /* pass_fuse.c */
 void compute_pass_remove_dead(struct pass *pass);
 void compute_pass_fuse(struct pass *pass); /* devices are assigned */
-/* pass_arena.c: gives every value and scratch its offset, and sets arena_sizes. */
+/* pass_order.c: sets op.barrier and pass.groups. Parts are known. */
+void compute_pass_order(struct pass *pass);
+/* pass_arena.c: gives every value and scratch its offset, and sets arena_sizes. Lifetimes are known. */
 void compute_pass_lay_out(struct pass *pass);
-/* pass_arena.c: sets op.barrier. Offsets and buffers are known. */
-void compute_pass_order_hazards(struct pass *pass);
