@@ -4,21 +4,28 @@
 
     tools/nfc_table.py > model/nfc_table.h
 
-The version of Unicode is that of the Python that runs it (3.11: Unicode 14.0); assigned characters never change their
-normalization, so another version only adds characters.
+Hugging Face `tokenizers`, the reference, has the tables of Unicode 9.0: characters that are younger are left alone. They
+are listed below as far as Unicode 14.0 (Python 3.11); a later Python would bring in others.
 """
 import sys
 import unicodedata
 
 LIMIT = 0x110000
+# Runs of characters that normalization touches and that have come, or got their class, after Unicode 9.0.
+YOUNGER = """7fd 898-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1ace 1df6-1dfa a82c 10d24-10d27 10eab-10eac 10f46-10f50
+10f82-10f85 11070 1133b 1145e 11839-1183a 11930 11938 1193d-1193e 11943 119e0 11a34 11a47 11a99 11d42 11d44-11d45 11d97
+16ff0-16ff1 1e130-1e136 1e2ae 1e2ec-1e2ef"""
 HANGUL = range(0xAC00, 0xAC00 + 11172)
+
+
+LEFT_OUT = {cp for a, _, b in (run.partition('-') for run in YOUNGER.split()) for cp in range(int(a, 16), int(b or a, 16) + 1)}
 
 
 def decompositions():
     """(codepoint, first, second or 0, composes back) of every canonical decomposition but Hangul's."""
     for cp in range(LIMIT):
         mapping = unicodedata.decomposition(chr(cp))
-        if not mapping or mapping.startswith('<') or cp in HANGUL:
+        if not mapping or mapping.startswith('<') or cp in HANGUL or cp in LEFT_OUT:
             continue
         parts = [int(part, 16) for part in mapping.split()]
         assert len(parts) <= 2
@@ -33,8 +40,9 @@ def touched(table):
     joining |= {*range(0x1161, 0x1161 + 21), *range(0x11A8, 0x11A8 + 27)}  # Hangul vowels and final consonants
     run = None
     for cp in range(LIMIT + 1):
-        ccc = unicodedata.combining(chr(cp)) if cp < LIMIT else 0
-        found = cp < LIMIT and (ccc or cp in joining or unicodedata.normalize('NFC', chr(cp)) != chr(cp))
+        known = cp < LIMIT and cp not in LEFT_OUT
+        ccc = unicodedata.combining(chr(cp)) if known else 0
+        found = known and (ccc or cp in joining or unicodedata.normalize('NFC', chr(cp)) != chr(cp))
         if run and (not found or ccc != run[2]):
             yield tuple(run)
             run = None
@@ -49,11 +57,13 @@ def print_rows(rows, per_line):
 
 
 def main():
+    if tuple(map(int, unicodedata.unidata_version.split('.'))) > (14, 0, 0):
+        return f'Unicode {unicodedata.unidata_version} is younger than 14.0: YOUNGER has to grow first'
     table = list(decompositions())
     composing = sorted((i for i, row in enumerate(table) if row[3]), key=lambda i: (table[i][1], table[i][2]))
     print('/* SPDX-License-Identifier: GPL-2.0-or-later')
     print(' *')
-    print(f' * Made by tools/nfc_table.py from Unicode {unicodedata.unidata_version}. Included by nfc.c alone.')
+    print(' * Made by tools/nfc_table.py for Unicode 9.0. Included by nfc.c alone.')
     print(' */')
     print('#pragma once\n\n#include <stdint.h>\n\n/* clang-format off */')
     print('/* A character and the one or two that it stands for; by codepoint. */')

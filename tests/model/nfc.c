@@ -25,7 +25,7 @@ static void assert_form(const char *text, size_t len, const char *expected, size
     base_buf_finish(&out);
 }
 
-static void forms_are_those_of_unicode(void **state)
+static void forms_are_those_of_hugging_face(void **state)
 {
     (void)state;
     cJSON *golden = golden_json("tests/golden/nfc.json");
@@ -39,7 +39,7 @@ static void forms_are_those_of_unicode(void **state)
     cJSON_Delete(golden);
 }
 
-/* 1120 characters change (Unicode 14.0) and are all in the golden; the others stay as they are. */
+/* 1120 characters change and are all in the golden; the others stay as they are. */
 static void other_characters_stay(void **state)
 {
     (void)state;
@@ -89,7 +89,7 @@ static void long_runs_of_marks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forms_are_those_of_unicode),
+        cmocka_unit_test(forms_are_those_of_hugging_face),
         cmocka_unit_test(other_characters_stay),
         cmocka_unit_test(plain_text_is_left_alone),
         cmocka_unit_test(long_runs_of_marks),

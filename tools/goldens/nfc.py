@@ -1,7 +1,7 @@
 """Texts and their Unicode normalization form C, for model/nfc.c.
 
 usage: nfc.py > tests/golden/nfc.json
-needs: Python 3.11 (Unicode 14.0), as tools/nfc_table.py
+needs: tokenizers
 
 First every character that isn't its own form, then random runs of characters that normalization touches.
 """
@@ -9,11 +9,13 @@ import json
 import random
 import unicodedata
 
+from tokenizers import normalizers
+
 LIMIT = range(0x110000)
 
 
 def nfc(text):
-    return unicodedata.normalize('NFC', text)
+    return normalizers.NFC().normalize_str(text)
 
 
 def main():
