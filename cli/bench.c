@@ -115,6 +115,8 @@ static int print_ppl(const struct pr_model *model, const struct pr_bench_ppl *b,
         json_number(&out, "n_scored", (double)b->n_scored);
         json_number(&out, "perplexity", b->perplexity);
         json_number(&out, "last_tenth_perplexity", b->last_tenth_perplexity);
+        if (b->fresh_perplexity > 0)
+            json_number(&out, "fresh_perplexity", b->fresh_perplexity);
         json_number(&out, "resident_start", (double)b->resident_start);
         json_number(&out, "resident_end", (double)b->resident_end);
         json_number(&out, "tok_s", b->tok_s);
@@ -123,6 +125,8 @@ static int print_ppl(const struct pr_model *model, const struct pr_bench_ppl *b,
     }
     base_buf_printf(&out, "perplexity           %.4f over %lld of %lld tokens, %.4f over the last tenth\n",
                     b->perplexity, (long long)b->n_scored, (long long)b->n_tokens, b->last_tenth_perplexity);
+    if (b->fresh_perplexity > 0)
+        base_buf_printf(&out, "fresh windows        %.4f over the last tenth\n", b->fresh_perplexity);
     base_buf_printf(&out, "speed                %.1f tokens/s\n", b->tok_s);
     base_buf_printf(&out, "resident memory      %.1f MiB after 10,000 tokens, %.1f MiB at the end\n",
                     (double)b->resident_start / 0x1p20, (double)b->resident_end / 0x1p20);

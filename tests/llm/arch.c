@@ -9,7 +9,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -17,28 +16,6 @@
 static const char *const cases[] = {"llama", "llama-tied", "llama-rope-llama3", "llama-rope-linear", "llama-rope-yarn",
                                     "qwen2", "qwen3",      "qwen2vl",           "qwen2vl-video",     "qwen3vl"};
 static const char *const quantised[] = {"llama-q8_0", "llama-q4_0", "llama-mixed"};
-
-/* The largest difference to the golden's log-probabilities. Feeds the golden's tokens, so that one flip can't hide the rest. */
-static float compare_steps(struct llm_rig *rig, const struct golden *golden)
-{
-    struct llm_sequence *sequence;
-    float *logits = malloc((size_t)rig->hp->n_vocab * sizeof *logits), worst = 0;
-    assert_int_equal(llm_sequence_create(rig->kv, NULL, &sequence), PR_OK);
-    assert_int_equal(llm_decode(rig->decoder, sequence, golden->pieces, golden->n_pieces, 1, logits, NULL), PR_OK);
-    for (int i = 0; i < GOLDEN_STEPS; i++) {
-        const struct golden_step *step = &golden->steps[i];
-        llm_rig_log_softmax(logits, rig->hp->n_vocab);
-        float top[GOLDEN_TOP];
-        for (int k = 0; k < GOLDEN_TOP; k++)
-            top[k] = logits[step->ids[k]];
-        worst = fmaxf(worst, llm_rig_difference(top, step->logprobs, GOLDEN_TOP));
-        struct llm_piece next = {.n = 1, .ids = &step->id};
-        assert_int_equal(llm_decode(rig->decoder, sequence, &next, 1, 1, logits, NULL), PR_OK);
-    }
-    llm_sequence_destroy(sequence);
-    free(logits);
-    return worst;
-}
 
 static void check_cases(const char *const *names, size_t n, const char *device, float tolerance)
 {
@@ -49,7 +26,7 @@ static void check_cases(const char *const *names, size_t n, const char *device, 
         for (int m = 0; m < golden.n_models; m++) {
             struct llm_rig rig;
             llm_rig_open(&rig, &(struct llm_rig_options){.model = golden.models[m], .device = device});
-            float worst = compare_steps(&rig, &golden);
+            float worst = llm_rig_compare(&rig, &golden);
             print_message("%-8s %-28s differs by at most %.5f\n", device, golden.models[m], (double)worst);
             bad |= !(worst <= tolerance);
             llm_rig_close(&rig);
@@ -74,16 +51,14 @@ static void ref_agrees_quantised(void **state)
 static void cpu_agrees(void **state)
 {
     (void)state;
-    if (!llm_rig_has("cpu"))
-        skip();
+    llm_rig_need("cpu");
     check_cases(cases, sizeof cases / sizeof cases[0], "cpu", 0.03f);
 }
 
 static void vulkan_agrees(void **state)
 {
     (void)state;
-    if (!llm_rig_has("vulkan"))
-        skip();
+    llm_rig_need("vulkan");
     check_cases(cases, sizeof cases / sizeof cases[0], "vulkan", 0.03f);
 }
 

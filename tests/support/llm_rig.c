@@ -35,6 +35,14 @@ bool llm_rig_has(const char *device)
     return true;
 }
 
+void llm_rig_need(const char *device)
+{
+    if (llm_rig_has(device))
+        return;
+    printf("skipped: no device %s: %s\n", device, pr_error_message());
+    skip();
+}
+
 void llm_rig_open(struct llm_rig *rig, const struct llm_rig_options *options)
 {
     *rig = (struct llm_rig){0};
@@ -73,6 +81,27 @@ void llm_rig_close(struct llm_rig *rig)
     if (rig->host != rig->device)
         compute_device_close(rig->host);
     compute_device_close(rig->device);
+}
+
+float llm_rig_compare(struct llm_rig *rig, const struct golden *golden)
+{
+    struct llm_sequence *sequence;
+    float *logits = malloc((size_t)rig->hp->n_vocab * sizeof *logits), worst = 0;
+    check(llm_sequence_create(rig->kv, NULL, &sequence));
+    check(llm_decode(rig->decoder, sequence, golden->pieces, golden->n_pieces, 1, logits, NULL));
+    for (int i = 0; i < golden->n_steps; i++) {
+        const struct golden_step *step = &golden->steps[i];
+        float top[GOLDEN_TOP];
+        llm_rig_log_softmax(logits, rig->hp->n_vocab);
+        for (int k = 0; k < GOLDEN_TOP; k++)
+            top[k] = logits[step->ids[k]];
+        worst = fmaxf(worst, llm_rig_difference(top, step->logprobs, GOLDEN_TOP));
+        struct llm_piece next = {.n = 1, .ids = &step->id};
+        check(llm_decode(rig->decoder, sequence, &next, 1, 1, logits, NULL));
+    }
+    llm_sequence_destroy(sequence);
+    free(logits);
+    return worst;
 }
 
 void llm_rig_log_softmax(float *logits, int32_t n_vocab)
@@ -150,8 +179,9 @@ static void read_pieces(const cJSON *list, size_t row_width, struct golden *out)
 
 static void read_steps(const cJSON *list, struct golden *out)
 {
-    assert_int_equal(cJSON_GetArraySize(list), GOLDEN_STEPS);
     int i = 0;
+    out->n_steps = cJSON_GetArraySize(list);
+    assert_in_range(out->n_steps, 1, GOLDEN_STEPS);
     for (const cJSON *x = list->child; x; x = x->next, i++) {
         out->steps[i].id = item(x, "id")->valueint;
         const cJSON *top = item(x, "top");
@@ -163,17 +193,22 @@ static void read_steps(const cJSON *list, struct golden *out)
     }
 }
 
-void golden_read(const char *name, struct golden *out)
+static cJSON *parse(const char *path)
 {
-    *out = (struct golden){0};
-    char path[256];
     struct base_buf text = {0};
-    snprintf(path, sizeof path, "tests/golden/llm/%s.json", name);
     check(base_file_read(path, 1 << 20, &text));
     cJSON *json = cJSON_Parse(text.data);
     assert_non_null(json);
     base_buf_finish(&text);
+    return json;
+}
 
+void golden_read(const char *name, struct golden *out)
+{
+    *out = (struct golden){0};
+    char path[256];
+    snprintf(path, sizeof path, "tests/golden/llm/%s.json", name);
+    cJSON *json = parse(path);
     const cJSON *rows_file = item(json, "rows_file");
     if (cJSON_IsString(rows_file)) {
         struct base_buf rows = {0};
@@ -187,7 +222,21 @@ void golden_read(const char *name, struct golden *out)
         snprintf(out->models[out->n_models++], sizeof out->models[0], "%s", x->valuestring);
     read_pieces(item(json, "pieces"), (size_t)item(json, "row_width")->valueint, out);
     read_steps(item(json, "steps"), out);
+    assert_int_equal(out->n_steps, GOLDEN_STEPS);
     cJSON_Delete(json);
+}
+
+bool golden_read_case(const char *path, int n, struct golden *out)
+{
+    *out = (struct golden){0};
+    cJSON *json = parse(path);
+    const cJSON *found = cJSON_GetArrayItem(item(json, "cases"), n);
+    if (found) {
+        read_pieces(item(found, "pieces"), 0, out);
+        read_steps(item(found, "steps"), out);
+    }
+    cJSON_Delete(json);
+    return found != NULL;
 }
 
 void golden_finish(struct golden *golden)

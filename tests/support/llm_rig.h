@@ -33,6 +33,7 @@ void llm_rig_close(struct llm_rig *rig);
 
 /* Whether a device can be opened here ("cpu", "vulkan"): tests of backends that aren't there are skipped. */
 bool llm_rig_has(const char *device);
+void llm_rig_need(const char *device); /* skips the test, and says why, when it isn't there */
 
 /* Log-probabilities of the whole vocabulary: in place. */
 void llm_rig_log_softmax(float *logits, int32_t n_vocab);
@@ -49,6 +50,7 @@ struct golden {
     char models[4][96];
     struct llm_piece pieces[16]; /* their memory belongs to the golden */
     size_t n_pieces;
+    int n_steps; /* GOLDEN_STEPS in those of golden/llm, fewer where an answer ended */
     struct golden_step {
         int32_t id, ids[GOLDEN_TOP];
         float logprobs[GOLDEN_TOP];
@@ -56,4 +58,9 @@ struct golden {
     float *rows;
 };
 void golden_read(const char *name, struct golden *out); /* tests/golden/llm/<name>.json */
+/* The n-th of the "cases" of a file such as tests/golden/smollm2.json; false: there are fewer. */
+bool golden_read_case(const char *path, int n, struct golden *out);
 void golden_finish(struct golden *golden);
+
+/* The largest difference to the golden's log-probabilities. Feeds the golden's tokens, so that one flip can't hide the rest. */
+float llm_rig_compare(struct llm_rig *rig, const struct golden *golden);

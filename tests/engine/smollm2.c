@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The real SmolLM2-135M-Instruct (suite slow). PAGEREEL_TEST_SMOLLM2 is the path of the file that tools/fetch_smollm2 gets; without
+ * it every test here is skipped.
+ */
+#include "pagereel/model.h"
+#include "tests/support/llm_rig.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct {
+    const char *question, *word; /* an answer has it */
+} questions[] = {
+    {"What is the largest ocean on Earth?", "Pacific"}, {"How many days are there in a week?", "7"},
+    {"What is the chemical formula of water?", "H2O"},  {"What is the largest animal on Earth?", "Blue Whale"},
+    {"What is the capital of Japan?", "Tokyo"},
+};
+enum { N_QUESTIONS = sizeof questions / sizeof questions[0], GREEDY = 64, TOP = 2 };
+
+static const char *need_model(void)
+{
+    const char *path = getenv("PAGEREEL_TEST_SMOLLM2");
+    if (!path || !*path) {
+        puts("skipped: PAGEREEL_TEST_SMOLLM2 isn't set; tools/fetch_smollm2 gets the file and prints its path");
+        skip();
+    }
+    return path;
+}
+
+static void check(int err)
+{
+    if (err < 0)
+        fail_msg("%s: %s", pr_error_name(err), pr_error_message());
+}
+
+/* Every step that transformers took on the dequantised weights (tests/golden/README.md). */
+static void ref_agrees_with_transformers(void **state)
+{
+    (void)state;
+    const char *path = need_model();
+    struct golden golden;
+    struct llm_rig rig;
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = path});
+    int n = 0;
+    for (; golden_read_case("tests/golden/smollm2.json", n, &golden); n++) {
+        float worst = llm_rig_compare(&rig, &golden);
+        print_message("question %d differs by at most %.5f\n", n + 1, (double)worst);
+        assert_true(worst <= 0.01f);
+        golden_finish(&golden);
+    }
+    assert_int_equal(n, 5);
+    llm_rig_close(&rig);
+}
+
+struct answer {
+    struct base_buf text;
+    int32_t ids[GREEDY];
+    float gap[GREEDY]; /* between the best and the second best */
+    int n;
+};
+
+static bool on_token(void *user, const struct pr_token *token)
+{
+    struct answer *a = user;
+    base_buf_append(&a->text, token->text, token->len);
+    if (token->id >= 0 && a->n < GREEDY) {
+        a->gap[a->n] = token->n_top == TOP ? token->top[0].logprob - token->top[1].logprob : INFINITY;
+        a->ids[a->n++] = token->id;
+    }
+    return true;
+}
+
+/* The answers of a device, at most `max` tokens each. */
+static void ask(const char *path, const char *device, int max, struct answer answers[N_QUESTIONS])
+{
+    struct pr_settings s = pr_settings_default();
+    struct pr_model *model;
+    s.model = path;
+    s.device = device;
+    s.max_tokens = max;
+    s.logprobs = TOP;
+    s.ctx = 256;
+    check(pr_model_open(&s, NULL, &model));
+    for (int i = 0; i < N_QUESTIONS; i++) {
+        struct pr_session *session;
+        answers[i] = (struct answer){0};
+        check(pr_session_create(model, &s, &session));
+        check(pr_session_chat(session, PR_ROLE_USER, questions[i].question, strlen(questions[i].question)));
+        check(pr_session_generate(session, &s, on_token, &answers[i], NULL, NULL));
+        print_message("%s: %s %s\n", device, questions[i].question, answers[i].text.data);
+        pr_session_destroy(session);
+    }
+    pr_model_close(model);
+}
+
+static void answers_are_sensible(void **state)
+{
+    (void)state;
+    const char *path = need_model();
+    static const char *const devices[] = {"ref", "cpu", "vulkan"};
+    for (int d = 0; d < 3; d++) {
+        if (!llm_rig_has(devices[d]))
+            continue;
+        struct answer answers[N_QUESTIONS];
+        ask(path, devices[d], 16, answers);
+        for (int i = 0; i < N_QUESTIONS; i++) {
+            if (!strstr(answers[i].text.data, questions[i].word))
+                fail_msg("%s: \"%s\" isn't in the answer", devices[d], questions[i].word);
+            base_buf_finish(&answers[i].text);
+        }
+    }
+}
+
+/* Token for token, or up to a token whose best two are closer than 0.01 in log-probability on one of the devices. */
+static void cpu_and_vulkan_say_the_same(void **state)
+{
+    (void)state;
+    const char *path = need_model();
+    struct answer cpu[N_QUESTIONS], vulkan[N_QUESTIONS];
+    llm_rig_need("cpu");
+    llm_rig_need("vulkan");
+    ask(path, "cpu", GREEDY, cpu);
+    ask(path, "vulkan", GREEDY, vulkan);
+    bool unexplained = false;
+    for (int i = 0; i < N_QUESTIONS; i++) {
+        int n = cpu[i].n < vulkan[i].n ? cpu[i].n : vulkan[i].n, same = 0;
+        while (same < n && cpu[i].ids[same] == vulkan[i].ids[same])
+            same++;
+        bool equal = same == n && cpu[i].n == vulkan[i].n;
+        float gap = equal || same == n ? INFINITY : fminf(cpu[i].gap[same], vulkan[i].gap[same]);
+        print_message("question %d: %d tokens are the same%s", i + 1, same, equal ? "\n" : "");
+        if (!equal)
+            print_message("; then the best two are %.4f (cpu) and %.4f (vulkan) apart\n",
+                          (double)(same < n ? cpu[i].gap[same] : INFINITY),
+                          (double)(same < n ? vulkan[i].gap[same] : INFINITY));
+        unexplained |= !equal && !(gap < 0.01f);
+        base_buf_finish(&cpu[i].text);
+        base_buf_finish(&vulkan[i].text);
+    }
+    assert_false(unexplained);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ref_agrees_with_transformers),
+        cmocka_unit_test(answers_are_sensible),
+        cmocka_unit_test(cpu_and_vulkan_say_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
