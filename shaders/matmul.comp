@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+// y[n, m] = x[n, k] w[m, k]^T (+ bias[1, m]) (+ addend[n, m])
+//
+// A workgroup is a grid of ROWS_LANES x TOKEN_LANES x DEPTH_LANES invocations, the last running fastest. Each keeps a tile of
+// ROWS weight rows times TOKENS rows of x in registers and walks along k; DEPTH_LANES of them share a tile, take turns on its
+// units and add up at the end, all within a subgroup. Products of few tokens (decoding) read whole rows with neighbouring
+// lanes; those of many (prefill) reuse what they fetch.
+#include "common.glsl"
+#include "weights.glsl"
+
+layout(constant_id = 3) const int DEPTH_LANES = 1; // a power of two
+layout(constant_id = 4) const int ROW_LANES = 8;
+layout(constant_id = 5) const int TOKEN_LANES = 1;
+layout(constant_id = 6) const int ROWS = 4;
+layout(constant_id = 7) const int TOKENS = 8;
+layout(constant_id = 8) const bool HAS_BIAS = false;
+layout(constant_id = 9) const bool HAS_ADDEND = false;
+
+layout(binding = 0) writeonly buffer Y { float y[]; };
+layout(binding = 4) uniform textureBuffer x_view;
+layout(binding = 5) uniform textureBuffer bias_view;
+layout(binding = 6) uniform textureBuffer addend_view;
+layout(push_constant) uniform P { push_weight weight; push_matmul push; };
+
+vec4 fetch_x(int token, int group)
+{
+    if (!SCALAR)
+        return texelFetch(x_view, push.x_base + token * (weight.cols / 4) + group);
+    vec4 v = vec4(0);
+    [[unroll]] for (int i = 0; i < 4; i++)
+        if (4 * group + i < weight.cols)
+            v[i] = texelFetch(x_view, push.x_base + token * weight.cols + 4 * group + i).x;
+    return v;
+}
+
+float sum_over_depth(float v)
+{
+    if (DEPTH_LANES > 1)
+        v += subgroupShuffleXor(v, 1);
+    if (DEPTH_LANES > 2)
+        v += subgroupShuffleXor(v, 2);
+    if (DEPTH_LANES > 4)
+        v += subgroupShuffleXor(v, 4);
+    if (DEPTH_LANES > 8)
+        v += subgroupShuffleXor(v, 8);
+    if (DEPTH_LANES > 16)
+        v += subgroupShuffleXor(v, 16);
+    if (DEPTH_LANES > 32)
+        v += subgroupShuffleXor(v, 32);
+    return v;
+}
+
+void main()
+{
+    int lane = int(gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID);
+    int depth_lane = lane % DEPTH_LANES;
+    int row_lane = lane / DEPTH_LANES % ROW_LANES;
+    int token_lane = lane / DEPTH_LANES / ROW_LANES;
+    int row0 = int(gl_WorkGroupID.x) * ROW_LANES * ROWS + row_lane;
+    int token0 = (int(gl_WorkGroupID.y) * TOKEN_LANES + token_lane) * TOKENS;
+
+    // Tiles may reach over the edge: what lies there is computed from the last row again, and not stored.
+    int rows[ROWS], tokens[TOKENS];
+    [[unroll]] for (int r = 0; r < ROWS; r++)
+        rows[r] = min(row0 + r * ROW_LANES, push.m - 1);
+    [[unroll]] for (int t = 0; t < TOKENS; t++)
+        tokens[t] = min(token0 + t, push.n - 1);
+
+    float sums[ROWS][TOKENS];
+    [[unroll]] for (int r = 0; r < ROWS; r++)
+        [[unroll]] for (int t = 0; t < TOKENS; t++)
+            sums[r][t] = 0.0;
+
+    int groups = groups_of_unit(), units = (weight.cols + 4 * groups - 1) / (4 * groups);
+    for (int u = depth_lane; u < units; u += DEPTH_LANES) {
+        unit v[ROWS];
+        [[unroll]] for (int r = 0; r < ROWS; r++)
+            v[r] = fetch_unit(weight, rows[r], u);
+        [[unroll]] for (int g = 0; g < 8; g++) {
+            if (g >= groups)
+                continue;
+            vec4 w[ROWS];
+            [[unroll]] for (int r = 0; r < ROWS; r++)
+                w[r] = weights_of(v[r], g);
+            int group = group_of_row(u, g);
+            [[unroll]] for (int t = 0; t < TOKENS; t++) {
+                vec4 x = fetch_x(tokens[t], group);
+                [[unroll]] for (int i = 0; i < 4; i++)
+                    [[unroll]] for (int r = 0; r < ROWS; r++)
+                        sums[r][t] = fma(w[r][i], x[i], sums[r][t]);
+            }
+        }
+    }
+
+    [[unroll]] for (int r = 0; r < ROWS; r++) {
+        int row = row0 + r * ROW_LANES;
+        float bias = HAS_BIAS ? texelFetch(bias_view, push.bias_base + rows[r]).x : 0.0;
+        [[unroll]] for (int t = 0; t < TOKENS; t++) {
+            float value = sum_over_depth(sums[r][t]) + bias;
+            if (depth_lane != 0 || row >= push.m || token0 + t >= push.n)
+                continue;
+            int at = (token0 + t) * push.y_row + row;
+            if (HAS_ADDEND)
+                value += texelFetch(addend_view, push.addend_base + at).x;
+            y[push.y_base + at] = value;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "elementwise.glsl"
+#include "functions.glsl"
+
+void main()
+{
+    int i = invocation();
+    if (i < push.n)
+        store(i, push.value * tanh4(load_a(i) / push.value));
+}
