@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Instance and devices: what is there, what it offers, and whether that is used.
+ */
+#include "base/mem.h"
+#include "compute/vk/vk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME
+#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME "VK_KHR_cooperative_matrix"
+#endif
+
+bool vk_assumed(const char *word, size_t *value)
+{
+    const char *at = getenv("PAGEREEL_VK_ASSUME");
+    size_t len = strlen(word);
+    while (at && *at) {
+        size_t n = strcspn(at, ",");
+        if (n >= len && strncmp(at, word, len) == 0 && (n == len || at[len] == '=')) {
+            if (value && at[len] == '=')
+                *value = strtoull(at + len + 1, NULL, 0);
+            return true;
+        }
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
+/* ---- instance ------------------------------------------------------------------------------------------------------ */
+
+/* Under PAGEREEL_VK_VALIDATE any message is a fault of ours that no test may pass over. */
+static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                                 VkDebugUtilsMessageTypeFlagsEXT type,
+                                                 const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
+{
+    (void)severity, (void)type, (void)user;
+    fprintf(stderr, "vulkan validation: %s\n", data->pMessage);
+    abort();
+}
+
+static bool has_layer(const char *name)
+{
+    VkLayerProperties layers[64];
+    uint32_t n = 64;
+    if (vkEnumerateInstanceLayerProperties(&n, layers) < 0)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(layers[i].layerName, name) == 0)
+            return true;
+    return false;
+}
+
+int vk_instance_create(VkInstance *instance, VkDebugUtilsMessengerEXT *messenger)
+{
+    const char *layer = "VK_LAYER_KHRONOS_validation", *extension = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
+    const char *wanted = getenv("PAGEREEL_VK_VALIDATE");
+    bool validate = wanted && strcmp(wanted, "1") == 0;
+    uint32_t version = VK_API_VERSION_1_0;
+    VkDebugUtilsMessengerCreateInfoEXT messages = {
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
+        .pfnUserCallback = on_message,
+    };
+    VkApplicationInfo application = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+        .pApplicationName = "pagereel",
+        .apiVersion = VK_API_VERSION_1_3,
+    };
+    VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
+
+    *messenger = VK_NULL_HANDLE;
+    vkEnumerateInstanceVersion(&version);
+    if (version < VK_API_VERSION_1_1)
+        return base_fail(PR_ERR_DEVICE, "vulkan: the loader is older than Vulkan 1.1; update libvulkan");
+    if (validate) {
+        if (!has_layer(layer))
+            return base_fail(PR_ERR_DEVICE, "vulkan: PAGEREEL_VK_VALIDATE is set, but the layer %s isn't installed",
+                             layer);
+        info.pNext = &messages;
+        info.enabledLayerCount = 1;
+        info.ppEnabledLayerNames = &layer;
+        info.enabledExtensionCount = 1;
+        info.ppEnabledExtensionNames = &extension;
+    }
+    VkResult result = vkCreateInstance(&info, NULL, instance);
+    if (result < 0)
+        return base_fail(PR_ERR_DEVICE, "vulkan: no instance could be made (VkResult %d); is a driver installed?",
+                         result);
+    if (validate) {
+        PFN_vkCreateDebugUtilsMessengerEXT create =
+            (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(*instance, "vkCreateDebugUtilsMessengerEXT");
+        if (!create || create(*instance, &messages, NULL, messenger) < 0) {
+            vkDestroyInstance(*instance, NULL);
+            return base_fail(PR_ERR_DEVICE, "vulkan: the validation layer takes no messenger");
+        }
+    }
+    return PR_OK;
+}
+
+void vk_instance_destroy(VkInstance instance, VkDebugUtilsMessengerEXT messenger)
+{
+    if (messenger) {
+        PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+            (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance, "vkDestroyDebugUtilsMessengerEXT");
+        destroy(instance, messenger, NULL);
+    }
+    vkDestroyInstance(instance, NULL);
+}
+
+int vk_physical_devices(VkInstance instance, VkPhysicalDevice *devices, int max)
+{
+    uint32_t n = (uint32_t)max;
+    return vkEnumeratePhysicalDevices(instance, &n, devices) < 0 ? 0 : (int)n;
+}
+
+/* ---- what a device offers --------------------------------------------------------------------------------------------- */
+
+struct extensions {
+    VkExtensionProperties *list;
+    uint32_t n;
+};
+
+static struct extensions get_extensions(VkPhysicalDevice physical)
+{
+    struct extensions e = {0};
+    vkEnumerateDeviceExtensionProperties(physical, NULL, &e.n, NULL);
+    e.list = base_alloc_array(e.n + 1, sizeof *e.list);
+    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &e.n, e.list) < 0)
+        e.n = 0;
+    return e;
+}
+
+static bool has(const struct extensions *e, const char *name)
+{
+    for (uint32_t i = 0; i < e->n; i++)
+        if (strcmp(e->list[i].extensionName, name) == 0)
+            return true;
+    return false;
+}
+
+/* The first family that computes; those that draw as well come first in practice and are no slower. */
+static int find_queue_family(VkPhysicalDevice physical)
+{
+    VkQueueFamilyProperties families[16];
+    uint32_t n = 16;
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, families);
+    for (uint32_t i = 0; i < n; i++)
+        if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)
+            return (int)i;
+    return -1;
+}
+
+/* Whether the host can work in all of the device's own memory as in its own. */
+static bool is_unified(const VkPhysicalDeviceMemoryProperties *memory)
+{
+    const VkMemoryPropertyFlags ordinary = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                           VK_MEMORY_PROPERTY_HOST_COHERENT_BIT | VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    VkDeviceSize device_local = 0, shared = 0;
+    for (uint32_t h = 0; h < memory->memoryHeapCount; h++)
+        if (memory->memoryHeaps[h].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT &&
+            memory->memoryHeaps[h].size > device_local)
+            device_local = memory->memoryHeaps[h].size;
+    for (uint32_t t = 0; t < memory->memoryTypeCount; t++)
+        if ((memory->memoryTypes[t].propertyFlags & ordinary) == ordinary &&
+            memory->memoryHeaps[memory->memoryTypes[t].heapIndex].size > shared)
+            shared = memory->memoryHeaps[memory->memoryTypes[t].heapIndex].size;
+    return shared > 0 && shared >= device_local;
+}
+
+static void get_subgroups(VkPhysicalDevice physical, const struct extensions *e, struct vk_caps *caps)
+{
+    VkPhysicalDeviceSubgroupSizeControlPropertiesEXT control = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
+    caps->subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                              .pNext = &caps->subgroup};
+    bool extension = has(e, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    if (extension)
+        caps->subgroup.pNext = &control;
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    caps->subgroup.pNext = NULL;
+
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT};
+    VkPhysicalDeviceFeatures2 query = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features};
+    if (extension)
+        vkGetPhysicalDeviceFeatures2(physical, &query);
+    caps->subgroup_control = extension && features.subgroupSizeControl && features.computeFullSubgroups &&
+                             control.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+    caps->min_subgroup = extension ? control.minSubgroupSize : caps->subgroup.subgroupSize;
+    caps->max_subgroup = extension ? control.maxSubgroupSize : caps->subgroup.subgroupSize;
+}
+
+static void get_arithmetic(VkPhysicalDevice physical, const struct extensions *e, struct vk_caps *caps)
+{
+    VkPhysicalDevice16BitStorageFeatures storage16 = {.sType =
+                                                          VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    VkPhysicalDevice8BitStorageFeatures storage8 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES};
+    VkPhysicalDeviceShaderFloat16Int8Features small = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
+    VkPhysicalDeviceFeatures2 query = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16};
+    bool v12 = caps->properties.apiVersion >= VK_API_VERSION_1_2;
+    bool dots = caps->api13 || has(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
+    void **tail = &storage16.pNext;
+    if (v12 || has(e, VK_KHR_8BIT_STORAGE_EXTENSION_NAME)) {
+        *tail = &storage8;
+        tail = &storage8.pNext;
+    }
+    if (v12 || has(e, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME)) {
+        *tail = &small;
+        tail = &small.pNext;
+    }
+    if (dots)
+        *tail = &dot;
+    vkGetPhysicalDeviceFeatures2(physical, &query);
+    caps->storage16 = storage16.storageBuffer16BitAccess && !vk_assumed("no-16bit-storage", NULL);
+    caps->storage8 = storage8.storageBuffer8BitAccess;
+    caps->float16 = small.shaderFloat16;
+    caps->int8 = small.shaderInt8;
+    caps->dot_product = dot.shaderIntegerDotProduct;
+    if (!dots)
+        return;
+    VkPhysicalDeviceShaderIntegerDotProductProperties speed = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &speed};
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    caps->dot_accelerated = speed.integerDotProduct4x8BitPackedSignedAccelerated;
+}
+
+static void get_import(VkPhysicalDevice physical, const struct extensions *e, struct vk_caps *caps)
+{
+    caps->host_import = has(e, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME) && !vk_assumed("no-import", NULL);
+    if (!caps->host_import)
+        return;
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT host = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &host};
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    caps->import_align = (size_t)host.minImportedHostPointerAlignment;
+}
+
+/* What every kernel takes for granted. */
+static void find_lacks(struct vk_caps *caps)
+{
+    const VkSubgroupFeatureFlags needed =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    const char *lacks = "";
+    if (caps->properties.apiVersion < VK_API_VERSION_1_1)
+        lacks = "Vulkan 1.1";
+    else if (caps->queue_family < 0)
+        lacks = "a compute queue";
+    else if ((caps->subgroup.supportedOperations & needed) != needed ||
+             !(caps->subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT))
+        lacks = "subgroup arithmetic and shuffles";
+    else if (!caps->subgroup_control && caps->min_subgroup != caps->max_subgroup)
+        lacks = "subgroups of one size";
+    else if (!caps->storage16)
+        lacks = "16-bit storage";
+    snprintf(caps->lacks, sizeof caps->lacks, "%s", lacks);
+}
+
+void vk_get_caps(VkPhysicalDevice physical, struct vk_caps *caps)
+{
+    *caps = (struct vk_caps){0};
+    vkGetPhysicalDeviceProperties(physical, &caps->properties);
+    vkGetPhysicalDeviceMemoryProperties(physical, &caps->memory);
+    caps->queue_family = find_queue_family(physical);
+    if (caps->properties.apiVersion >= VK_API_VERSION_1_1) {
+        struct extensions e = get_extensions(physical);
+        caps->api13 = caps->properties.apiVersion >= VK_API_VERSION_1_3;
+        get_subgroups(physical, &e, caps);
+        get_arithmetic(physical, &e, caps);
+        get_import(physical, &e, caps);
+        caps->cooperative_matrix = has(&e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+        caps->executable_properties = has(&e, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+        base_free(e.list);
+    }
+    caps->unified = is_unified(&caps->memory) && !vk_assumed("staging", NULL);
+    find_lacks(caps);
+}
+
+/* ---- what people are told ------------------------------------------------------------------------------------------------ */
+
+static void add_feature(struct device_info *info, const char *name, bool used, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void add_feature(struct device_info *info, const char *name, bool used, const char *format, ...)
+{
+    va_list args;
+    if (info->n_features == DEVICE_FEATURES_MAX)
+        return;
+    struct device_feature *f = &info->features[info->n_features++];
+    f->name = name;
+    f->used = used;
+    va_start(args, format);
+    vsnprintf(f->why, sizeof f->why, format, args);
+    va_end(args);
+}
+
+static uint64_t memory_size(const VkPhysicalDeviceMemoryProperties *memory)
+{
+    uint64_t largest = 0;
+    for (uint32_t h = 0; h < memory->memoryHeapCount; h++)
+        if (memory->memoryHeaps[h].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT && memory->memoryHeaps[h].size > largest)
+            largest = memory->memoryHeaps[h].size;
+    return largest;
+}
+
+void vk_describe(const struct vk_caps *caps, int index, struct device_info *info)
+{
+    const VkPhysicalDeviceProperties *p = &caps->properties;
+    *info = (struct device_info){0};
+    snprintf(info->id, sizeof info->id, "vulkan:%d", index);
+    snprintf(info->name, sizeof info->name, "%.127s", p->deviceName);
+    snprintf(info->driver, sizeof info->driver, "Vulkan %u.%u.%u, driver 0x%x", VK_API_VERSION_MAJOR(p->apiVersion),
+             VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion), p->driverVersion);
+    info->software = p->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    info->memory = memory_size(&caps->memory);
+    if (caps->lacks[0])
+        add_feature(info, "all of it", false, "the device has no %s", caps->lacks);
+    add_feature(info, "subgroups", true, "of %u to %u, arithmetic and shuffles; size %s", caps->min_subgroup,
+                caps->max_subgroup, caps->subgroup_control ? "fixed in each pipeline" : "as the driver chooses");
+    add_feature(info, "16-bit storage", caps->storage16, "%s",
+                caps->storage16 ? "caches and activations in f16, bf16 and q8_0 are written with it"
+                                : "the device hasn't got it");
+    add_feature(info, "16-bit arithmetic", false, "%s",
+                caps->float16 ? "sums need f32; f16 is read as f32" : "the device hasn't got it");
+    add_feature(info, "8-bit storage", false, "%s",
+                caps->storage8 ? "texel buffers read 8-bit numbers on every device" : "the device hasn't got it");
+    add_feature(info, "integer dot product", false, "%s",
+                !caps->dot_product       ? "the device hasn't got it"
+                : !caps->dot_accelerated ? "the device has it, but not faster than other arithmetic"
+                                         : "not yet");
+    add_feature(info, "cooperative matrix", false, "%s",
+                caps->cooperative_matrix ? "not yet" : "the device hasn't got it");
+    add_feature(info, "memory shared with the host", caps->unified, "%s",
+                caps->unified ? "the host reads and writes device memory directly" : "data is copied through staging");
+    add_feature(info, "host memory import", false, "%s",
+                caps->host_import ? "not yet; weights are copied once" : "the device hasn't got it");
+    add_feature(info, "storage range", true, "%u MiB; larger tensors are bound in parts",
+                (unsigned)(p->limits.maxStorageBufferRange >> 20));
+}
+
+/* ---- the logical device --------------------------------------------------------------------------------------------------- */
+
+int vk_result(struct vk *vk, VkResult result, const char *doing)
+{
+    const char *id = vk->device->info.id;
+    if (result >= 0)
+        return PR_OK;
+    switch (result) {
+    case VK_ERROR_DEVICE_LOST:
+        vk->lost = true;
+        return base_fail(PR_ERR_DEVICE_LOST,
+                         "%s: the device was lost while %s; start again, with --device cpu if it happens again", id,
+                         doing);
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+        return base_fail(PR_ERR_NOMEM,
+                         "%s: the device ran out of memory while %s; use a smaller context or model, or --gpu-memory",
+                         id, doing);
+    case VK_ERROR_OUT_OF_HOST_MEMORY:
+        return base_fail(PR_ERR_NOMEM, "%s: the host ran out of memory while %s", id, doing);
+    default:
+        return base_fail(PR_ERR_DEVICE, "%s: the driver failed with VkResult %d while %s; try --device cpu", id, result,
+                         doing);
+    }
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void set_limits(struct vk *vk)
+{
+    const VkPhysicalDeviceLimits *limits = &vk->caps.properties.limits;
+    const size_t most = (size_t)1 << 30; /* keeps every index in 31 bits */
+    size_t range = most;
+    vk_assumed("range", &range);
+    vk->storage_range = smaller(smaller(limits->maxStorageBufferRange, most), range);
+    vk->texel_elements = smaller(smaller(limits->maxTexelBufferElements, most), range / 16);
+    /* Size 32 and 64 both exist on AMD: what the driver reports is what it likes. */
+    vk->subgroup = (int)vk->caps.subgroup.subgroupSize;
+    if (vk->subgroup > 64)
+        vk->subgroup = 64;
+    vk->units = vk->caps.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? 8 : 512;
+}
+
+int vk_open_logical(struct vk *vk)
+{
+    const struct vk_caps *caps = &vk->caps;
+    const char *extensions[8];
+    uint32_t n = 0;
+    float priority = 1;
+    VkPhysicalDevice16BitStorageFeatures storage16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+                                                      .storageBuffer16BitAccess = VK_TRUE};
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT subgroups = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = VK_TRUE};
+    VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                     .queueFamilyIndex = (uint32_t)caps->queue_family,
+                                     .queueCount = 1,
+                                     .pQueuePriorities = &priority};
+    VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .pNext = &storage16,
+                               .queueCreateInfoCount = 1,
+                               .pQueueCreateInfos = &queue,
+                               .ppEnabledExtensionNames = extensions};
+    if (caps->subgroup_control) {
+        storage16.pNext = &subgroups;
+        if (!caps->api13)
+            extensions[n++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    }
+    if (caps->host_import)
+        extensions[n++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+    info.enabledExtensionCount = n;
+    int err = vk_result(vk, vkCreateDevice(vk->physical, &info, NULL, &vk->logical), "opening it");
+    if (err < 0)
+        return err;
+    vkGetDeviceQueue(vk->logical, (uint32_t)caps->queue_family, 0, &vk->queue);
+    set_limits(vk);
+    return PR_OK;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The Vulkan backend's own types. Only compute/vk/ includes this.
+ *
+ *     backend.c   the table of functions that compute/ calls
+ *     instance.c  instance, physical devices and what they offer
+ *     memory.c    buffers, uploads, imports of host memory
+ *     pack.c      weights taken apart for the shaders (shaders/include/weights.glsl)
+ *     pipeline.c  pipelines per shader and specialization, kept on disk
+ *     record.c    a part as a command buffer
+ *     kernels.c, matmul.c, attention.c: from an operation to dispatches
+ */
+#pragma once
+
+#include "compute/backend.h"
+
+#include <vulkan/vulkan.h>
+
+/* Every shader: SHADER(name, texel buffers), shaders/NAME.comp. The string has a letter for each binding from 1 on: what the
+ * shader reads there, floats (f), unsigned (u) or signed integers (i). */
+#define VK_SHADERS(SHADER)                                                                                             \
+    SHADER(activate, "ff")                                                                                             \
+    SHADER(add, "ff")                                                                                                  \
+    SHADER(attention, "fffiiuu")                                                                                       \
+    SHADER(attention_combine, "f")                                                                                     \
+    SHADER(convert, "f")                                                                                               \
+    SHADER(gather, "uufi")                                                                                             \
+    SHADER(glu, "ff")                                                                                                  \
+    SHADER(layer_norm, "fff")                                                                                          \
+    SHADER(matmul, "uuffff")                                                                                           \
+    SHADER(mul, "ff")                                                                                                  \
+    SHADER(patches, "f")                                                                                               \
+    SHADER(resample, "f")                                                                                              \
+    SHADER(rms_norm, "fff")                                                                                            \
+    SHADER(rope, "fiu")                                                                                                \
+    SHADER(scale, "ff")                                                                                                \
+    SHADER(scatter, "fi")                                                                                              \
+    SHADER(softcap, "ff")
+
+enum vk_shader {
+#define SHADER(name, texels) SHADER_##name,
+    VK_SHADERS(SHADER)
+#undef SHADER
+        SHADER_COUNT
+};
+
+/* Bindings of every kernel: 0 is the storage buffer that it writes, the others are texel buffers that it reads. */
+enum { VK_BINDINGS = 8, VK_MAX_SPECS = 16 };
+
+/* What a physical device offers, as far as the backend cares. */
+struct vk_caps {
+    VkPhysicalDeviceProperties properties;
+    VkPhysicalDeviceMemoryProperties memory;
+    VkPhysicalDeviceSubgroupProperties subgroup;
+    uint32_t min_subgroup, max_subgroup; /* sizes that a pipeline can be given */
+    bool subgroup_control;               /* a pipeline's subgroup size can be fixed */
+    bool storage16, storage8, float16, int8;
+    bool dot_product, dot_accelerated;
+    bool cooperative_matrix; /* the extension is there */
+    bool host_import;        /* VK_EXT_external_memory_host */
+    bool executable_properties;
+    bool api13;
+    size_t import_align;
+    int queue_family;
+    bool unified;    /* all device memory is ordinary, cached host memory: integrated GPUs and software */
+    char lacks[120]; /* what the backend can't do without and the device hasn't got; "" when it can be used */
+};
+
+struct vk_pipeline {
+    enum vk_shader shader;
+    int n_specs;
+    int32_t specs[VK_MAX_SPECS];
+    VkPipeline pipeline;
+};
+
+struct vk_memory;
+
+struct vk {
+    struct device *device;
+    VkInstance instance;
+    VkDebugUtilsMessengerEXT messenger;
+    VkPhysicalDevice physical;
+    struct vk_caps caps;
+    VkDevice logical;
+    VkQueue queue;
+    VkCommandPool pool;
+    VkFence fence;
+    VkDescriptorSetLayout set_layout;
+    VkPipelineLayout layout;
+    VkShaderModule modules[SHADER_COUNT];
+    VkPipelineCache cache;
+    bool cache_changed;
+    char *cache_dir; /* of options, which may go; NULL: none */
+    struct vk_pipeline *pipelines;
+    int n_pipelines;
+
+    size_t storage_range;  /* the most bytes that a storage binding reaches */
+    size_t texel_elements; /* the most elements of a texel view */
+    int subgroup;          /* invocations of a subgroup, in every pipeline */
+    int units;             /* about how many subgroups keep the device busy */
+
+    struct vk_memory *idle; /* what views of unused bindings show */
+    VkBufferView idle_f, idle_u, idle_i;
+    struct buffer staging; /* mapped; between the host and memory that it can't touch */
+    bool lost;
+};
+
+static inline struct vk *vk_of(struct device *device)
+{
+    return device->priv;
+}
+
+/* ---- instance.c */
+
+/* Makes an instance, with the validation layer if PAGEREEL_VK_VALIDATE is set. PR_ERR_DEVICE: no Vulkan here. */
+int vk_instance_create(VkInstance *instance, VkDebugUtilsMessengerEXT *messenger);
+void vk_instance_destroy(VkInstance instance, VkDebugUtilsMessengerEXT messenger);
+/* The physical devices, at most `max`; returns how many were stored. */
+int vk_physical_devices(VkInstance instance, VkPhysicalDevice *devices, int max);
+void vk_get_caps(VkPhysicalDevice physical, struct vk_caps *caps);
+void vk_describe(const struct vk_caps *caps, int index, struct device_info *info);
+/* Makes the logical device with what vk_get_caps() found; fills vk->logical, queue and limits. */
+int vk_open_logical(struct vk *vk);
+
+/* Translates a failure; `doing` says what was being done. VK_SUCCESS gives PR_OK. */
+int vk_result(struct vk *vk, VkResult result, const char *doing);
+/* Whether `word` is among the comma-separated words of PAGEREEL_VK_ASSUME, by which tests take away from a device what it
+ * has; "name=123" gives *value. */
+bool vk_assumed(const char *word, size_t *value);
+
+/* ---- memory.c */
+struct vk_memory {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    void *mapped; /* NULL: the host can't touch it */
+};
+int vk_memory_create(struct vk *vk, size_t size, bool for_host, struct vk_memory *out);
+void vk_memory_destroy(struct vk *vk, struct vk_memory *memory);
+
+int vk_buffer_create(struct device *device, size_t size, struct buffer *buffer);
+void vk_buffer_destroy(struct buffer *buffer);
+int vk_buffer_write(struct buffer *buffer, size_t offset, const void *from, size_t size);
+int vk_buffer_read(struct buffer *buffer, size_t offset, void *to, size_t size);
+static inline VkBuffer vk_handle(const struct buffer *buffer)
+{
+    return ((const struct vk_memory *)buffer->handle)->buffer;
+}
+int vk_memory_write(struct vk *vk, const struct vk_memory *to, size_t offset, const void *from, size_t size);
+int vk_memory_read(struct vk *vk, const struct vk_memory *from, size_t offset, void *to, size_t size);
+/* Submits a command buffer and waits for it. */
+int vk_submit(struct vk *vk, VkCommandBuffer commands, const char *doing);
+
+/* ---- pack.c */
+
+/* How the shaders read the rows of a weight: which views they need, and where in a row each part begins (bytes). */
+struct vk_packing {
+    size_t row_bytes;
+    size_t plane;   /* second plane of words */
+    size_t extra;   /* small integers */
+    size_t half;    /* f16 scales */
+    VkFormat words; /* VK_FORMAT_UNDEFINED: no such view */
+    VkFormat extras;
+    bool halves;
+    bool scalar; /* SCALAR of weights.glsl */
+};
+/* Of a weight that vk_pack() took apart, or of rows as files and caches have them. False: shaders can't read those. */
+bool vk_packing(enum type type, int64_t cols, bool packed, struct vk_packing *out);
+size_t vk_packed_size(struct device *device, const struct tensor *weight);
+int vk_pack(struct device *device, struct tensor *weight);
+void vk_unpack(struct device *device, struct tensor *weight);
+
+/* ---- pipeline.c */
+int vk_pipelines_open(struct vk *vk);
+void vk_pipelines_close(struct vk *vk);
+/* The view for binding `binding` of a dispatch that doesn't use it: Vulkan wants one all the same. NULL: the shader has no such
+ * binding. */
+VkBufferView vk_idle_view(const struct vk *vk, enum vk_shader shader, int binding);
+int vk_pipeline_get(struct vk *vk, enum vk_shader shader, const int32_t *specs, int n_specs, VkPipeline *out);
+/* Writes the pipeline cache to disk if there is anything new. Failures are no error: the cache is only time saved. */
+void vk_pipelines_save(struct vk *vk);
+
+/* ---- record.c */
+
+struct vk_recorder; /* a part being recorded */
+
+/* One dispatch in the making. Errors are kept in the recorder. */
+struct vk_dispatch {
+    struct vk_recorder *recorder;
+    enum vk_shader shader;
+    int32_t specs[VK_MAX_SPECS];
+    int n_specs;
+    VkDescriptorSet set;
+    bool bound[VK_BINDINGS];
+};
+
+struct vk *vk_recorder_vk(struct vk_recorder *recorder);
+/* Begins a dispatch of `lanes` invocations a workgroup. */
+struct vk_dispatch vk_begin(struct vk_recorder *recorder, enum vk_shader shader, int lanes);
+void vk_spec(struct vk_dispatch *d, int32_t value); /* the next specialization constant, from 1 on */
+/* Binds bytes [offset, offset + size) of a buffer. Returns where they begin in the binding, counted in elements of `element`
+ * bytes, or of the format. */
+int vk_bind_storage(struct vk_dispatch *d, VkBuffer buffer, size_t offset, size_t size, size_t element);
+int vk_bind_texels(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, VkFormat format);
+void vk_end(struct vk_dispatch *d, const void *push, size_t push_size, int64_t x, int64_t y, int64_t z);
+/* The same for n invocations or workgroups in a row, numbered as invocation() and workgroup() of common.glsl do. */
+void vk_end_linear(struct vk_dispatch *d, const void *push, size_t push_size, int64_t groups);
+/* A barrier between dispatches of one operation. */
+void vk_barrier(struct vk_recorder *recorder);
+/* Device memory with `data` in it, which lasts as long as the recorded part. */
+int vk_constants(struct vk_recorder *recorder, const void *data, size_t size, VkBuffer *buffer);
+/* Keeps a failure (the first one wins). */
+void vk_recorder_fail(struct vk_recorder *recorder, int err);
+
+int vk_prepare(struct part *part);
+int vk_run(struct part *part, const struct base_cancel *cancel);
+void vk_discard(struct part *part);
+
+/* ---- kernels.c and others: one function an operation */
+bool vk_supports(struct device *device, const struct op *op);
+size_t vk_scratch(struct device *device, const struct op *op);
+void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
+
+void vk_record_matmul(struct vk_recorder *recorder, const struct op *op);
+void vk_record_gather(struct vk_recorder *recorder, const struct op *op);
+void vk_record_unpack(struct vk_recorder *recorder, const struct tensor *x, const struct tensor *dst); /* to f32 */
+bool vk_reads_rows(struct vk *vk, const struct tensor *w); /* whether the three above can read these rows */
+void vk_record_attention(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
+bool vk_attention_supports(struct vk *vk, const struct op *op);
+size_t vk_attention_scratch(struct vk *vk, const struct op *op);
+
+/* How many rows of `row_bytes` a storage binding, or a texel view, reaches; at least 1. */
+int64_t vk_rows_in_storage(const struct vk *vk, size_t row_bytes);
+int64_t vk_rows_in_texels(const struct vk *vk, size_t row_bytes, VkFormat format);
+/* Binds rows first..first+n-1 of a plain tensor: as the storage that is written, as texels that are read. */
+int vk_bind_rows_out(struct vk_dispatch *d, const struct tensor *t, int64_t first, int64_t n, size_t element);
+int vk_bind_rows(struct vk_dispatch *d, int binding, const struct tensor *t, int64_t first, int64_t n, VkFormat format);
+size_t vk_format_size(VkFormat format);
+/* The view of f32 or f16 numbers, four or one at a time. */
+VkFormat vk_float_format(enum type type, bool fours);
