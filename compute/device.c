@@ -123,9 +123,17 @@ void compute_device_close(struct device *device)
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
-static int take(struct device *device, size_t size)
+/* Host memory is handed out by the system before it is there, and who uses too much of it gets killed: more than the machine
+ * has is refused here. */
+static uint64_t limit_of(const struct device *device)
 {
     uint64_t limit = device->options.memory_limit;
+    return limit || !device->backend->host ? limit : device->info.memory;
+}
+
+static int take(struct device *device, size_t size)
+{
+    uint64_t limit = limit_of(device);
     if (limit && (size > limit || device->allocated > limit - size))
         return base_fail(
             PR_ERR_NOMEM,

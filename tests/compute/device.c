@@ -84,6 +84,11 @@ static void a_size_that_no_system_has_is_no_memory(void **state)
     struct device *device = open_limited(0);
     struct buffer *b;
     assert_int_equal(compute_buffer_create(device, SIZE_MAX / 4, &b), PR_ERR_NOMEM);
+    assert_int_equal(compute_buffer_create(device, device->info.memory / 3 * 2, &b),
+                     PR_OK); /* untouched, it costs nothing */
+    struct buffer *more;
+    assert_int_equal(compute_buffer_create(device, device->info.memory / 3 * 2, &more), PR_ERR_NOMEM);
+    compute_buffer_destroy(b);
     assert_int_equal(compute_buffer_create(device, 0, &b), PR_ERR_INVALID);
     assert_int_equal(compute_buffer_create(device, SIZE_MAX, &b), PR_ERR_INVALID);
     assert_int_equal(device->allocated, 0);
