@@ -32,7 +32,7 @@ struct device_info {
 struct device_options {
     int threads; /* of the cpu backend; 0: one for each physical core */
     uint64_t
-        memory_limit; /* bytes that buffers of this device may take in all; 0: what the machine has (ref, cpu); no limit of ours */
+        memory_limit; /* bytes that buffers of this device may take in all; 0: what the machine has (ref, cpu), no limit of ours (others) */
     const char *cache_dir; /* where pipelines are kept between runs; NULL: nowhere */
     int64_t lose_after;    /* fault injection for tests: the device is lost at its Nth run of a part; 0: never */
 };
