@@ -104,7 +104,7 @@ class Robust(unittest.TestCase):
     def setUp(self):
         self.home = os.path.join(self.folder, "home")
         os.makedirs(self.home)
-        self.env = {"HOME": self.home, "TMPDIR": self.home, "PATH": os.environ["PATH"]}
+        self.env = {"HOME": self.home, "TMPDIR": self.home, "PATH": os.environ["PATH"], "MESA_SHADER_CACHE_DISABLE": "true"}
         for key in os.environ:
             if "SAN_OPTIONS" in key or key.startswith(("VK_", "LD_")):
                 self.env[key] = os.environ[key]
