@@ -23,6 +23,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define PR_TIME_NONE INT64_MIN /* "no time": times are microseconds of presentation time otherwise */
 #define PR_PAGE_NONE (-1)
@@ -150,6 +151,7 @@ const char *pr_time_text(int64_t microseconds, char *out, size_t size);
 /* Reads a time in the usual forms: "1:02:03.456", "02:03", "83.5", "90s", "1h2m3s", "500ms". PR_ERR_INVALID names the text. */
 int pr_time_parse(const char *text, int64_t *microseconds);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
