@@ -155,6 +155,7 @@ static int place_divisors(struct llm_network *net)
     TRY(compute_state_create(net->device, plain->type, plain->rows, plain->cols, plain->name, &net->device_divisors));
     TRY(compute_buffer_write(net->device_divisors.buffer, net->device_divisors.offset,
                              (const char *)plain->buffer->host + plain->offset, compute_tensor_bytes(plain)));
+    net->device_divisors.role = TENSOR_WEIGHT; /* nothing changes it from here on */
     for (int32_t i = net->hp.n_layer - net->n_placed; i < net->hp.n_layer; i++)
         net->divisors[i] = &net->device_divisors;
     return PR_OK;
