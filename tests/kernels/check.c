@@ -364,44 +364,46 @@ void kernel_report(struct kernels *t, int device, const char *label, const char 
         print_message("%s on %s: %s: %s\n", op_name(t->current), id, label, message ? "failed" : "ok");
 }
 
-static void check_on(struct kernels *t, int d, const struct kernel_case *c, const uint8_t *want)
+/* Reports what a run on device d has done; err: how it went. */
+static void judge(struct kernels *t, int d, const struct kernel_case *c, const struct layout *l, int err,
+                  const uint8_t *want)
 {
     char message[400];
-    struct layout l;
-    int err = layout_create(&l, t->ref, t->devices[d], c);
-    if (err == PR_MORE) {
-        t->tallies[t->current][d].unsupported++;
-    } else {
-        if (err == PR_OK)
-            err = run_ops(&l, 1, NULL);
-        if (err == PR_OK)
-            err = read_back(&l);
-        if (err < 0)
-            snprintf(message, sizeof message, "%s: %s", pr_error_name(err), pr_error_message());
-        bool good = err == PR_OK && guards_are_whole(&l, c, message, sizeof message) &&
-                    within_bounds(c, l.op->dst, want, result_of(&l), message, sizeof message);
-        kernel_report(t, d, c->label, good ? NULL : message);
-    }
-    layout_destroy(&l);
+    if (err < 0)
+        snprintf(message, sizeof message, "%s: %s", pr_error_name(err), pr_error_message());
+    bool good = err == PR_OK && guards_are_whole(l, c, message, sizeof message) &&
+                within_bounds(c, l->op->dst, want, result_of(l), message, sizeof message);
+    kernel_report(t, d, c->label, good ? NULL : message);
+}
+
+static int lay_out_and_run(struct layout *l, struct kernels *t, struct device *device, const struct kernel_case *c)
+{
+    int err = layout_create(l, t->ref, device, c);
+    if (err == PR_OK)
+        err = run_ops(l, 1, NULL);
+    return err == PR_OK ? read_back(l) : err;
 }
 
 static void check_everywhere(struct kernels *t, const struct kernel_case *c)
 {
-    struct layout l;
-    int err = layout_create(&l, t->ref, t->ref, c);
-    if (err == PR_OK)
-        err = run_ops(&l, 1, NULL);
-    if (err == PR_OK)
-        err = read_back(&l);
+    struct layout definition;
+    int err = lay_out_and_run(&definition, t, t->ref, c);
     for (int d = 0; d < t->n_devices; d++) {
+        struct layout l;
         if (!is_wanted(t, t->devices[d]->info.id, c->label))
             continue;
-        if (err < 0)
-            kernel_report(t, d, c->label, pr_error_message());
+        if (err < 0 || t->devices[d]->backend == t->ref->backend) {
+            judge(t, d, c, &definition, err, err < 0 ? NULL : result_of(&definition));
+            continue;
+        }
+        int device_err = lay_out_and_run(&l, t, t->devices[d], c);
+        if (device_err == PR_MORE)
+            t->tallies[t->current][d].unsupported++;
         else
-            check_on(t, d, c, result_of(&l));
+            judge(t, d, c, &l, device_err, result_of(&definition));
+        layout_destroy(&l);
     }
-    layout_destroy(&l);
+    layout_destroy(&definition);
 }
 
 static void measure_on(struct kernels *t, int d, const struct kernel_case *c)
