@@ -15,24 +15,23 @@ enum {
     MAX_CHUNKS = 500        /* calls of the caller's function */
 };
 
-/* A sum of -log p. */
-struct score {
-    double sum;
-    int64_t n;
-};
-
-static double perplexity(struct score s)
-{
-    return s.n ? exp(s.sum / (double)s.n) : 0;
-}
-
 struct bench {
     struct pr_model *model;
     const struct base_cancel *cancel;
     struct tokens text;
-    int32_t step;  /* tokens in a call */
-    float *logits; /* [step, n_vocab] */
+    int32_t step;     /* tokens in a call */
+    float *logits;    /* [step, n_vocab] */
+    double *surprise; /* [tokens]: -log p of each token behind those before it */
 };
+
+/* The perplexity of tokens [from, to). */
+static double perplexity(const struct bench *b, size_t from, size_t to)
+{
+    double sum = 0;
+    for (size_t i = from; i < to; i++)
+        sum += b->surprise[i];
+    return to > from ? exp(sum / (double)(to - from)) : 0;
+}
 
 /* -log p of an id. */
 static double surprise(const float *logits, int32_t n_vocab, int32_t id)
@@ -46,62 +45,56 @@ static double surprise(const float *logits, int32_t n_vocab, int32_t id)
     return log(sum) + (double)top - (double)logits[id];
 }
 
-/* Reads tokens [from, to), at most `step`, and adds what they say of tokens that follow them in [first, last) to *score. */
+/* Reads tokens [from, to), at most `step`, and notes the surprise of those in [first, last) that one of them stands before. */
 static int read_and_score(struct bench *b, struct llm_sequence *sequence, size_t from, size_t to, size_t first,
-                          size_t last, struct score *score)
+                          size_t last)
 {
     int32_t n_vocab = b->model->hp->n_vocab, n = (int32_t)(to - from);
     struct llm_piece piece = {.n = n, .ids = b->text.ids + from};
-    int32_t wanted = to + 1 > first ? n : 0; /* none before the scored ones */
+    int32_t wanted = to >= first ? n : 0; /* no logits before the scored ones */
     int err = llm_decode(b->model->decoder, sequence, &piece, 1, wanted, b->logits, b->cancel);
     for (int32_t i = 0; err == PR_OK && i < wanted; i++) {
         size_t next = from + (size_t)i + 1;
-        if (next < first || next >= last)
-            continue;
-        score->sum += surprise(b->logits + (size_t)i * (size_t)n_vocab, n_vocab, b->text.ids[next]);
-        score->n++;
+        if (next >= first && next < last)
+            b->surprise[next] = surprise(b->logits + (size_t)i * (size_t)n_vocab, n_vocab, b->text.ids[next]);
     }
     return err;
 }
 
+/* The first token of the last tenth. */
+static size_t tail_of(const struct bench *b)
+{
+    return b->text.n - b->text.n / 10 + 1;
+}
+
 /* ---- the whole text --------------------------------------------------------------------------------------------- */
 
+/* The odd batch comes first: then all plans are made, and memory is settled, before it counts. */
 static int stream(struct bench *b, const struct engine_cache *cache, pr_ppl_fn fn, void *user, struct pr_bench_ppl *out)
 {
     int err;
     struct llm_kv *kv = NULL;
     struct llm_sequence *sequence = NULL;
-    struct score all = {0}, tail = {0}, chunk = {0};
-    size_t n = b->text.n, tenth = n - n / 10, chunk_tokens = n / MAX_CHUNKS > 1000 ? n / MAX_CHUNKS : 1000,
-           reported = 0;
+    size_t n = b->text.n, step = (size_t)b->step, odd = n % step, reported = 0;
+    size_t chunk = n / MAX_CHUNKS > 1000 ? n / MAX_CHUNKS : 1000;
     TRY(engine_cache_create(b->model, cache, &kv));
     TRY(llm_sequence_create(kv, &cache->slide, &sequence));
     double start = engine_now();
-    for (size_t at = 0; at < n;) {
-        size_t to = at + (size_t)b->step < n ? at + (size_t)b->step : n;
-        if (at < tenth && to > tenth) /* a call scores into one sum */
-            to = tenth;
-        struct score s = {0};
-        TRY(read_and_score(b, sequence, at, to, 1, n, &s));
-        all.sum += s.sum, all.n += s.n;
-        chunk.sum += s.sum, chunk.n += s.n;
-        if (at >= tenth)
-            tail.sum += s.sum, tail.n += s.n;
-        at = to;
-        if (out->resident_start == 0 && (at >= WARM_TOKENS || at == n))
+    for (size_t at = 0, to = odd ? odd : step; at < n; at = to, to += step) {
+        TRY(read_and_score(b, sequence, at, to, 1, n));
+        if (out->resident_start == 0 && (to >= WARM_TOKENS || to == n))
             out->resident_start = engine_resident();
-        if (fn && (at - reported >= chunk_tokens || at == n)) {
-            fn(user, (int64_t)at, (int64_t)n, perplexity(chunk), engine_resident());
-            chunk = (struct score){0};
-            reported = at;
+        if (fn && (to - reported >= chunk || to == n)) {
+            fn(user, (int64_t)to, (int64_t)n, perplexity(b, reported + 1, to < n ? to + 1 : n), engine_resident());
+            reported = to;
         }
     }
     out->tok_s = (double)n / (engine_now() - start);
     out->resident_end = engine_resident();
     out->n_tokens = (int64_t)n;
-    out->n_scored = all.n;
-    out->perplexity = perplexity(all);
-    out->last_tenth_perplexity = perplexity(tail);
+    out->n_scored = (int64_t)n - 1;
+    out->perplexity = perplexity(b, 1, n);
+    out->last_tenth_perplexity = perplexity(b, tail_of(b), n);
     err = PR_OK;
 fail:
     llm_sequence_destroy(sequence);
@@ -111,38 +104,44 @@ fail:
 
 /* ---- fresh windows ---------------------------------------------------------------------------------------------- */
 
-/* The last tenth in windows that begin anew: each token is scored with three quarters of a window or more before it, in a
- * sequence that read nothing else. The beginning of the text's first token stays that of each window if it is a bos. */
+/* Notes the surprise of tokens [first, last) in a window that begins anew and ends with them. */
+static int fresh_window(struct bench *b, struct llm_sequence *sequence, size_t window, bool bos, size_t first,
+                        size_t last)
+{
+    int err;
+    size_t end = last - 1, from = end > window ? end - window : 0; /* the last token isn't read */
+    TRY(llm_sequence_rollback(sequence, 0));
+    if (bos && from > 0) { /* as every text of this model begins */
+        struct llm_piece piece = {.n = 1, .ids = b->text.ids};
+        TRY(llm_decode(b->model->decoder, sequence, &piece, 1, 0, NULL, b->cancel));
+        from++;
+    }
+    for (size_t at = from; at < end;) {
+        size_t to = end - at < (size_t)b->step ? end : at + (size_t)b->step;
+        TRY(read_and_score(b, sequence, at, to, first, last));
+        at = to;
+    }
+    return PR_OK;
+fail:
+    return err;
+}
+
+/* The last tenth in windows that begin anew: each token is scored behind three quarters of a window or more. */
 static int fresh_windows(struct bench *b, const struct engine_cache *cache, bool bos, struct pr_bench_ppl *out)
 {
     int err;
     struct llm_kv *kv = NULL;
     struct llm_sequence *sequence = NULL;
-    struct score score = {0};
     struct engine_cache fresh = *cache;
-    size_t n = b->text.n, window = (size_t)(cache->slide.window + cache->slide.sinks),
-           stride = window / 4 ? window / 4 : 1;
-    size_t tenth = n - n / 10;
+    size_t n = b->text.n, window = (size_t)(cache->slide.window + cache->slide.sinks);
+    size_t stride = window / 4 ? window / 4 : 1;
     fresh.slide = (struct llm_slide){0};
-    fresh.cells = (int64_t)window + 1;
+    fresh.cells = (int64_t)window;
     TRY(engine_cache_create(b->model, &fresh, &kv));
     TRY(llm_sequence_create(kv, NULL, &sequence));
-    /* Token t is scored by the logits behind t - 1, as in the stream: scored ones are those behind `tenth`. */
-    for (size_t first = tenth + 1; first < n; first += stride) {
-        size_t last = first + stride < n ? first + stride : n;
-        size_t from = last - 1 > window - bos ? last - 1 - (window - bos) : 0;
-        TRY(llm_sequence_rollback(sequence, 0));
-        if (bos && from > 0) {
-            struct llm_piece piece = {.n = 1, .ids = b->text.ids};
-            TRY(llm_decode(b->model->decoder, sequence, &piece, 1, 0, NULL, b->cancel));
-        }
-        for (size_t at = from; at < last - 1;) {
-            size_t to = at + (size_t)b->step < last - 1 ? at + (size_t)b->step : last - 1;
-            TRY(read_and_score(b, sequence, at, to, first, last, &score));
-            at = to;
-        }
-    }
-    out->fresh_perplexity = perplexity(score);
+    for (size_t first = tail_of(b); first < n; first += stride)
+        TRY(fresh_window(b, sequence, window, bos, first, first + stride < n ? first + stride : n));
+    out->fresh_perplexity = perplexity(b, tail_of(b), n);
     err = PR_OK;
 fail:
     llm_sequence_destroy(sequence);
@@ -190,12 +189,14 @@ int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, con
     b.step = LOGIT_BYTES / row < (size_t)llm_decoder_batch(model->decoder) ? (int32_t)(LOGIT_BYTES / row) + 1
                                                                            : llm_decoder_batch(model->decoder);
     b.logits = base_alloc((size_t)b.step * row);
+    b.surprise = base_alloc_array(b.text.n, sizeof *b.surprise);
     TRY(stream(&b, &cache, fn, user, out));
     if (s.window)
         TRY(fresh_windows(&b, &cache, bos, out));
     err = PR_OK;
 fail:
     base_free(b.logits);
+    base_free(b.surprise);
     model_tokens_finish(&b.text);
     return err;
 }

@@ -78,7 +78,7 @@ static void perplexity_is_what_it_says(void **state)
         assert_int_equal(pr_session_generate(session, &s, pick, &p, NULL, NULL), PR_OK);
         pr_session_destroy(session);
         sum -= p.logprob;
-        if (i > n - n / 10) {
+        if (i >= n - n / 10 + 1) {
             tail -= p.logprob;
             n_tail++;
         }
