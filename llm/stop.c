@@ -42,7 +42,7 @@ void llm_stop_destroy(struct llm_stop *stop)
 static size_t find(const struct llm_stop *stop, const char *text, size_t len)
 {
     size_t first = len;
-    for (size_t i = 0; i < stop->n; i++) {
+    for (size_t i = 0; i < stop->n && len > 0; i++) {
         const char *at = memmem(text, len, stop->strings[i], strlen(stop->strings[i]));
         if (at && (size_t)(at - text) < first)
             first = (size_t)(at - text);
