@@ -69,7 +69,7 @@ struct backend {
     int (*open)(struct device *device, int index);
     void (*close)(struct device *device);
 
-    /* NULL for host backends: compute/device.c does it. Sizes and limits are checked and counted by device.c. */
+    /* NULL: compute/device.c does it with host memory. Sizes and limits are checked and counted by device.c. */
     int (*buffer_create)(struct device *device, size_t size, struct buffer *buffer);
     void (*buffer_destroy)(struct buffer *buffer);
     int (*buffer_write)(struct buffer *buffer, size_t offset, const void *from, size_t size);
@@ -90,8 +90,10 @@ struct backend {
     int (*prepare)(struct part *part);
     /* Runs a part and waits. */
     int (*run)(struct part *part, const struct base_cancel *cancel);
-    void (*discard)(
-        struct part *part); /* (optional) frees part->priv, which is NULL when prepare() failed or wasn't reached */
+    /* (optional) Frees part->priv, which is NULL when prepare() failed or wasn't reached. */
+    void (*discard)(struct part *part);
+    /* (optional) compute_device_measure() */
+    int (*measure)(struct device *device, struct device_speed *out);
 };
 
 extern const struct backend compute_backend_ref, compute_backend_cpu, compute_backend_vk;

@@ -121,6 +121,14 @@ void compute_device_close(struct device *device)
     base_free(device);
 }
 
+int compute_device_measure(struct device *device, struct device_speed *out)
+{
+    *out = (struct device_speed){0};
+    if (!device->backend->measure)
+        return base_fail(PR_ERR_UNSUPPORTED, "%s: its speed isn't measured", device->info.id);
+    return device->backend->measure(device, out);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
 /* Host memory is handed out by the system before it is there, and who uses too much of it gets killed: more than the machine

@@ -91,6 +91,31 @@ fail:
     return err;
 }
 
+/* Whether most of the file is quantised, so that a device that multiplies bytes does so here. */
+static bool mostly_quantised(const struct gguf *gguf)
+{
+    uint64_t quantised = 0;
+    for (size_t i = 0; i < model_gguf_n_tensors(gguf); i++) {
+        const struct gguf_tensor *t = model_gguf_tensor_at(gguf, i);
+        quantised += compute_type((int)t->type)->block > 1 ? t->size : 0;
+    }
+    return quantised > model_gguf_tensor_bytes(gguf) / 2;
+}
+
+/* A device that can't be measured has no shares. */
+static int measure_device(struct bench *b, struct pr_bench_llm *out)
+{
+    struct device_speed speed;
+    int err = compute_device_measure(b->model->device, &speed);
+    if (err < 0)
+        return err == PR_ERR_UNSUPPORTED ? PR_OK : err;
+    out->bandwidth_gb_s = speed.bandwidth_gb_s;
+    out->peak_gflop_s = speed.f32_gflop_s;
+    if (speed.int8_gop_s > 0 && mostly_quantised(b->model->gguf))
+        out->peak_gflop_s = speed.int8_gop_s;
+    return PR_OK;
+}
+
 int pr_bench_llm(struct pr_model *model, const struct pr_settings *settings, struct pr_cancel *cancel,
                  struct pr_bench_llm *out)
 {
@@ -110,6 +135,7 @@ int pr_bench_llm(struct pr_model *model, const struct pr_settings *settings, str
     for (int i = 0; i < PREFILL; i++)
         b.ids[i] = (int32_t)((uint32_t)i * 7919u % (uint32_t)model->hp->n_vocab);
     TRY(measure_runs(&b, s.runs, engine_cancel(cancel), out));
+    TRY(measure_device(&b, out));
     TRY(fill_costs(&b, out));
     err = PR_OK;
 fail:

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Attention in blocks of 64 cells: their keys are turned to columns and their values widened to f32 once for all queries of the
- * piece; logits, the online softmax (arXiv 1805.02867) and the weighted sum then work on whole vectors. Compiled once per tier.
+ * Attention in blocks of 64 cells: their keys and values are widened to f32 once for all queries of the piece; logits, the
+ * online softmax (arXiv 1805.02867) and the weighted sum then work on whole vectors. With many queries the keys are turned to
+ * columns first, so that a vector holds the logits of neighbouring cells; with few that would cost more than it brings.
+ * Compiled once per tier.
  */
 #include "compute/cpu/simd.h"
 #include "compute/cpu/tier.h"
@@ -17,28 +19,51 @@ enum { QUERY_TILE = 6, TILE_VECTORS = 4 };
 enum { QUERY_TILE = 6, TILE_VECTORS = 2 };
 #endif
 
-/* Where the parts of a thread's scratch begin. Rows of q and o are padded to whole vectors. */
+enum { FEW_QUERIES = 8, FEW_TILE = 3 };
+
+/* One head of the cells of a cache. */
+struct head {
+    const char *data; /* of the first cell */
+    size_t stride;    /* bytes from cell to cell */
+    size_t bytes;     /* of the head in a cell */
+    enum type type;
+};
+
+/* Where the parts of a thread's scratch begin. Rows are padded to a multiple of 16, which is a whole number of vectors. */
 struct work {
-    int d_head, d_value, d_padded; /* d_padded: d_value rounded up to 16 */
-    float *q;                      /* [QUERIES, d_head], scaled */
-    float *keys;                   /* [d_head, CELLS] */
-    float *values;                 /* [CELLS, d_padded] */
-    float *weights;                /* [QUERIES, CELLS]: logits, then softmax weights */
-    float *o;                      /* [QUERIES, d_padded] */
+    int d_head, d_value, head_stride, value_stride;
+    struct head k, v;
+    float *q;       /* [QUERIES, head_stride], scaled; zeros behind d_head */
+    float *keys;    /* many queries: [d_head, CELLS]; few: [CELLS, head_stride] */
+    float *values;  /* [CELLS, value_stride] */
+    float *weights; /* [QUERIES, CELLS]: logits, then softmax weights */
+    float *o;       /* [QUERIES, value_stride] */
     float largest[QUERIES], total[QUERIES];
     int32_t first[QUERIES], end[QUERIES]; /* range of each query */
     int32_t rows[CELLS], seq[CELLS];      /* pool row and sequence index of the block's cells */
 };
 
-static void init_work(struct work *w, const struct attention_params *p, void *scratch)
+static struct head head_of(const struct tensor *t, int kv, int width)
 {
+    return (struct head){.data = (const char *)compute_tensor_data(t) + compute_row_bytes(t->type, (int64_t)kv * width),
+                         .stride = compute_row_bytes(t->type, t->cols),
+                         .bytes = compute_row_bytes(t->type, width),
+                         .type = t->type};
+}
+
+static void init_work(struct work *w, const struct cpu_attention *a)
+{
+    const struct attention_params *p = &a->op->attention;
     w->d_head = p->d_head;
     w->d_value = p->d_value;
-    w->d_padded = (p->d_value + 15) & ~15;
-    w->q = (float *)((char *)scratch + ((sizeof *w + 63) & ~(size_t)63));
-    w->keys = w->q + QUERIES * ((p->d_head + 15) & ~15);
-    w->values = w->keys + p->d_head * CELLS;
-    w->weights = w->values + CELLS * w->d_padded;
+    w->head_stride = (p->d_head + 15) & ~15;
+    w->value_stride = (p->d_value + 15) & ~15;
+    w->k = head_of(a->op->src[1], a->kv, p->d_head);
+    w->v = head_of(a->op->src[2], a->kv, p->d_value);
+    w->q = (float *)((char *)a->scratch + ((sizeof *w + 63) & ~(size_t)63));
+    w->keys = w->q + QUERIES * w->head_stride;
+    w->values = w->keys + w->head_stride * CELLS;
+    w->weights = w->values + CELLS * w->value_stride;
     w->o = w->weights + QUERIES * CELLS;
 }
 
@@ -153,55 +178,110 @@ static int next_cells(struct walk *k, struct work *w)
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
-/* Columns first .. first + n - 1 of a cell as f32 at `to`, which has room for n rounded up to 16. */
-static void load_cell(const struct tensor *t, int64_t row, int64_t first, int n, float *to)
+/* The n columns of a head in one cell as f32; `to` has room for n rounded up to 16, and zeros fill the last vector. */
+INLINE void load_cell(const struct head *h, int64_t row, int n, float *to)
 {
-    const char *data = (const char *)compute_tensor_data(t) + (size_t)row * compute_row_bytes(t->type, t->cols);
+    const char *data = h->data + (size_t)row * h->stride;
     int c = 0;
-    if (t->type == TYPE_F16) {
-        const uint16_t *x = (const uint16_t *)data + first;
+    if (h->type == TYPE_F16) {
+        const uint16_t *x = (const uint16_t *)data;
         for (; c + VF <= n; c += VF)
             vf_store(to + c, vf_load_f16(x + c));
         if (c < n)
             vf_store(to + c, vf_load_f16_n(x + c, n - c));
-    } else if (t->type == TYPE_F32) {
-        const float *x = (const float *)data + first;
+    } else if (h->type == TYPE_F32) {
+        const float *x = (const float *)data;
         for (; c + VF <= n; c += VF)
             vf_store(to + c, vf_load(x + c));
         if (c < n)
             vf_store(to + c, vf_load_n(x + c, n - c));
     } else { /* TYPE_Q8_0 */
-        const uint8_t *block = (const uint8_t *)data + first / 32 * 34;
+        const uint8_t *block = (const uint8_t *)data;
         for (; c < n; c += 32, block += 34) {
-            uint16_t half;
-            memcpy(&half, block, sizeof half);
-            vf scale = vf_set(compute_f16_to_f32(half));
+            vf scale = vf_set(half_at(block));
             for (int i = 0; i < 32; i += VF)
                 vf_store(to + c + i, scale * vf_load_i8((const int8_t *)block + 2 + i));
         }
     }
 }
 
-static void load_keys(struct work *w, const struct tensor *k, int64_t first, int n)
+/* A head's part of a cell is short and the next one far away, which no prefetcher foresees. */
+INLINE void prefetch_cell(const struct head *h, int64_t row)
 {
-    float cell[CPU_MAX_HEAD + 16];
-    for (int c = 0; c < n; c++) {
-        load_cell(k, w->rows[c], first, w->d_head, cell);
-        for (int d = 0; d < w->d_head; d++)
-            w->keys[d * CELLS + c] = cell[d];
-    }
-    for (int c = n; c < CELLS; c++)
-        for (int d = 0; d < w->d_head; d++)
-            w->keys[d * CELLS + c] = 0;
+    const char *cell = h->data + (size_t)row * h->stride;
+    for (size_t i = 0; i < h->bytes; i += 64)
+        __builtin_prefetch(cell + i);
 }
 
-static void load_values(struct work *w, const struct tensor *v, int64_t first, int n)
+enum { AHEAD = 12 }; /* cells */
+
+static void load_key_rows(struct work *w, int n)
+{
+    for (int c = 0; c < n && c < AHEAD; c++)
+        prefetch_cell(&w->k, w->rows[c]);
+    for (int c = 0; c < n; c++) {
+        if (c + AHEAD < n)
+            prefetch_cell(&w->k, w->rows[c + AHEAD]);
+        prefetch_cell(&w->v, w->rows[c]);
+        load_cell(&w->k, w->rows[c], w->d_head, w->keys + c * w->head_stride);
+    }
+}
+
+static void load_key_columns(struct work *w, int n)
+{
+    float cells[VF][CPU_MAX_HEAD];
+    for (int c = 0; c < n; c += VF) {
+        int count = n - c < VF ? n - c : VF;
+        for (int i = 0; i < count; i++)
+            load_cell(&w->k, w->rows[c + i], w->d_head, cells[i]);
+        for (int d = 0; d < w->d_head; d += VF) {
+            vf block[VF];
+            for (int i = 0; i < VF; i++)
+                block[i] = i < count ? vf_load(cells[i] + d) : vf_set(0);
+            vf_transpose(block);
+            for (int i = 0; i < VF && d + i < w->d_head; i++)
+                vf_store(w->keys + (d + i) * CELLS + c, block[i]);
+        }
+    }
+}
+
+static void load_values(struct work *w, int n)
 {
     for (int c = 0; c < n; c++)
-        load_cell(v, w->rows[c], first, w->d_value, w->values + c * w->d_padded);
+        load_cell(&w->v, w->rows[c], w->d_value, w->values + c * w->value_stride);
 }
 
 /* ---- one block --------------------------------------------------------------------------------------------------- */
+
+/* logits[i][.] = q[i] . keys for `n` queries, with keys in rows. */
+INLINE void logits_rows(const struct work *w, int query, int n, int cells)
+{
+    const float *q = w->q + query * w->head_stride;
+    for (int c = 0; c < cells; c += VF) {
+        vf part[FEW_TILE][VF];
+        for (int i = 0; i < VF; i++) {
+            const float *key = w->keys + (c + i < cells ? c + i : c) * w->head_stride; /* past the end: any */
+            for (int r = 0; r < n; r++)
+                part[r][i] = vf_set(0);
+            for (int d = 0; d < w->d_head; d += VF) {
+                vf x = vf_load(key + d);
+                for (int r = 0; r < n; r++)
+                    part[r][i] = vf_fma(x, vf_load(q + r * w->head_stride + d), part[r][i]);
+            }
+        }
+        for (int r = 0; r < n; r++)
+            vf_store(w->weights + (query + r) * CELLS + c, vf_sums(part[r]));
+    }
+}
+
+static void few_logits(const struct work *w, int queries, int cells)
+{
+    int i = 0;
+    for (; i + FEW_TILE <= queries; i += FEW_TILE)
+        logits_rows(w, i, FEW_TILE, cells);
+    for (; i < queries; i++)
+        logits_rows(w, i, 1, cells);
+}
 
 /* logits[i][.] = q[i] . keys for `n` queries and the TILE_VECTORS vectors of cells at `column`. */
 INLINE void logits_tile(const struct work *w, int query, int n, int column)
@@ -210,13 +290,13 @@ INLINE void logits_tile(const struct work *w, int query, int n, int column)
     for (int i = 0; i < n; i++)
         for (int v = 0; v < TILE_VECTORS; v++)
             acc[i][v] = vf_set(0);
-    const float *q = w->q + query * w->d_head;
+    const float *q = w->q + query * w->head_stride;
     for (int d = 0; d < w->d_head; d++) {
         vf key[TILE_VECTORS];
         for (int v = 0; v < TILE_VECTORS; v++)
             key[v] = vf_load(w->keys + d * CELLS + column + v * VF);
         for (int i = 0; i < n; i++) {
-            vf x = vf_set(q[i * w->d_head + d]);
+            vf x = vf_set(q[i * w->head_stride + d]);
             for (int v = 0; v < TILE_VECTORS; v++)
                 acc[i][v] = vf_fma(x, key[v], acc[i][v]);
         }
@@ -232,11 +312,11 @@ INLINE void values_tile(const struct work *w, int query, int n, int cells, int c
     vf acc[QUERY_TILE][TILE_VECTORS];
     for (int i = 0; i < n; i++)
         for (int v = 0; v < vectors; v++)
-            acc[i][v] = vf_load(w->o + (query + i) * w->d_padded + column + v * VF);
+            acc[i][v] = vf_load(w->o + (query + i) * w->value_stride + column + v * VF);
     for (int c = 0; c < cells; c++) {
         vf value[TILE_VECTORS];
         for (int v = 0; v < vectors; v++)
-            value[v] = vf_load(w->values + c * w->d_padded + column + v * VF);
+            value[v] = vf_load(w->values + c * w->value_stride + column + v * VF);
         for (int i = 0; i < n; i++) {
             vf x = vf_set(w->weights[(query + i) * CELLS + c]);
             for (int v = 0; v < vectors; v++)
@@ -245,7 +325,7 @@ INLINE void values_tile(const struct work *w, int query, int n, int cells, int c
     }
     for (int i = 0; i < n; i++)
         for (int v = 0; v < vectors; v++)
-            vf_store(w->o + (query + i) * w->d_padded + column + v * VF, acc[i][v]);
+            vf_store(w->o + (query + i) * w->value_stride + column + v * VF, acc[i][v]);
 }
 
 static void all_logits(const struct work *w, int queries, int cells)
@@ -264,7 +344,7 @@ static void all_logits(const struct work *w, int queries, int cells)
 static void all_values(const struct work *w, int queries, int cells)
 {
     int column = 0;
-    for (; column + TILE_VECTORS * VF <= w->d_padded; column += TILE_VECTORS * VF) {
+    for (; column + TILE_VECTORS * VF <= w->value_stride; column += TILE_VECTORS * VF) {
         int i = 0;
         for (; i + QUERY_TILE <= queries; i += QUERY_TILE)
             values_tile(w, i, QUERY_TILE, cells, column, TILE_VECTORS);
@@ -273,7 +353,7 @@ static void all_values(const struct work *w, int queries, int cells)
         for (; i < queries; i++)
             values_tile(w, i, 1, cells, column, TILE_VECTORS);
     }
-    for (; column < w->d_padded; column += VF)
+    for (; column < w->value_stride; column += VF)
         for (int i = 0; i < queries; i++)
             values_tile(w, i, 1, cells, column, 1);
 }
@@ -316,8 +396,8 @@ static void soften(struct work *w, const struct attention_params *p, int query, 
     if (largest > w->largest[query]) {
         float shrink = w->largest[query] == -INFINITY ? 0 : expf(w->largest[query] - largest);
         w->total[query] *= shrink;
-        float *o = w->o + query * w->d_padded;
-        for (int d = 0; d < w->d_padded; d += VF)
+        float *o = w->o + query * w->value_stride;
+        for (int d = 0; d < w->value_stride; d += VF)
             vf_store(o + d, vf_load(o + d) * vf_set(shrink));
         w->largest[query] = largest;
     }
@@ -336,15 +416,16 @@ static int load_queries(struct work *w, const struct cpu_attention *a, int group
         const int32_t *range = (const int32_t *)compute_tensor_data(a->op->src[4]) + 2 * t;
         for (int g = 0; g < group; g++, n++) {
             const float *from = (const float *)compute_tensor_data(q) + t * q->cols + (a->kv * group + g) * p->d_head;
-            for (int d = 0; d < p->d_head; d++)
-                w->q[n * p->d_head + d] = from[d] * p->scale;
+            float *to = w->q + n * w->head_stride;
+            for (int d = 0; d < w->head_stride; d++)
+                to[d] = d < p->d_head ? from[d] * p->scale : 0;
             w->first[n] = range[0];
             w->end[n] = range[1];
             w->largest[n] = -INFINITY;
             w->total[n] = 0;
         }
     }
-    memset(w->o, 0, (size_t)n * (size_t)w->d_padded * sizeof *w->o);
+    memset(w->o, 0, (size_t)n * (size_t)w->value_stride * sizeof *w->o);
     return n;
 }
 
@@ -353,7 +434,7 @@ static void store_result(const struct work *w, const struct cpu_attention *a, in
     const struct attention_params *p = &a->op->attention;
     for (int i = 0; i < queries; i++) {
         int64_t t = a->t0 + i / group, head = a->kv * group + i % group;
-        const float *o = w->o + i * w->d_padded;
+        const float *o = w->o + i * w->value_stride;
         if (a->n_slices > 1) {
             float *to = a->partial + ((t * p->n_head + head) * a->n_slices + a->slice) * (2 + p->d_value);
             to[0] = w->largest[i];
@@ -372,23 +453,28 @@ void CPU_TIER(attention)(const struct cpu_attention *a)
 {
     const struct attention_params *p = &a->op->attention;
     struct work *w = a->scratch;
-    init_work(w, p, a->scratch);
+    init_work(w, a);
     int group = p->n_head / p->n_kv;
     int queries = load_queries(w, a, group);
     struct walk walk = {.op = a->op, .hull = visible_hull(a), .stop = INT64_MAX};
     if (a->n_slices > 1) {
         int64_t share = (count_cells(a->op, walk.hull) + a->n_slices - 1) / a->n_slices;
-        share = (share + CELLS - 1) / CELLS * CELLS;
+        share = (share + 15) / 16 * 16;
         walk.skip = a->slice * share;
         walk.stop = walk.skip + share;
     }
     int cells;
     while ((cells = next_cells(&walk, w))) {
-        load_keys(w, a->op->src[1], (int64_t)a->kv * p->d_head, cells);
-        all_logits(w, queries, cells);
+        if (queries <= FEW_QUERIES) {
+            load_key_rows(w, cells);
+            few_logits(w, queries, cells);
+        } else {
+            load_key_columns(w, cells);
+            all_logits(w, queries, cells);
+        }
         for (int i = 0; i < queries; i++)
             soften(w, p, i, cells);
-        load_values(w, a->op->src[2], (int64_t)a->kv * p->d_value, cells);
+        load_values(w, cells);
         all_values(w, queries, cells);
     }
     store_result(w, a, group, queries);

@@ -4,16 +4,18 @@
  */
 #include "base/mem.h"
 #include "compute/cpu/feature.h"
+#include "compute/cpu/huge.h"
+#include "compute/cpu/peak.h"
 #include "compute/cpu/plan.h"
 #include "compute/pool.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 struct cpu_device {
     const struct cpu_kernels *kernels;
     int n_threads;
+    struct cpu_huge weights, buffers; /* apart, since weights stay and passes come and go */
 };
 
 static void describe(const struct cpu_features *features, const struct cpu_kernels *kernels, struct device_info *info)
@@ -63,6 +65,24 @@ static void cpu_close(struct device *device)
     base_free(device->priv);
 }
 
+/* ---- buffers ------------------------------------------------------------------------------------------------------- */
+
+static int cpu_buffer_create(struct device *device, size_t size, struct buffer *buffer)
+{
+    struct cpu_device *cpu = device->priv;
+    buffer->host = cpu_huge_alloc(&cpu->buffers, size);
+    if (!buffer->host)
+        return base_fail(PR_ERR_NOMEM, "cpu: the system hasn't got %zu bytes of memory; use a smaller context or model",
+                         size);
+    return PR_OK;
+}
+
+static void cpu_buffer_destroy(struct buffer *buffer)
+{
+    struct cpu_device *cpu = buffer->device->priv;
+    cpu_huge_free(&cpu->buffers, buffer->host, buffer->size);
+}
+
 /* ---- weights ------------------------------------------------------------------------------------------------------- */
 
 static int64_t group_count(const struct tensor *weight)
@@ -73,8 +93,9 @@ static int64_t group_count(const struct tensor *weight)
 static size_t cpu_packed_size(struct device *device, const struct tensor *weight)
 {
     (void)device;
-    struct packing packing = cpu_packing(weight->type);
-    return packing.bits ? (size_t)group_count(weight) * cpu_group_bytes(packing, weight->cols) : 0;
+    if (weight->rows == 1) /* vectors of norms and biases stay where they are */
+        return 0;
+    return (size_t)group_count(weight) * cpu_group_bytes(weight->type, weight->cols);
 }
 
 struct pack_job {
@@ -86,16 +107,16 @@ static void pack_share(void *arg, int thread, int n)
 {
     const struct pack_job *job = arg;
     int64_t groups = group_count(job->weight);
-    size_t bytes = cpu_group_bytes(cpu_packing(job->weight->type), job->weight->cols);
+    size_t bytes = cpu_group_bytes(job->weight->type, job->weight->cols);
     for (int64_t g = groups * thread / n; g < groups * (thread + 1) / n; g++)
         cpu_pack_group(job->weight, g, job->out + (size_t)g * bytes);
 }
 
 static int cpu_pack(struct device *device, struct tensor *weight)
 {
-    const struct cpu_device *cpu = device->priv;
+    struct cpu_device *cpu = device->priv;
     size_t size = cpu_packed_size(device, weight);
-    struct pack_job job = {weight, base_try_alloc(1, size)};
+    struct pack_job job = {weight, cpu_huge_alloc(&cpu->weights, size)};
     if (!job.out)
         return base_fail(PR_ERR_NOMEM, "the system hasn't got %zu bytes of memory for the repacked weight", size);
     compute_pool_run(cpu->n_threads, pack_share, &job);
@@ -105,8 +126,8 @@ static int cpu_pack(struct device *device, struct tensor *weight)
 
 static void cpu_unpack(struct device *device, struct tensor *weight)
 {
-    (void)device;
-    base_free(weight->packed);
+    struct cpu_device *cpu = device->priv;
+    cpu_huge_free(&cpu->weights, weight->packed, weight->packed_size);
 }
 
 /* ---- parts --------------------------------------------------------------------------------------------------------- */
@@ -136,6 +157,12 @@ static void cpu_discard(struct part *part)
     cpu_plan_destroy(part->priv);
 }
 
+static int cpu_measure_device(struct device *device, struct device_speed *out)
+{
+    const struct cpu_device *cpu = device->priv;
+    return cpu_measure(cpu->kernels, cpu->n_threads, out);
+}
+
 const struct backend compute_backend_cpu = {
     .name = "cpu",
     .fuses = FUSE_MATMUL_ADD,
@@ -143,6 +170,8 @@ const struct backend compute_backend_cpu = {
     .list = cpu_list,
     .open = cpu_open,
     .close = cpu_close,
+    .buffer_create = cpu_buffer_create,
+    .buffer_destroy = cpu_buffer_destroy,
     .packed_size = cpu_packed_size,
     .pack = cpu_pack,
     .unpack = cpu_unpack,
@@ -150,4 +179,5 @@ const struct backend compute_backend_cpu = {
     .prepare = cpu_prepare,
     .run = cpu_run,
     .discard = cpu_discard,
+    .measure = cpu_measure_device,
 };

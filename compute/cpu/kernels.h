@@ -39,6 +39,16 @@ struct cpu_product {
 };
 size_t cpu_product_scratch(const struct tensor *w);
 
+/* A packed group of the weight, `bytes` long: where it lies, or packed just now into place 0 or 1 of the scratch. */
+static inline const void *cpu_product_group(const struct cpu_product *p, int64_t group, size_t bytes, int place)
+{
+    if (p->packed)
+        return (const char *)p->packed + (size_t)group * bytes;
+    void *here = (char *)p->scratch + (size_t)place * bytes;
+    cpu_pack_group(p->w, group, here);
+    return here;
+}
+
 /* One piece of attention: the query heads of kv head `kv`, token rows t0..t1-1, at most CPU_ATTENTION_QUERIES of both
  * multiplied. With n_slices > 1 only the slice-th share of the cells; what is found goes to `partial`, and attention_merge
  * joins the slices of all heads of the token rows.
@@ -66,7 +76,10 @@ struct cpu_kernels {
     void (*product_float)(const struct cpu_product *p);
     void (*attention)(const struct cpu_attention *a);
     void (*attention_merge)(const struct cpu_attention *a);
-    double (*fma_work)(float *sink); /* some f32 arithmetic, for measuring; returns how many operations it was */
+    /* For measuring: some arithmetic in registers, which returns how many operations it was, and reading `size` bytes, a multiple of 1024. */
+    double (*f32_work)(float *sink);
+    double (*int8_work)(float *sink);
+    void (*read_work)(const float *from, size_t size, float *sink);
 };
 
 enum { CPU_MAX_HEAD = 1024 }; /* most columns of a head */

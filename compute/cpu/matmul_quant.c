@@ -99,13 +99,9 @@ INLINE void tile(struct packing p, const struct cpu_product *job, const uint8_t 
 INLINE void product(enum type type, const struct cpu_product *job)
 {
     struct packing p = cpu_packing(type);
-    size_t bytes = cpu_group_bytes(p, job->k);
+    size_t bytes = cpu_group_bytes(type, job->k);
     for (int64_t row = job->m0; row < job->m1; row += PACK_ROWS) {
-        const uint8_t *group = job->scratch;
-        if (job->packed)
-            group = (const uint8_t *)job->packed + (size_t)(row / PACK_ROWS) * bytes;
-        else
-            cpu_pack_group(job->w, row / PACK_ROWS, job->scratch);
+        const uint8_t *group = cpu_product_group(job, row / PACK_ROWS, bytes, 0);
         for (int part = 0; part < PARTS; part++) {
             int64_t t = job->t0;
             for (; t + TILE <= job->t1; t += TILE)
@@ -165,4 +161,21 @@ void CPU_TIER(product_quant)(const struct cpu_product *job)
     default:
         break;
     }
+}
+
+/* Sums of products of bytes in registers, in chains that hide the latency. */
+double CPU_TIER(int8_work)(float *sink)
+{
+    enum { CHAINS = 10, ROUNDS = 20000 };
+    vsum a[CHAINS];
+    vq w = vq_set((int32_t)*sink + 0x01020304), x = vq_set(0x04030201);
+    for (int i = 0; i < CHAINS; i++)
+        a[i] = vsum_set(i);
+    for (int r = 0; r < ROUNDS; r++)
+        for (int i = 0; i < CHAINS; i++)
+            a[i] = vsum_add_products(a[i], vq_hide(w), x);
+    for (int i = 1; i < CHAINS; i++)
+        a[0] = vsum_add(a[0], a[i]);
+    *sink = vf_sum(vsum_to_vf(a[0])) * 0x1p-60f;
+    return 2.0 * 4 * VF * CHAINS * ROUNDS;
 }

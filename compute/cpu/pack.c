@@ -216,14 +216,33 @@ static void write_codes(struct packing k, const uint8_t *code, int r, uint8_t *p
             planes[8 * (c / 4) + r / 2] |= (uint8_t)((code[c] >> above & 1) << (4 * (r % 2) + c % 4));
 }
 
+/* `rows` rows of `bytes` bytes an element, from `row_bytes` apart to side by side. */
+static void pack_floats(const uint8_t *from, size_t row_bytes, int rows, int64_t k, int bytes, uint8_t *out)
+{
+    for (int64_t c = 0; c < k; c++)
+        for (int r = 0; r < rows; r++)
+            memcpy(out + (c * PACK_ROWS + r) * bytes, from + (size_t)r * row_bytes + (size_t)(c * bytes),
+                   (size_t)bytes);
+}
+
 void cpu_pack_group(const struct tensor *weight, int64_t group, void *out)
 {
     struct packing k = cpu_packing(weight->type);
     const struct type_traits *traits = compute_type((int)weight->type);
     int64_t blocks = weight->cols / traits->block;
     size_t row_bytes = compute_row_bytes(weight->type, weight->cols);
+    memset(out, 0, cpu_group_bytes(weight->type, weight->cols));
+    if (!k.bits) {
+        int64_t left = weight->rows - group * PACK_ROWS;
+        const uint8_t *from = (const uint8_t *)compute_tensor_data(weight) + (size_t)(group * PACK_ROWS) * row_bytes;
+        int rows = left < PACK_ROWS ? (int)left : PACK_ROWS;
+        if (weight->type == TYPE_F32) /* the size is constant where it is inlined */
+            pack_floats(from, row_bytes, rows, weight->cols, 4, out);
+        else
+            pack_floats(from, row_bytes, rows, weight->cols, 2, out);
+        return;
+    }
     uint8_t *meta = out, *codes = meta + cpu_group_codes(k, weight->cols);
-    memset(out, 0, cpu_group_bytes(k, weight->cols));
     struct plain p = {0};
     for (int r = 0; r < PACK_ROWS && group * PACK_ROWS + r < weight->rows; r++) {
         const uint8_t *row = (const uint8_t *)compute_tensor_data(weight) + (size_t)(group * PACK_ROWS + r) * row_bytes;

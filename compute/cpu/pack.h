@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The cpu backend's arrangement of quantised weights: 16 rows side by side, so that one register holds the same four columns
- * of all of them, one activation broadcast serves 16 rows, and sums come out as 16 neighbouring elements of y.
+ * The cpu backend's arrangement of weights: 16 rows side by side, so that one register holds the same columns of all of them,
+ * one activation broadcast serves 16 rows, and sums come out as 16 neighbouring elements of y. A weight [m, k] is ceil(m / 16)
+ * groups; rows past m are zero.
  *
- * Every format becomes unsigned codes of 2 to 8 bits with, for a span of 16 or 32 columns,
+ * A group of f32, f16 or bf16 is [k, 16] elements.
+ *
+ * Every quantised format becomes unsigned codes of 2 to 8 bits with, for a span of 16 or 32 columns,
  *
  *     w = scale * (table[code] - zero) - min          (table: identity for most; min: 0 for most)
  *
- * A weight [m, k] is ceil(m / 16) groups (rows past m are zero). A group is its numbers' factors ("meta"), then their codes:
+ * and a group is its numbers' factors ("meta"), then their codes:
  *
  *   meta, for each super-block of `super` blocks of 32 columns:
  *     f16[16] d (MXFP4: bf16), one per row;  f16[16] dmin if the format has minimums
@@ -37,7 +40,7 @@ enum scale_code {
 };
 
 struct packing {
-    int bits;  /* of a code; 0: the type isn't packed */
+    int bits;  /* of a code; 0: not a quantised type */
     int span;  /* columns under one scale: 16 or 32 */
     int super; /* blocks of 32 columns under one d: 1 or 8 */
     int zero;  /* a power of two, or 0 */
@@ -98,13 +101,17 @@ static inline __attribute__((always_inline)) int cpu_code_bytes(struct packing p
 {
     return PACK_ROWS * 4 * p.bits;
 }
-/* Offset of the codes from the group's start, and bytes of a whole group, for k columns. */
+/* Offset of the codes from the group's start, for k columns. */
 static inline __attribute__((always_inline)) size_t cpu_group_codes(struct packing p, int64_t k)
 {
     return ((size_t)(k / (32 * p.super)) * (size_t)cpu_meta_bytes(p) + 63) & ~(size_t)63;
 }
-static inline __attribute__((always_inline)) size_t cpu_group_bytes(struct packing p, int64_t k)
+/* Bytes of a group. */
+static inline __attribute__((always_inline)) size_t cpu_group_bytes(enum type type, int64_t k)
 {
+    struct packing p = cpu_packing(type);
+    if (!p.bits)
+        return (size_t)k * PACK_ROWS * (type == TYPE_F32 ? 4 : 2);
     return cpu_group_codes(p, k) + (size_t)(k / 32) * (size_t)cpu_code_bytes(p);
 }
 

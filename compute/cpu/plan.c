@@ -42,6 +42,7 @@ struct step {
 struct phase {
     int first, n; /* steps */
     bool serial;  /* thread 0 alone */
+    int64_t n_items;
 };
 
 /* Cosines and sines are the same in every layer, so they are made once a run for each (positions, divisors, parameters). */
@@ -280,8 +281,7 @@ static size_t act_place(const struct cpu_plan *plan, const struct op *op)
     return plan->steps[s].place;
 }
 
-/* An item is `rows` weight rows times `cols` tokens. Few tokens: some items a thread, so that none waits long for another.
- * Many: as many tokens as stay in the second-level cache. */
+/* An item is two groups of weight rows times `cols` tokens: as many as stay in the second-level cache. */
 static void add_product(struct cpu_plan *plan, const struct op *op)
 {
     const struct tensor *w = op->src[0], *x = op->src[1];
@@ -289,17 +289,9 @@ static void add_product(struct cpu_plan *plan, const struct op *op)
     struct step *step = add_step(plan, STEP_PRODUCT, op);
     step->place = place;
     int64_t row_bytes = quantized(w) ? x->cols * 11 / 8 : x->cols * (int64_t)sizeof(float);
-    int64_t tokens = ITEM_BYTES / row_bytes / TOKEN_STEP * TOKEN_STEP;
-    tokens = tokens > TOKEN_STEP ? tokens : TOKEN_STEP;
-    step->cols =
-        x->rows <= tokens ? x->rows : ceil_div(ceil_div(x->rows, ceil_div(x->rows, tokens)), TOKEN_STEP) * TOKEN_STEP;
-    int64_t groups = ceil_div(w->rows, PACK_ROWS);
-    int64_t pieces = 8 * (int64_t)plan->n_threads;
-    int64_t least = ceil_div(8192, x->cols * step->cols); /* groups that are worth an item */
-    int64_t per_item = ceil_div(groups, pieces);
-    per_item = per_item > 8 && w->rows > 4096 ? 8 : per_item;
-    per_item = per_item < least ? least : per_item;
-    step->rows = per_item * PACK_ROWS;
+    int64_t pieces = ceil_div(x->rows * row_bytes, ITEM_BYTES);
+    step->cols = ceil_div(ceil_div(x->rows, pieces), TOKEN_STEP) * TOKEN_STEP;
+    step->rows = 2 * PACK_ROWS;
     step->n_items = ceil_div(w->rows, step->rows) * ceil_div(x->rows, step->cols);
 }
 
@@ -430,6 +422,9 @@ int cpu_plan_create(const struct part *part, const struct cpu_kernels *kernels, 
     size_t size = (size_t)n_threads * plan->thread_scratch + plan->lasting + plan->shared_most;
     TRY(compute_buffer_create(part->device, size ? size : 1, &plan->workspace));
     resolve_places(plan);
+    for (int i = 0; i < plan->n_phases; i++)
+        for (int k = 0; k < plan->phases[i].n; k++)
+            plan->phases[i].n_items += plan->steps[plan->phases[i].first + k].n_items;
     plan->taken = base_alloc_array((size_t)plan->n_phases, sizeof *plan->taken);
     *out = plan;
     return PR_OK;
@@ -524,17 +519,18 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
         plan->kernels->product_float(&job);
 }
 
-/* Items count tokens from the last piece down: with a causal mask the longest work comes first. */
+/* Neighbouring items are heads of the same cells, which lie beside each other. Tokens are counted from the last piece down: with
+ * a causal mask the longest work comes first. */
 static void run_attention(struct cpu_plan *plan, const struct step *step, int64_t item, void *scratch)
 {
     const struct op *op = step->op;
     int64_t pieces = ceil_div(op->dst->rows, step->rows);
     int64_t heads = op->attention.n_kv;
     struct cpu_attention a = {.op = op, .n_slices = step->n_slices, .partial = step->partial, .scratch = scratch};
-    a.slice = (int32_t)(item % step->n_slices);
-    item /= step->n_slices;
     a.kv = (int32_t)(item % heads);
-    a.t0 = (pieces - 1 - item / heads) * step->rows;
+    item /= heads;
+    a.slice = (int32_t)(item % step->n_slices);
+    a.t0 = (pieces - 1 - item / step->n_slices) * step->rows;
     a.t1 = least64(a.t0 + step->rows, op->dst->rows);
     plan->kernels->attention(&a);
 }
@@ -592,22 +588,37 @@ static void run_serial(struct cpu_plan *plan, const struct phase *phase)
             run_item(plan, &plan->steps[s], item, 0);
 }
 
-/* Takes items of the phase until none is left. */
-static void run_shared(struct cpu_plan *plan, int index, int thread)
+/* Takes some of the phase's items: a share of what is left, so that the last ones are small and nobody waits long for another.
+ * false: none is left. */
+static bool take_items(struct cpu_plan *plan, int index, int n_threads, int64_t *first, int64_t *end)
 {
-    const struct phase *phase = &plan->phases[index];
-    const struct step *step = &plan->steps[phase->first], *end = step + phase->n;
+    int64_t n_items = plan->phases[index].n_items;
+    long long taken = atomic_load_explicit(&plan->taken[index], memory_order_relaxed);
+    long long share;
+    do {
+        if (taken >= n_items)
+            return false;
+        share = (n_items - taken) / (2 * n_threads);
+        share = share > 1 ? share : 1;
+    } while (!atomic_compare_exchange_weak_explicit(&plan->taken[index], &taken, taken + share, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *first = taken;
+    *end = taken + share;
+    return true;
+}
+
+/* Takes items of the phase until none is left. */
+static void run_shared(struct cpu_plan *plan, int index, int thread, int n_threads)
+{
+    const struct step *step = &plan->steps[plan->phases[index].first];
     int64_t before = 0; /* items of the steps before this one */
-    for (;;) {
-        int64_t item = atomic_fetch_add_explicit(&plan->taken[index], 1, memory_order_relaxed);
-        while (step < end && item - before >= step->n_items) {
-            before += step->n_items;
-            step++;
+    int64_t item, end;
+    while (take_items(plan, index, n_threads, &item, &end))
+        for (; item < end; item++) {
+            while (item - before >= step->n_items)
+                before += step++->n_items;
+            run_item(plan, step, item - before, thread);
         }
-        if (step == end)
-            return;
-        run_item(plan, step, item - before, thread);
-    }
 }
 
 /* Thread 0 looks for a request to stop and names the phase before which everybody does, so that all leave at the same one. */
@@ -616,7 +627,7 @@ static void run_thread(void *arg, int thread, int n)
     struct cpu_plan *plan = arg;
     for (int i = 0; i < plan->n_phases; i++) {
         if (!plan->phases[i].serial)
-            run_shared(plan, i, thread);
+            run_shared(plan, i, thread, n);
         else if (thread == 0)
             run_serial(plan, &plan->phases[i]);
         if (i + 1 == plan->n_phases)

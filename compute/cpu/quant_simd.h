@@ -11,7 +11,36 @@
 #if defined(__AVX512VNNI__)
 
 enum { PARTS = 1 };
-typedef __m512i vq; /* VF rows of one quad: 4 columns of each */
+typedef __m512i vq;   /* VF rows of one quad: 4 columns of each */
+typedef __m512i vsum; /* VF sums, i32 */
+
+INLINE vq vq_set(int32_t quad)
+{
+    return _mm512_set1_epi32(quad);
+}
+INLINE vsum vsum_set(int32_t a)
+{
+    return _mm512_set1_epi32(a);
+}
+INLINE vsum vsum_add(vsum a, vsum b)
+{
+    return _mm512_add_epi32(a, b);
+}
+/* What the compiler can't know: keeps a measured product in its loop. */
+INLINE vq vq_hide(vq a)
+{
+    __asm__ volatile("" : "+v"(a));
+    return a;
+}
+/* sum + u0 s0 + u1 s1 + u2 s2 + u3 s3 in each lane; u unsigned, s signed. */
+INLINE vsum vsum_add_products(vsum sum, vq u, vq s)
+{
+    return _mm512_dpbusd_epi32(sum, u, s);
+}
+INLINE vf vsum_to_vf(vsum a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
 
 INLINE vq shift_pairs(vq a, int pairs)
 {
@@ -75,9 +104,9 @@ INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const
     for (int j = first; j < first + count; j++) {
         int32_t quad;
         memcpy(&quad, x + 4 * j, sizeof quad);
-        acc = _mm512_dpbusd_epi32(acc, w[j], _mm512_set1_epi32(quad));
+        acc = vsum_add_products(acc, w[j], vq_set(quad));
     }
-    return _mm512_cvtepi32_ps(acc);
+    return vsum_to_vf(acc);
 }
 
 INLINE vf vf_load_u8(const uint8_t *p)
@@ -98,6 +127,33 @@ INLINE vf vf_load_high_nibbles(const uint8_t *p)
 
 enum { PARTS = 2 };
 typedef __m256i vq;
+typedef __m256i vsum;
+
+INLINE vq vq_set(int32_t quad)
+{
+    return _mm256_set1_epi32(quad);
+}
+INLINE vsum vsum_set(int32_t a)
+{
+    return _mm256_set1_epi32(a);
+}
+INLINE vsum vsum_add(vsum a, vsum b)
+{
+    return _mm256_add_epi32(a, b);
+}
+INLINE vq vq_hide(vq a)
+{
+    __asm__ volatile("" : "+x"(a));
+    return a;
+}
+INLINE vsum vsum_add_products(vsum sum, vq u, vq s)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)));
+}
+INLINE vf vsum_to_vf(vsum a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
 
 INLINE vq shift_pairs(vq a, int pairs)
 {
@@ -211,6 +267,38 @@ enum { PARTS = PACK_ROWS / VF };
 typedef struct {
     uint8_t byte[4 * VF];
 } vq;
+typedef vi vsum;
+
+INLINE vq vq_set(int32_t quad)
+{
+    vq w;
+    for (int i = 0; i < VF; i++)
+        memcpy(w.byte + 4 * i, &quad, sizeof quad);
+    return w;
+}
+INLINE vsum vsum_set(int32_t a)
+{
+    return (vsum){a, a, a, a};
+}
+INLINE vsum vsum_add(vsum a, vsum b)
+{
+    return a + b;
+}
+INLINE vq vq_hide(vq a)
+{
+    __asm__ volatile("" : "+m"(a));
+    return a;
+}
+INLINE vsum vsum_add_products(vsum sum, vq u, vq s)
+{
+    for (int i = 0; i < 4 * VF; i++)
+        sum[i / 4] += u.byte[i] * (int8_t)s.byte[i];
+    return sum;
+}
+INLINE vf vsum_to_vf(vsum a)
+{
+    return __builtin_convertvector(a, vf);
+}
 
 INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8])
 {

@@ -413,13 +413,14 @@ void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t row0, int64
             act->scale[row * (cols / 32) + b] = largest / 127;
             float lift = largest < 0x1p-100f ? 0x1p60f : 1; /* keeps 127 / largest finite */
             vf up = vf_set(lift), inverse = vf_set(largest > 0 ? 127 / (largest * lift) : 0);
-            for (int i = 0; i < 32; i += VF)
-                vf_store_i8(q + i, vf_load(in + i) * up * inverse);
             for (int half = 0; half < 2; half++) {
-                int32_t s = 0;
-                for (int i = 0; i < 16; i++)
-                    s += q[half * 16 + i];
-                sum[half] = s;
+                vf total = vf_set(0);
+                for (int i = 16 * half; i < 16 * half + 16; i += VF) {
+                    vf rounded = vf_round(vf_load(in + i) * up * inverse);
+                    vf_store_i8(q + i, rounded);
+                    total += rounded;
+                }
+                sum[half] = (int32_t)vf_sum(total);
             }
         }
 }

@@ -4,11 +4,10 @@
  */
 #include "compute/cpu/kernels.h"
 
-/* matmul_quant.c packs a group there when the weight isn't packed; matmul_float.c widens 4 pieces of 768 columns. */
+/* Two groups are packed there when the weight isn't. */
 size_t cpu_product_scratch(const struct tensor *w)
 {
-    struct packing packing = cpu_packing(w->type);
-    return packing.bits ? cpu_group_bytes(packing, w->cols) : 4 * 768 * sizeof(float);
+    return 2 * cpu_group_bytes(w->type, w->cols);
 }
 
 /* As attention.c lays it out, with its struct. */

@@ -85,6 +85,47 @@ INLINE float vf_largest(vf a)
 {
     return _mm512_reduce_max_ps(a);
 }
+/* Rows become columns. */
+INLINE void vf_transpose(vf a[VF])
+{
+    vf b[16];
+    for (int i = 0; i < 16; i += 2) { /* within 128 bits: pairs, then fours */
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int k = 0; k < 2; k++) {
+            __m512d low = _mm512_castps_pd(b[i + k]), high = _mm512_castps_pd(b[i + 2 + k]);
+            a[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            a[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    for (int i = 0; i < 4; i++) { /* a[4 g + i]: columns i, i + 4, i + 8, i + 12 of rows 4 g .. 4 g + 3 */
+        b[i] = _mm512_shuffle_f32x4(a[i], a[4 + i], 0x88);
+        b[4 + i] = _mm512_shuffle_f32x4(a[i], a[4 + i], 0xdd);
+        b[8 + i] = _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0x88);
+        b[12 + i] = _mm512_shuffle_f32x4(a[8 + i], a[12 + i], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        a[i] = _mm512_shuffle_f32x4(b[i], b[8 + i], 0x88);
+        a[8 + i] = _mm512_shuffle_f32x4(b[i], b[8 + i], 0xdd);
+        a[4 + i] = _mm512_shuffle_f32x4(b[4 + i], b[12 + i], 0x88);
+        a[12 + i] = _mm512_shuffle_f32x4(b[4 + i], b[12 + i], 0xdd);
+    }
+}
+/* Lane i is the sum of a[i]. */
+INLINE vf vf_sums(const vf a[VF])
+{
+    vf b[8], c[4], d[2];
+    for (int i = 0; i < 8; i++)
+        b[i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]) + _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    for (int i = 0; i < 4; i++) {
+        __m512d low = _mm512_castps_pd(b[2 * i]), high = _mm512_castps_pd(b[2 * i + 1]);
+        c[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high)) + _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+    for (int i = 0; i < 2; i++)
+        d[i] = _mm512_shuffle_f32x4(c[2 * i], c[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(c[2 * i], c[2 * i + 1], 0xdd);
+    return _mm512_shuffle_f32x4(d[0], d[1], 0x88) + _mm512_shuffle_f32x4(d[0], d[1], 0xdd);
+}
 INLINE vf vf_sqrt(vf a)
 {
     return _mm512_sqrt_ps(a);
@@ -201,6 +242,37 @@ INLINE float vf_largest(vf a)
     __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+INLINE void vf_transpose(vf a[VF])
+{
+    vf b[8];
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int k = 0; k < 2; k++) {
+            __m256d low = _mm256_castps_pd(b[i + k]), high = _mm256_castps_pd(b[i + 2 + k]);
+            a[i + 2 * k] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+            a[i + 2 * k + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+        }
+    for (int i = 0; i < 4; i++) {
+        b[i] = _mm256_permute2f128_ps(a[i], a[4 + i], 0x20);
+        b[4 + i] = _mm256_permute2f128_ps(a[i], a[4 + i], 0x31);
+    }
+    for (int i = 0; i < 8; i++)
+        a[i] = b[i];
+}
+INLINE vf vf_sums(const vf a[VF])
+{
+    vf b[4], c[2];
+    for (int i = 0; i < 4; i++)
+        b[i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]) + _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    for (int i = 0; i < 2; i++) {
+        __m256d low = _mm256_castps_pd(b[2 * i]), high = _mm256_castps_pd(b[2 * i + 1]);
+        c[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high)) + _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+    }
+    return _mm256_permute2f128_ps(c[0], c[1], 0x20) + _mm256_permute2f128_ps(c[0], c[1], 0x31);
 }
 INLINE vf vf_sqrt(vf a)
 {
@@ -331,6 +403,22 @@ INLINE float vf_sum(vf a)
 {
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
+INLINE void vf_transpose(vf a[VF])
+{
+    for (int i = 0; i < VF; i++)
+        for (int k = 0; k < i; k++) {
+            float t = a[i][k];
+            a[i][k] = a[k][i];
+            a[k][i] = t;
+        }
+}
+INLINE vf vf_sums(const vf a[VF])
+{
+    vf sums;
+    for (int i = 0; i < VF; i++)
+        sums[i] = vf_sum(a[i]);
+    return sums;
+}
 INLINE float vf_largest(vf a)
 {
     float m = a[0];
@@ -387,6 +475,18 @@ INLINE void vf_store_pairs(float *p, vf even, vf odd)
 }
 
 #endif
+
+/* One half, at any address. */
+INLINE float half_at(const void *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+#if defined(__F16C__)
+    return _cvtsh_ss(half);
+#else
+    return compute_f16_to_f32(half);
+#endif
+}
 
 /* The first n of VF halves; the rest is zero. */
 INLINE vf vf_load_f16_n(const uint16_t *p, int n)

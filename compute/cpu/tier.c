@@ -8,10 +8,10 @@
 #define CPU_STRING2(x) #x
 #define CPU_STRING(x)  CPU_STRING2(x)
 
-/* Multiplications and additions in ten chains, which hide the latency of both units of today's cores. */
-static double fma_work(float *sink)
+enum { CHAINS = 10, ROUNDS = 20000 }; /* independent sums, which hide the latency of both units of today's cores */
+
+static double f32_work(float *sink)
 {
-    enum { CHAINS = 10, ROUNDS = 20000 };
     vf a[CHAINS], x = vf_set(*sink), y = vf_set(0.5f);
     for (int i = 0; i < CHAINS; i++)
         a[i] = vf_set((float)i);
@@ -24,6 +24,21 @@ static double fma_work(float *sink)
     return 2.0 * VF * CHAINS * ROUNDS;
 }
 
+static void read_work(const float *from, size_t size, float *sink)
+{
+    enum { WAYS = 8 };
+    vf a[WAYS];
+    for (int i = 0; i < WAYS; i++)
+        a[i] = vf_set(0);
+    const float *end = from + size / sizeof *from;
+    for (; from < end; from += WAYS * VF)
+        for (int i = 0; i < WAYS; i++)
+            a[i] = a[i] + vf_load(from + i * VF);
+    for (int i = 1; i < WAYS; i++)
+        a[0] = a[0] + a[i];
+    *sink = vf_sum(a[0]);
+}
+
 const struct cpu_kernels CPU_TIER(kernels) = {
     .name = CPU_STRING(CPU_TIER_NAME),
     .rows = &CPU_TIER(rows),
@@ -33,5 +48,7 @@ const struct cpu_kernels CPU_TIER(kernels) = {
     .product_float = CPU_TIER(product_float),
     .attention = CPU_TIER(attention),
     .attention_merge = CPU_TIER(attention_merge),
-    .fma_work = fma_work,
+    .f32_work = f32_work,
+    .int8_work = CPU_TIER(int8_work),
+    .read_work = read_work,
 };

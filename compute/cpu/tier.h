@@ -18,3 +18,4 @@ void CPU_TIER(product_quant)(const struct cpu_product *p);
 void CPU_TIER(product_float)(const struct cpu_product *p);
 void CPU_TIER(attention)(const struct cpu_attention *a);
 void CPU_TIER(attention_merge)(const struct cpu_attention *a);
+double CPU_TIER(int8_work)(float *sink);

@@ -57,7 +57,7 @@ static void test_places(void **state)
                 data[(2 * r + b) * 34 + 2 + c] = (uint8_t)(r + 3 * (32 * b + c));
         }
     struct packing p = cpu_packing(TYPE_Q8_0);
-    uint8_t *group = base_try_alloc(1, cpu_group_bytes(p, COLS));
+    uint8_t *group = base_try_alloc(1, cpu_group_bytes(TYPE_Q8_0, COLS));
     cpu_pack_group(&w, 1, group);
     for (int r = 0; r < 16; r++) {
         assert_int_equal(group[2 * r], r < 4 ? 16 + r : 0); /* rows past the last are zero */
