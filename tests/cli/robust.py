@@ -405,4 +405,4 @@ if __name__ == "__main__":
     del sys.argv[1:3]
     with open(PROGRAM, "rb") as program:
         SANITIZED = b"__asan_init" in program.read()
-    unittest.main(verbosity=1)
+    unittest.main(verbosity=2)

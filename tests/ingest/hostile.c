@@ -180,8 +180,10 @@ static void test_damaged_media(void **state)
         {"picture.png", "-frames:v 1"},
         {"picture.jpg", "-frames:v 1"},
     };
-    if (!have_ffmpeg)
+    if (!have_ffmpeg) {
+        print_message("skipped: the program ffmpeg isn't there\n");
         skip();
+    }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         assert_true(run_ffmpeg(files[i][0], files[i][1]));
         struct outcome outcome = look();
@@ -267,8 +269,10 @@ static void test_pipes_and_devices(void **state)
 static void test_unreadable(void **state)
 {
     (void)state;
-    if (geteuid() == 0)
-        skip(); /* the superuser reads everything */
+    if (geteuid() == 0) {
+        print_message("skipped: the superuser reads everything\n");
+        skip();
+    }
     write_file("secret.pdf", "%PDF-1.4", 8);
     chmod(path, 0);
     assert_int_equal(look().opened, PR_ERR_IO);
