@@ -247,7 +247,8 @@ static void ids_equal_hugging_face_with_real_vocabularies(void **state)
         }
         cJSON_Delete(golden);
     }
-    print_message("%s%d real vocabularies%s\n", found ? "" : "skipped: ", found, folders ? "" : ": PAGEREEL_VOCABS isn't set");
+    print_message("%s%d real vocabularies%s\n", found ? "" : "skipped: ", found,
+                  folders ? "" : ": PAGEREEL_VOCABS isn't set");
     if (!found)
         skip();
 }
