@@ -208,7 +208,7 @@ static void test_page_range(void **state)
 {
     (void)state;
     struct make_pdf_line lines[9];
-    char texts[9][16];
+    char texts[9][24];
     for (int i = 0; i < 9; i++) {
         snprintf(texts[i], sizeof texts[i], "page %d", i);
         lines[i] = (struct make_pdf_line){i, 72, 100, texts[i]};
