@@ -18,6 +18,8 @@
 static const int64_t min_seek = 2000000;
 /* Streams whose clocks may jump (MPEG-TS): a step larger than this is a jump, not a long frame. */
 static const int64_t max_step = 10000000;
+/* Decoded frames come in the order of showing: a step back is a jump, too, unless it is a slip. */
+static const int64_t max_step_back = 500000;
 
 struct video {
     struct av_input input;
@@ -224,6 +226,8 @@ static int feed(struct video *video)
             return code == AVERROR_EOF ? PR_OK : PR_MORE;
         }
         int64_t time = av_input_time(&video->input, video->stream, video->packet->pts);
+        if (time != PR_TIME_NONE)
+            time += video->jump;
         bool ours = video->packet->stream_index == video->stream->index;
         if (ours && time != PR_TIME_NONE)
             ingest_report(time);
@@ -254,7 +258,7 @@ static int64_t frame_time(struct video *video)
         time = expected;
     else if (video->input.format->iformat->flags & AVFMT_TS_DISCONT && video->last_time != PR_TIME_NONE) {
         time += video->jump;
-        if (time < video->last_time - max_step || time > video->last_time + max_step) {
+        if (time < video->last_time - max_step_back || time > video->last_time + max_step) {
             video->jump += expected - time;
             time = expected;
         }

@@ -173,6 +173,17 @@ static void test_sizes(void **state)
     assert_int_equal(take_shots(1, -1, kind, shots), 1);
     assert_true(shots[0].picture_width == 33 && shots[0].picture_height == 17);
     expect_colour(shots[0].last, 254, 0, 0);
+    /* The size changes in mid-stream, and the clock starts again. */
+    make("change.ts",
+         FFMPEG "-f lavfi -i color=red:s=64x48:r=25:d=2 -c:v mpeg2video a.ts && " FFMPEG
+                "-f lavfi -i color=blue:s=128x96:r=25:d=2 -c:v mpeg2video b.ts && cat a.ts b.ts > change.ts");
+    int n = take_shots(2, -1, kind, shots);
+    assert_true(n >= 7 && n <= 8);
+    assert_true(shots[0].width == 64 && shots[n - 1].width == 128 && shots[n - 1].height == 96);
+    expect_colour(shots[0].first, 254, 0, 0);
+    expect_colour(shots[n - 1].first, 0, 0, 255);
+    for (int i = 1; i < n; i++)
+        assert_true(shots[i].t0 > shots[i - 1].t0);
 }
 
 /* The upper field is black and the lower one white: what is shown at one time is one of them, never both as a comb. */
