@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Families of vision encoders, and what a file says about its encoder. A family is one row of the table in family.c: a graph
+ * (family_NAME.c) and a preprocessing rule with the words around pictures (preprocess_NAME.c).
+ */
+#pragma once
+
+#include "compute/op.h"
+#include "model/gguf.h"
+#include "model/weights.h"
+
+enum { VISION_MAX_LAYERS = 512, VISION_MAX_DEEPSTACK = 16 };
+
+struct vision_layout;
+struct vision_request;
+struct vision_image;
+
+/* The hyper-parameters of an mmproj file, checked before anything is sized by them. */
+struct vision_params {
+    const struct vision_family *family;
+    char name[128]; /* general.name, "" if absent */
+    int32_t n_layer, d_model, d_ff, n_head;
+    int32_t d_out;      /* width of a visual token: the language model's d_model */
+    int32_t image_size; /* of a tile, or what the position table was made for */
+    int32_t patch;      /* pixels a side */
+    int32_t merge;      /* patches a side that make one visual token */
+    int32_t n_frames;   /* frames in one crop: 2 where pairs of frames share tokens */
+    float norm_eps, mean[3], std[3];
+    enum activation activation;
+    int32_t longest_edge; /* idefics3: pictures are scaled to it and cut into tiles of image_size; 0: never cut */
+    int64_t min_pixels, max_pixels;        /* dynamic sizes: of a picture after resizing */
+    int32_t n_positions;                   /* rows of the position table; 0: none */
+    int32_t window;                        /* patches a side of an attention window; 0: none */
+    int32_t window_pattern;                /* with windows: every so many layers one sees everything; 0: none does */
+    bool window_layers[VISION_MAX_LAYERS]; /* layers that look through windows */
+    int32_t n_deepstack;                   /* further slices of a visual token; 0 but for DeepStack */
+    int32_t deepstack_layer[VISION_MAX_DEEPSTACK]; /* the layer behind which slice i is taken */
+};
+
+/* The inputs of a pass over crops of one size that is being recorded. A crop has `frames` frames of rows * patch pixels by
+ * cols * patch. */
+struct vision_graph {
+    struct pass *pass;
+    const struct vision_params *params;
+    const struct vision_weights *weights;
+    int32_t n_crops, rows, cols; /* patches of a crop */
+    struct tensor *frame[2];     /* f32 [n_crops * 3 * height, width], planar, normalised; frame[1]: with n_frames 2 */
+    struct tensor *order;        /* i32 [1, n]: patches in the order of merging, or NULL; n = n_crops * rows * cols */
+    struct tensor *positions;    /* i32 [n, 4] = (y, x, 0, 0) of each patch, in its order; NULL: not used */
+    struct tensor *range;        /* i32 [n, 2]: the ends of the patch's own crop */
+    struct tensor *window_order, *window_back, *window_range; /* of windows: gather, gather back, ends; NULL: none */
+};
+
+struct vision_family {
+    const char *name;    /* clip.projector_type */
+    const char *title;   /* for people: "SmolVLM" */
+    bool grid_positions; /* visual tokens have positions (t, row, col); otherwise 0, 1, 2, ... as text */
+
+    /* Which sampling a video's own processor does unless it is told otherwise. */
+    double fps;
+    int32_t min_frames, max_frames;
+
+    /* Completes params with the family's own keys. PR_ERR_FORMAT: missing or out of range. */
+    int (*read)(const struct gguf *gguf, struct vision_params *params);
+    /* Fetches what the graph needs beside layers, by vision_fetch(). */
+    int (*load)(struct vision_weights *weights);
+    /* Records the whole encoder: out[0] = visual tokens [tokens of all crops, d_out], out[1 + i] = slice i. Tokens are row by
+     * row, crop after crop. */
+    void (*record)(struct vision_graph *g, struct tensor **out);
+
+    /* preprocess_NAME.c; see vision/preprocess.h, whose functions call these. */
+    int (*layout)(const struct vision_params *params, const struct vision_request *request, struct vision_layout *out);
+    int (*fill)(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
+                uint8_t *rgb);
+};
+
+/* PR_ERR_UNSUPPORTED: no row of that name; the message lists those that there are. */
+int vision_family_find(const char *name, const struct vision_family **out);
+
+/* Reads an mmproj file's keys. PR_ERR_FORMAT: not an mmproj file (the message says what it is), a key is missing or out of
+ * range; PR_ERR_UNSUPPORTED: unknown family. */
+int vision_params_read(const struct gguf *gguf, struct vision_params *out);
+
+extern const struct vision_family vision_family_idefics3;
