@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The walk over a log's records: which are whole, which are committed, and where the next one goes. It reads with pread(), since a
+ * writer may cut off what isn't committed at any moment.
+ */
+#include "memory/evidence_format.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LOOK_AHEAD = 1 << 16 };
+
+/* Reads up to `size` bytes; fewer only at the end of the file. */
+static int read_at(int fd, const char *path, uint64_t offset, void *data, size_t size, size_t *got)
+{
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = pread(fd, (char *)data + *got, size - *got, (off_t)(offset + *got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return base_fail(PR_ERR_IO, "%s: can't be read: %s", path, strerror(errno));
+        if (n == 0)
+            break;
+        *got += (size_t)n;
+    }
+    return PR_OK;
+}
+
+static bool is_record(const struct disk_record *record, const struct evidence_walk *walk, uint64_t offset,
+                      uint64_t file_size, uint64_t least_number)
+{
+    uint64_t source;
+    memcpy(&source, walk->source, sizeof source);
+    return record->magic == EVIDENCE_MAGIC && record->offset == offset && record->source == source &&
+           record->number >= least_number && record->size >= sizeof *record && record->size % EVIDENCE_ALIGN == 0 &&
+           record->size <= EVIDENCE_MAX_RECORD && record->size <= file_size - offset &&
+           record->checksum == base_hash64(record, offsetof(struct disk_record, checksum));
+}
+
+/* The next whole record at or behind *offset; *offset becomes file_size when there is none. */
+static int find_record(int fd, const char *path, const struct evidence_walk *walk, uint64_t file_size, uint64_t number,
+                       uint64_t *offset, struct disk_record *record)
+{
+    int err;
+    char *block = base_alloc(LOOK_AHEAD);
+    while (*offset + sizeof *record <= file_size) {
+        size_t got;
+        TRY(read_at(fd, path, *offset, block, LOOK_AHEAD, &got));
+        for (size_t i = 0; i + sizeof *record <= got; i += EVIDENCE_ALIGN, *offset += EVIDENCE_ALIGN) {
+            memcpy(record, block + i, sizeof *record);
+            if (is_record(record, walk, *offset, file_size, number)) {
+                base_free(block);
+                return PR_OK;
+            }
+        }
+        if (got < sizeof *record)
+            break;
+    }
+    *offset = file_size;
+    err = PR_OK;
+fail:
+    base_free(block);
+    return err;
+}
+
+static void add_place(struct evidence_place **list, size_t *n, size_t *cap, const struct disk_record *record)
+{
+    if (*n == *cap) {
+        *cap = *cap ? 2 * *cap : 64;
+        *list = base_realloc(*list, *cap * sizeof **list);
+    }
+    (*list)[(*n)++] = (struct evidence_place){record->number, record->setup, record->offset, record->size};
+}
+
+/* The progress that a commit carries; false: it is damaged. */
+static bool read_commit(int fd, const char *path, const struct disk_record *record, struct evidence_progress *out)
+{
+    char body[EVIDENCE_ALIGN];
+    size_t got, size = record->size - sizeof *record;
+    if (size != sizeof body || read_at(fd, path, record->offset + sizeof *record, body, size, &got) < 0 || got < size ||
+        base_hash64(body, size) != record->body)
+        return false;
+    memcpy(out, body, sizeof *out);
+    return true;
+}
+
+static int walk_records(int fd, const char *path, uint64_t file_size, struct evidence_walk *walk)
+{
+    size_t n_segments = 0, n_setups = 0, damage = walk->damage; /* what is committed */
+    struct evidence_place info = {0}, last_info = {0};
+    uint64_t offset = sizeof(struct disk_file), number = 0;
+    walk->end = offset;
+    for (;;) {
+        struct disk_record record;
+        uint64_t expected = offset;
+        int err = find_record(fd, path, walk, file_size, number, &offset, &record);
+        if (err < 0)
+            return err;
+        if (offset >= file_size)
+            break;
+        walk->damage += offset > expected || record.number > number;
+        switch (record.kind) {
+        case EVIDENCE_INFO:
+            last_info = (struct evidence_place){record.number, 0, offset, record.size};
+            break;
+        case EVIDENCE_SETUP:
+            add_place(&walk->setups, &walk->n_setups, &walk->cap_setups, &record);
+            break;
+        case EVIDENCE_SEGMENT:
+            add_place(&walk->segments, &walk->n_segments, &walk->cap_segments, &record);
+            break;
+        case EVIDENCE_COMMIT:
+            if (!read_commit(fd, path, &record, &walk->progress)) {
+                walk->damage++;
+                break;
+            }
+            n_segments = walk->n_segments;
+            n_setups = walk->n_setups;
+            damage = walk->damage;
+            info = last_info;
+            walk->end = offset + record.size;
+            walk->next_number = record.number + 1;
+            break;
+        default: /* of a later version: passed over */
+            break;
+        }
+        number = record.number + 1;
+        offset += record.size;
+    }
+    walk->n_segments = n_segments;
+    walk->n_setups = n_setups;
+    walk->damage = damage;
+    walk->info = info;
+    return PR_OK;
+}
+
+int memory_evidence_walk(int fd, const char *path, const unsigned char *source, struct evidence_walk *out)
+{
+    int err;
+    struct disk_file head;
+    struct stat st;
+    size_t got;
+    *out = (struct evidence_walk){0};
+    if (fstat(fd, &st) < 0)
+        return base_fail(PR_ERR_IO, "%s: can't be read: %s", path, strerror(errno));
+    TRY(read_at(fd, path, 0, &head, sizeof head, &got));
+    if (got < sizeof head)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: holds nothing yet", path);
+    bool whole = !memcmp(head.magic, EVIDENCE_FILE_MAGIC, sizeof head.magic) &&
+                 head.checksum == base_hash64(&head, offsetof(struct disk_file, checksum));
+    if (!whole && !source)
+        return base_fail(PR_ERR_FORMAT, "%s: not an evidence log, or its beginning is damaged", path);
+    if (whole && head.version != EVIDENCE_VERSION)
+        return base_fail(PR_ERR_UNSUPPORTED, "%s: an evidence log of version %u, of a newer pagereel; update this one",
+                         path, head.version);
+    if (whole && source && memcmp(head.source, source, sizeof head.source))
+        return base_fail(PR_ERR_FORMAT, "%s: is the evidence log of another source", path);
+    memcpy(out->source, whole ? head.source : source, sizeof out->source);
+    out->damage = !whole;
+    TRY(walk_records(fd, path, (uint64_t)st.st_size, out));
+    return PR_OK;
+fail:
+    memory_evidence_walk_finish(out);
+    return err;
+}
+
+void memory_evidence_walk_finish(struct evidence_walk *walk)
+{
+    base_free(walk->segments);
+    base_free(walk->setups);
+    *walk = (struct evidence_walk){0};
+}
