@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every training script needs to be stopped and to go on: checkpoints, a log of JSON lines, signals, averaged weights."""
+
+import json
+import os
+import pathlib
+import signal
+import time
+
+import torch
+
+
+class Stop:
+    """Becomes true on SIGTERM or SIGINT; the script then ends behind the step that it is in."""
+
+    def __init__(self):
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "asked", True))
+
+    def __bool__(self):
+        return self.asked
+
+
+class State:
+    """The folder of one training: <stage>.pt (the newest checkpoint), log.jsonl."""
+
+    def __init__(self, folder, stage):
+        self.folder, self.stage = pathlib.Path(folder), stage
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / f"{stage}.pt"
+
+    def log(self, **figures):
+        line = json.dumps({"stage": self.stage, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **figures})
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as out:
+            out.write(line + "\n")
+        print(line, flush=True)
+
+    def save(self, **parts):
+        """Whole or not at all: a crash while writing leaves the checkpoint before."""
+        fresh = self.path.with_suffix(".new")
+        torch.save(parts, fresh)
+        os.replace(fresh, self.path)
+
+    def load(self):
+        return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.exists() else None
+
+
+class Average:
+    """Moving average of weights: what gets evaluated and exported. The first steps weigh little."""
+
+    def __init__(self, module, decay=0.999):
+        self.decay, self.steps = decay, 0
+        self.weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+    def update(self, module):
+        self.steps += 1
+        keep = min(self.decay, (self.steps + 1) / (self.steps + 10))
+        ours, theirs = list(self.weights.values()), list(module.state_dict().values())
+        torch._foreach_mul_(ours, keep)
+        torch._foreach_add_(ours, theirs, alpha=1 - keep)
+
+
+def rate(step, top, warm, end=None, tail=0.2):
+    """Learning rate: a short rise, flat, and over the last `tail` of `end` steps down to nothing."""
+    value = top * min(1.0, (step + 1) / warm)
+    if end and step > end * (1 - tail):
+        value *= max(0.02, (end - step) / (end * tail))
+    return value

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The embedded model: a SigLIP-like encoder with pixel shuffle (idefics3) and a llama decoder, exactly as GGUF programs run them.
+
+Products run in bfloat16 where the processor is quick at it (autocast by the caller); attention is written with plain products,
+which train a quarter faster on a CPU than the fused operation.
+"""
+
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclasses.dataclass
+class VisionShape:
+    image: int = 256
+    patch: int = 16
+    width: int = 256
+    layers: int = 8
+    heads: int = 4
+    feed: int = 1024
+    shuffle: int = 2  # side of the squares of patches that become one token
+    eps: float = 1e-6
+
+    @property
+    def grid(self):
+        return self.image // self.patch
+
+    @property
+    def tokens(self):
+        return (self.grid // self.shuffle) ** 2
+
+
+@dataclasses.dataclass
+class TextShape:
+    vocab: int = 4096
+    width: int = 320
+    layers: int = 8
+    heads: int = 5
+    kv_heads: int = 5
+    feed: int = 864
+    context: int = 8192
+    rope_base: float = 10000.0
+    eps: float = 1e-5
+
+
+class VisionLayer(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        self.heads = s.heads
+        self.ln1, self.ln2 = nn.LayerNorm(s.width, s.eps), nn.LayerNorm(s.width, s.eps)
+        self.qkv, self.out = nn.Linear(s.width, 3 * s.width), nn.Linear(s.width, s.width)
+        self.up, self.down = nn.Linear(s.width, s.feed), nn.Linear(s.feed, s.width)
+
+    def forward(self, x):  # [b, n, width]
+        b, n, d = x.shape
+        hd = d // self.heads
+        q, k, v = self.qkv(self.ln1(x)).view(b, n, 3, self.heads, hd).permute(2, 0, 3, 1, 4).reshape(3, b * self.heads, n, hd)
+        mixed = torch.bmm(torch.softmax(torch.bmm(q * hd ** -0.5, k.transpose(1, 2)), -1).to(v.dtype), v)
+        x = x + self.out(mixed.view(b, self.heads, n, hd).transpose(1, 2).reshape(b, n, d))
+        return x + self.down(F.gelu(self.up(self.ln2(x)), approximate="tanh"))
+
+
+def plane_waves(grid, width):
+    """Sines and cosines over both axes, [grid*grid, width]: where the learnt position table starts."""
+    waves = torch.exp(-math.log(100.0) * torch.arange(width // 4) / (width // 4))
+    angle = torch.arange(grid)[:, None] * waves
+    axis = torch.cat([angle.sin(), angle.cos()], 1)  # [grid, width/2]
+    rows, cols = axis[:, None].expand(grid, grid, -1), axis[None].expand(grid, grid, -1)
+    return 0.1 * torch.cat([rows, cols], 2).reshape(grid * grid, width)
+
+
+class Vision(nn.Module):
+    """Pictures [b, 3, image, image] in -1..1 to patches [b, grid*grid, width] behind the last norm."""
+
+    def __init__(self, s):
+        super().__init__()
+        self.shape = s
+        self.patch = nn.Conv2d(3, s.width, s.patch, s.patch)
+        self.position = nn.Parameter(plane_waves(s.grid, s.width))
+        self.layers = nn.ModuleList(VisionLayer(s) for _ in range(s.layers))
+        self.norm = nn.LayerNorm(s.width, s.eps)
+        for layer in self.layers:
+            for linear in (layer.out, layer.down):
+                nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * s.layers))
+            for linear in (layer.qkv, layer.up):
+                nn.init.normal_(linear.weight, std=s.width ** -0.5 * 0.7)
+
+    def forward(self, pictures, middle=None):
+        """Also returns the state behind layer `middle` if that is given."""
+        s = self.shape
+        b = pictures.shape[0]
+        # The convolution as a product of cut-out patches: the same numbers, faster to train.
+        cut = pictures.view(b, 3, s.grid, s.patch, s.grid, s.patch).permute(0, 2, 4, 1, 3, 5).reshape(b, s.grid * s.grid, -1)
+        x = F.linear(cut, self.patch.weight.view(s.width, -1), self.patch.bias) + self.position
+        seen = None
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i + 1 == middle:
+                seen = x
+        x = self.norm(x)
+        return x if middle is None else (x, seen)
+
+
+def pixel_shuffle(x, grid, s):
+    """[b, grid*grid, d] to [b, (grid/s)^2, s*s*d]: a token is the patches of an s x s square, row by row."""
+    b, _, d = x.shape
+    return x.view(b, grid // s, s, grid // s, s, d).permute(0, 1, 3, 2, 4, 5).reshape(b, (grid // s) ** 2, s * s * d)
+
+
+class Connector(nn.Module):
+    def __init__(self, v, t):
+        super().__init__()
+        self.grid, self.s = v.grid, v.shuffle
+        self.fc = nn.Linear(v.width * v.shuffle ** 2, t.width, bias=False)
+
+    def forward(self, x):
+        return self.fc(pixel_shuffle(x, self.grid, self.s))
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width, eps):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
+
+    def forward(self, x):
+        x = x.float()
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+def rope_table(s, positions):
+    """[n] to cosines and sines [n, head/2]."""
+    head = s.width // s.heads
+    angle = positions[:, None].float() * s.rope_base ** (-torch.arange(0, head, 2).float() / head)
+    return angle.cos(), angle.sin()
+
+
+def rope(x, cos, sin):
+    """Turns neighbours (2i, 2i+1) of [b, h, n, head], as the llama architecture stores them."""
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+
+class TextLayer(nn.Module):
+    def __init__(self, s):
+        super().__init__()
+        self.s = s
+        head = s.width // s.heads
+        self.attn_norm, self.ffn_norm = RMSNorm(s.width, s.eps), RMSNorm(s.width, s.eps)
+        self.q = nn.Linear(s.width, s.heads * head, bias=False)
+        self.k = nn.Linear(s.width, s.kv_heads * head, bias=False)
+        self.v = nn.Linear(s.width, s.kv_heads * head, bias=False)
+        self.out = nn.Linear(s.heads * head, s.width, bias=False)
+        self.gate, self.up = nn.Linear(s.width, s.feed, bias=False), nn.Linear(s.width, s.feed, bias=False)
+        self.down = nn.Linear(s.feed, s.width, bias=False)
+
+    def forward(self, x, cos, sin, mask, cache=None):
+        """`mask` [n, n_keys] is added to the scores; `cache` is (keys, values) so far. Returns x and the new cache."""
+        s, (b, n, d) = self.s, x.shape
+        head = d // s.heads
+        h = self.attn_norm(x)
+        q = rope(self.q(h).view(b, n, s.heads, head).transpose(1, 2), cos, sin)
+        k = rope(self.k(h).view(b, n, s.kv_heads, head).transpose(1, 2), cos, sin)
+        v = self.v(h).view(b, n, s.kv_heads, head).transpose(1, 2)
+        k = k.to(v.dtype)
+        if cache is not None:
+            k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
+        kept = (k, v)
+        if s.kv_heads != s.heads:
+            k, v = (t.repeat_interleave(s.heads // s.kv_heads, 1) for t in (k, v))
+        scores = torch.matmul(q * head ** -0.5, k.transpose(-1, -2)) + mask.to(v.dtype)
+        mixed = torch.matmul(torch.softmax(scores, -1).to(v.dtype), v)
+        x = x + self.out(mixed.transpose(1, 2).reshape(b, n, s.heads * head))
+        h = self.ffn_norm(x)
+        return x + self.down(F.silu(self.gate(h)) * self.up(h)), kept
+
+
+class Text(nn.Module):
+    """The decoder over rows [b, n, width], which are embeddings of tokens or of pictures."""
+
+    def __init__(self, s):
+        super().__init__()
+        self.shape = s
+        self.embed = nn.Embedding(s.vocab, s.width)  # the output head, too
+        self.layers = nn.ModuleList(TextLayer(s) for _ in range(s.layers))
+        self.norm = RMSNorm(s.width, s.eps)
+        nn.init.normal_(self.embed.weight, std=0.03)
+        for layer in self.layers:
+            for linear in (layer.out, layer.down):
+                nn.init.normal_(linear.weight, std=0.03 / math.sqrt(2 * s.layers))
+
+    def forward(self, rows, caches=None):
+        """States behind the last norm [b, n, width] and the caches of keys and values."""
+        old = 0 if caches is None else caches[0][0].shape[2]
+        n = rows.shape[1]
+        cos, sin = rope_table(self.shape, torch.arange(old, old + n))
+        mask = torch.full((n, old + n), float("-inf")).triu(old + 1)
+        kept = []
+        for i, layer in enumerate(self.layers):
+            rows, cache = layer(rows, cos, sin, mask, None if caches is None else caches[i])
+            kept.append(cache)
+        return self.norm(rows), kept
+
+    def logits(self, states):
+        return F.linear(states, self.embed.weight)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
