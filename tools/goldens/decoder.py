@@ -185,7 +185,7 @@ def write_gguf(path, case, model, kind, blocks=None):
     w.add_head_count_kv(cfg.num_key_value_heads)
     w.add_layer_norm_rms_eps(cfg.rms_norm_eps)
     w.add_rope_freq_base(rope['rope_theta'])
-    w.add_vocab_size(N_VOCAB)
+    w.add_vocab_size(cfg.vocab_size)
     if arch == 'llama':
         w.add_rope_dimension_count(d_head)
     if d_head * cfg.num_attention_heads != cfg.hidden_size:
@@ -200,7 +200,10 @@ def write_gguf(path, case, model, kind, blocks=None):
         w.add_rope_scaling_factor(rope['factor'])
     if rope['rope_type'] == 'yarn':
         w.add_rope_scaling_orig_ctx_len(rope['original_max_position_embeddings'])
-    add_tokenizer(w, case.pre)
+    if getattr(case, 'words', None):
+        case.words.write(w)
+    else:
+        add_tokenizer(w, case.pre)
     if rope['rope_type'] == 'llama3':
         w.add_tensor('rope_freqs.weight', rope_divisors(rope, d_head))
 
