@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the files about libav share: av_input.c opens and describes, av_picture.c makes RGB pictures of frames, av_text.c reads
- * text tracks, video.c samples. Nothing else includes libav.
+ * What the files about libav share: av_input.c opens and describes, av_picture.c makes RGB pictures of frames (av_hdr.c: of HDR), av_text.c reads
+ * text tracks, av_webp.c animated WebP, video.c samples. Nothing else includes libav.
  */
 #pragma once
 
@@ -9,9 +9,9 @@
 #include "ingest/reader.h"
 
 #include <libavcodec/avcodec.h>
-#include <libavfilter/avfilter.h>
 #include <libavformat/avformat.h>
 #include <libswresample/swresample.h>
+#include <libswscale/swscale.h>
 
 /* An opened container and its description. */
 struct av_input {
@@ -41,10 +41,9 @@ void av_input_problem(struct av_input *input, struct pr_source_info *info, const
 /* Makes upright RGB pictures of decoded frames: rotation, sample aspect, interlacing, HDR, palette and alpha (over white) are
  * taken care of. Zero-initialised is ready; it rebuilds itself when frames change their form. */
 struct av_picture {
-    AVFilterGraph *graph;
-    AVFilterContext *source, *sink;
+    struct SwsContext *scaler;
     AVFrame *scaled;
-    int width, height, format, rotation, interlaced; /* of the frames it is built for */
+    int width, height, format, interlaced; /* of the frames it is built for */
     enum AVColorTransferCharacteristic color_trc;
     enum AVColorSpace color_space;
     enum AVColorRange color_range;
@@ -60,6 +59,21 @@ void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *
 int av_picture_make(struct av_picture *picture, const AVFrame *frame, int rotation, int64_t max_pixels,
                     struct pr_unit *unit);
 void av_picture_finish(struct av_picture *picture);
+
+/* Whether a frame's light is written by the PQ or HLG curve. */
+bool av_hdr_is(const AVFrame *frame);
+/* Tone-maps `picture`, the RGB48 that was made of such a frame, to 8 bits: its rows hold RGB24 then. */
+void av_hdr_map(const AVFrame *frame, AVFrame *picture);
+
+/* ---- animated WebP ----------------------------------------------------------------------------------------------- */
+
+struct av_webp;
+/* PR_OK with *out NULL if the file is no animated WebP; otherwise the caller owns *out. duration: in microseconds.
+ * PR_ERR_FORMAT: it is one, but damaged. */
+int av_webp_open(const char *path, struct av_webp **out, int64_t *duration);
+void av_webp_close(struct av_webp *webp); /* takes NULL */
+/* The next whole picture: RGBA, time and pkt_duration in milliseconds. PR_EOF at the end, also of a file that breaks off. */
+int av_webp_next(struct av_webp *webp, AVFrame *frame);
 
 /* ---- text tracks ------------------------------------------------------------------------------------------------- */
 

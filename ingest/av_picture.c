@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The work is done by a libavfilter graph that fits one form of frames:
- *     one field of an interlaced frame -> turned upright -> tone-mapped if HDR -> scaled to square pixels -> RGB(A)
+ * One step of swscale takes a field of an interlaced frame, or the frame, to RGB(A) with square pixels; tone mapping of HDR and
+ * turning upright follow on the small picture. (libavfilter does all of this, too, but brings thirty libraries along, which
+ * take longer to load than the first frame to decode.)
  */
 #include "ingest/av.h"
 
-#include <libavfilter/buffersink.h>
-#include <libavfilter/buffersrc.h>
-#include <libavutil/imgutils.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <math.h>
@@ -42,12 +40,11 @@ void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *
     *height = (int32_t)lround(turned ? w : h);
 }
 
-static bool same_form(const struct av_picture *p, const AVFrame *f, int rotation)
+static bool same_form(const struct av_picture *p, const AVFrame *f)
 {
-    return p->graph && p->width == f->width && p->height == f->height && p->format == f->format &&
-           p->rotation == rotation && p->interlaced == f->interlaced_frame && p->color_trc == f->color_trc &&
-           p->color_space == f->colorspace && p->color_range == f->color_range &&
-           av_cmp_q(p->aspect, f->sample_aspect_ratio) == 0;
+    return p->scaler && p->width == f->width && p->height == f->height && p->format == f->format &&
+           p->interlaced == f->interlaced_frame && p->color_trc == f->color_trc && p->color_space == f->colorspace &&
+           p->color_range == f->color_range && av_cmp_q(p->aspect, f->sample_aspect_ratio) == 0;
 }
 
 static bool has_alpha(int format)
@@ -56,65 +53,71 @@ static bool has_alpha(int format)
     return d && (d->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL));
 }
 
-static void write_filters(const AVFrame *frame, int rotation, int64_t max_pixels, struct base_buf *out)
+/* The size of the picture before it is turned upright. */
+static void scaled_size(const AVFrame *frame, int64_t max_pixels, int *width, int *height)
 {
-    int32_t width, height;
-    av_shown_size(frame, rotation, &width, &height);
-    double shrink =
-        (double)width * height > (double)max_pixels ? sqrt((double)max_pixels / ((double)width * height)) : 1;
+    int32_t w, h;
+    av_shown_size(frame, 0, &w, &h);
+    double shrink = (double)w * h > (double)max_pixels ? sqrt((double)max_pixels / ((double)w * h)) : 1;
     /* Of a ribbon neither side may vanish, and the picture stays one of at most max_pixels. */
-    int w = (int)fmin(fmax(floor(width * shrink), 1), (double)max_pixels);
-    int h = (int)fmin(fmax(floor(height * shrink), 1), (double)max_pixels);
-    if (frame->interlaced_frame)
-        base_buf_printf(out, "field=type=%s,", frame->top_field_first ? "top" : "bottom");
-    if (rotation == 90 || rotation == 270)
-        base_buf_printf(out, "transpose=dir=%s,", rotation == 90 ? "clock" : "cclock");
-    else if (rotation == 180)
-        base_buf_puts(out, "hflip,vflip,");
-    bool hdr = frame->color_trc == AVCOL_TRC_SMPTE2084 || frame->color_trc == AVCOL_TRC_ARIB_STD_B67;
-    if (hdr) /* scaled first: the float steps are slow */
-        base_buf_printf(out,
-                        "zscale=w=%d:h=%d,zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
-                        "tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv444p,",
-                        w, h);
-    base_buf_printf(out, "scale=w=%d:h=%d:flags=bicubic+accurate_rnd+full_chroma_int,format=%s", w, h,
-                    has_alpha(frame->format) ? "rgba" : "rgb24");
+    *width = (int)fmin(fmax(floor(w * shrink), 1), (double)max_pixels);
+    *height = (int)fmin(fmax(floor(h * shrink), 1), (double)max_pixels);
 }
 
-static int build(struct av_picture *p, const AVFrame *frame, int rotation, int64_t max_pixels)
+/* The upper field has the odd line of an odd height. */
+static int source_height(const AVFrame *frame)
 {
-    avfilter_graph_free(&p->graph);
-    p->graph = avfilter_graph_alloc();
-    if (!p->graph)
-        return AVERROR(ENOMEM);
-    p->graph->nb_threads = 1;
-    char arguments[256];
-    AVRational aspect = frame->sample_aspect_ratio.num > 0 ? frame->sample_aspect_ratio : (AVRational){1, 1};
-    snprintf(arguments, sizeof arguments, "video_size=%dx%d:pix_fmt=%d:time_base=1/1000000:pixel_aspect=%d/%d",
-             frame->width, frame->height, frame->format, aspect.num, aspect.den);
-    int code =
-        avfilter_graph_create_filter(&p->source, avfilter_get_by_name("buffer"), "in", arguments, NULL, p->graph);
-    if (code >= 0)
-        code = avfilter_graph_create_filter(&p->sink, avfilter_get_by_name("buffersink"), "out", NULL, NULL, p->graph);
+    return !frame->interlaced_frame ? frame->height : (frame->height + frame->top_field_first) / 2;
+}
+
+static int set_colours(struct SwsContext *scaler, const AVFrame *frame)
+{
+    int *from, *to, from_full, to_full, brightness, contrast, saturation;
+    int code = sws_getColorspaceDetails(scaler, &from, &from_full, &to, &to_full, &brightness, &contrast, &saturation);
     if (code < 0)
-        return code;
-    AVFilterInOut *outputs = avfilter_inout_alloc(), *inputs = avfilter_inout_alloc();
-    if (!outputs || !inputs)
+        return 0; /* RGB to RGB: there is nothing to set */
+    from_full |= frame->color_range == AVCOL_RANGE_JPEG;
+    sws_setColorspaceDetails(scaler, sws_getCoefficients(frame->colorspace), from_full, to, to_full, brightness,
+                             contrast, saturation);
+    return 0;
+}
+
+static int build(struct av_picture *p, const AVFrame *frame, int64_t max_pixels)
+{
+    sws_freeContext(p->scaler);
+    p->scaler = sws_alloc_context();
+    av_frame_free(&p->scaled);
+    p->scaled = av_frame_alloc();
+    if (!p->scaler || !p->scaled)
         return AVERROR(ENOMEM);
-    *outputs = (AVFilterInOut){av_strdup("in"), p->source, 0, NULL};
-    *inputs = (AVFilterInOut){av_strdup("out"), p->sink, 0, NULL};
-    struct base_buf filters = {0};
-    write_filters(frame, rotation, max_pixels, &filters);
-    code = avfilter_graph_parse_ptr(p->graph, filters.data, &inputs, &outputs, NULL);
-    base_buf_finish(&filters);
-    avfilter_inout_free(&inputs);
-    avfilter_inout_free(&outputs);
+    scaled_size(frame, max_pixels, &p->scaled->width, &p->scaled->height);
+    p->scaled->format = av_hdr_is(frame)           ? AV_PIX_FMT_RGB48
+                        : has_alpha(frame->format) ? AV_PIX_FMT_RGBA
+                                                   : AV_PIX_FMT_RGB24;
+    const struct {
+        const char *name;
+        int64_t value;
+    } options[] = {
+        {"srcw", frame->width},
+        {"srch", source_height(frame)},
+        {"src_format", frame->format},
+        {"dstw", p->scaled->width},
+        {"dsth", p->scaled->height},
+        {"dst_format", p->scaled->format},
+        {"sws_flags", SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT},
+    };
+    int code = 0;
+    for (size_t i = 0; i < sizeof options / sizeof *options && code >= 0; i++)
+        code = av_opt_set_int(p->scaler, options[i].name, options[i].value, 0);
     if (code >= 0)
-        code = avfilter_graph_config(p->graph, NULL);
+        code = sws_init_context(p->scaler, NULL, NULL);
+    if (code >= 0)
+        code = set_colours(p->scaler, frame);
+    if (code >= 0)
+        code = av_frame_get_buffer(p->scaled, 0);
     p->width = frame->width;
     p->height = frame->height;
     p->format = frame->format;
-    p->rotation = rotation;
     p->interlaced = frame->interlaced_frame;
     p->color_trc = frame->color_trc;
     p->color_space = frame->colorspace;
@@ -123,21 +126,42 @@ static int build(struct av_picture *p, const AVFrame *frame, int rotation, int64
     return code;
 }
 
-/* Rows without padding; what is transparent becomes white. */
-static void copy_rgb(const AVFrame *from, uint8_t *to)
+static int scale(struct av_picture *p, const AVFrame *frame)
 {
-    int step = from->format == AV_PIX_FMT_RGBA ? 4 : 3;
-    for (int y = 0; y < from->height; y++) {
-        const uint8_t *row = from->data[0] + (ptrdiff_t)y * from->linesize[0];
-        if (step == 3) {
-            memcpy(to, row, (size_t)from->width * 3);
-            to += (size_t)from->width * 3;
+    const uint8_t *planes[4] = {0};
+    int strides[4] = {0};
+    bool paletted = av_pix_fmt_desc_get(frame->format)->flags & AV_PIX_FMT_FLAG_PAL;
+    for (int i = 0; i < 4; i++) {
+        planes[i] = frame->data[i];
+        strides[i] = frame->linesize[i];
+        if (!frame->interlaced_frame || !planes[i] || (paletted && i == 1))
             continue;
-        }
-        for (int x = 0; x < from->width; x++, row += 4)
-            for (int c = 0; c < 3; c++)
-                *to++ = (uint8_t)((row[c] * row[3] + 255 * (255 - row[3]) + 127) / 255);
+        planes[i] += frame->top_field_first ? 0 : strides[i];
+        strides[i] *= 2;
     }
+    return sws_scale(p->scaler, planes, strides, 0, source_height(frame), p->scaled->data, p->scaled->linesize);
+}
+
+/* One pixel as 8 bits; what is transparent becomes white. */
+static void read_pixel(const uint8_t *from, bool alpha, uint8_t to[3])
+{
+    for (int c = 0; c < 3; c++)
+        to[c] = alpha ? (uint8_t)((from[c] * from[3] + 255 * (255 - from[3]) + 127) / 255) : from[c];
+}
+
+/* Turned upright, rows without padding. */
+static void copy_rgb(const AVFrame *from, int rotation, uint8_t *to)
+{
+    int w = from->width, h = from->height;
+    int out_w = rotation % 180 ? h : w, out_h = rotation % 180 ? w : h;
+    bool alpha = from->format == AV_PIX_FMT_RGBA;
+    ptrdiff_t step = alpha ? 4 : 3;
+    for (int y = 0; y < out_h; y++)
+        for (int x = 0; x < out_w; x++, to += 3) {
+            int sx = rotation == 90 ? y : rotation == 180 ? w - 1 - x : rotation == 270 ? w - 1 - y : x;
+            int sy = rotation == 90 ? h - 1 - x : rotation == 180 ? h - 1 - y : rotation == 270 ? x : y;
+            read_pixel(from->data[0] + sy * (ptrdiff_t)from->linesize[0] + sx * step, alpha, to);
+        }
 }
 
 int av_picture_make(struct av_picture *p, const AVFrame *frame, int rotation, int64_t max_pixels, struct pr_unit *unit)
@@ -145,40 +169,39 @@ int av_picture_make(struct av_picture *p, const AVFrame *frame, int rotation, in
     if ((int64_t)frame->width * frame->height > max_frame_pixels)
         return base_fail(PR_ERR_UNSUPPORTED, "a frame of %d x %d pixels is too large", frame->width, frame->height);
     int code = 0;
-    if (!same_form(p, frame, rotation))
-        code = build(p, frame, rotation, max_pixels);
-    if (!p->scaled)
-        p->scaled = av_frame_alloc();
+    if (!same_form(p, frame))
+        code = build(p, frame, max_pixels);
     if (code >= 0)
-        code = av_buffersrc_add_frame_flags(p->source, (AVFrame *)frame, AV_BUFFERSRC_FLAG_KEEP_REF);
-    if (code >= 0)
-        code = av_buffersink_get_frame(p->sink, p->scaled);
+        code = scale(p, frame);
     if (code < 0) {
-        avfilter_graph_free(&p->graph);
+        sws_freeContext(p->scaler);
+        p->scaler = NULL;
         char words[AV_ERROR_MAX_STRING_SIZE];
         av_make_error_string(words, sizeof words, code);
         return base_fail(PR_ERR_FORMAT, "a frame can't be turned into a picture (%s)", words);
     }
+    if (av_hdr_is(frame))
+        av_hdr_map(frame, p->scaled);
     size_t bytes = (size_t)p->scaled->width * (size_t)p->scaled->height * 3;
     if (bytes > p->rgb_cap) {
         p->rgb = base_realloc(p->rgb, bytes);
         p->rgb_cap = bytes;
     }
-    copy_rgb(p->scaled, p->rgb);
+    copy_rgb(p->scaled, rotation, p->rgb);
     int32_t width, height;
     av_shown_size(frame, rotation, &width, &height);
+    bool turned = rotation % 180 != 0;
     unit->rgb = p->rgb;
-    unit->picture_width = p->scaled->width;
-    unit->picture_height = p->scaled->height;
+    unit->picture_width = turned ? p->scaled->height : p->scaled->width;
+    unit->picture_height = turned ? p->scaled->width : p->scaled->height;
     unit->width = width;
     unit->height = height;
-    av_frame_unref(p->scaled);
     return PR_OK;
 }
 
 void av_picture_finish(struct av_picture *p)
 {
-    avfilter_graph_free(&p->graph);
+    sws_freeContext(p->scaler);
     av_frame_free(&p->scaled);
     base_free(p->rgb);
 }

@@ -145,20 +145,6 @@ static int read_entry(struct folder *folder, const struct entry *wanted, size_t 
 
 /* ---- the reader ------------------------------------------------------------------------------------------------- */
 
-static bool folder_probe(const unsigned char *head, size_t len, const char *path)
-{
-    struct stat st;
-    (void)head;
-    return len == 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static bool archive_probe(const unsigned char *head, size_t len, const char *path)
-{
-    (void)path;
-    return (len >= 4 && memcmp(head, "PK\3\4", 4) == 0) || (len >= 6 && memcmp(head, "7z\xbc\xaf\x27\x1c", 6) == 0) ||
-           (len >= 6 && memcmp(head, "Rar!\x1a\x07", 6) == 0) || (len >= 262 && memcmp(head + 257, "ustar", 5) == 0);
-}
-
 static int list_folder(struct folder *folder)
 {
     DIR *dir = opendir(folder->path);
@@ -246,7 +232,6 @@ static void folder_close(void *priv)
 const struct ingest_reader ingest_folder = {
     .kind = "folder of pictures",
     .priv_size = sizeof(struct folder),
-    .probe = folder_probe,
     .open = folder_open,
     .next = folder_next,
     .close = folder_close,
@@ -255,7 +240,6 @@ const struct ingest_reader ingest_folder = {
 const struct ingest_reader ingest_archive = {
     .kind = "archive of pictures",
     .priv_size = sizeof(struct folder),
-    .probe = archive_probe,
     .open = archive_open,
     .next = folder_next,
     .close = folder_close,

@@ -33,17 +33,6 @@ struct markdown {
     bool fenced; /* inside ``` code, where nothing is markup */
 };
 
-static bool markdown_probe(const unsigned char *head, size_t len, const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    if (!dot || (strcasecmp(dot, ".md") != 0 && strcasecmp(dot, ".markdown") != 0))
-        return false; /* by its bytes it is plain text, so here the name decides */
-    for (size_t i = 0; i < len; i++)
-        if (head[i] < 0x20 && !memchr("\t\n\f\r", head[i], 4))
-            return false;
-    return len > 0;
-}
-
 static int read_all(struct markdown *markdown)
 {
     FILE *file = fopen(markdown->path, "rb");
@@ -180,7 +169,6 @@ static void markdown_close(void *priv)
 const struct ingest_reader ingest_markdown = {
     .kind = "Markdown",
     .priv_size = sizeof(struct markdown),
-    .probe = markdown_probe,
     .open = markdown_open,
     .next = markdown_next,
     .close = markdown_close,

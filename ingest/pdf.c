@@ -40,13 +40,6 @@ struct pdf {
     size_t rgb_cap;
 };
 
-/* Some writers put bytes before the header; readers accept it within the first kilobyte. */
-static bool pdf_probe(const unsigned char *head, size_t len, const char *path)
-{
-    (void)path;
-    return memmem(head, len < 1024 ? len : 1024, "%PDF-", 5) != NULL;
-}
-
 /* ---- the document ----------------------------------------------------------------------------------------------- */
 
 static int open_failed(const char *path, GError *error)
@@ -403,7 +396,6 @@ static void pdf_close(void *priv)
 const struct ingest_reader ingest_pdf = {
     .kind = "PDF",
     .priv_size = sizeof(struct pdf),
-    .probe = pdf_probe,
     .open = pdf_open,
     .next = pdf_next,
     .close = pdf_close,

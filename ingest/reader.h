@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a reader of one kind of source supplies. Readers run in the worker process only. A new kind is one file and one row in
- * worker.c.
+ * What a reader of one kind of source supplies. Readers run in the worker process only. A new kind is one file, a row in kinds.c
+ * and its name in the list of a worker program (readers_*.c).
  */
 #pragma once
 
 #include "ingest/source.h"
 
 struct ingest_reader {
-    const char *kind;
+    const char *kind; /* its name in kinds.c */
     size_t priv_size; /* zeroed memory that each source of this kind gets */
-    /* Whether the file's first bytes (or path, for a directory, when len is 0) look like this kind; never by its name alone. */
-    bool (*probe)(const unsigned char *head, size_t len, const char *path);
     /* Fills info; its strings and lists live in priv until close. */
     int (*open)(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info);
     /* Fills the unit; its memory lives in priv until the next call. PR_EOF at the end. */
     int (*next)(void *priv, struct pr_unit *unit);
     void (*close)(void *priv); /* also after a failed open */
 };
+
+/* The readers of this worker program, up to NULL. */
+extern const struct ingest_reader *const ingest_readers[];
 
 /* Tells the watchdog that a long step still moves: the position as ingest_position() gives it. Cheap; call it often. */
 void ingest_report(int64_t position);

@@ -3,9 +3,9 @@
  * Opens a file and gives its units (frames, pages, pieces of exact text) one after the other, each with the span that it came
  * from.
  *
- * Decoders and renderers are not trusted: they run in a process of their own (`pagereel-ingest`, worker.c) with limits on
- * memory and time, and hand their units over through shared memory (wire.h). What goes wrong in there, a crash or a stall
- * included, is an error here that tells the position reached. Kinds of source are rows of the table in worker.c.
+ * Decoders and renderers are not trusted: they run in a process of their own (`pagereel-ingest` and the programs beside it,
+ * worker.c) with limits on memory and time, and hand their units over through shared memory (wire.h). What goes wrong in there, a crash or a stall
+ * included, is an error here that tells the position reached. Kinds of source are rows of the table in kinds.c.
  */
 #pragma once
 

@@ -20,16 +20,6 @@ struct text {
     struct ingest_lines lines;
 };
 
-/* Text: no byte below space but white space and escape, for which old manuals are known. */
-static bool text_probe(const unsigned char *head, size_t len, const char *path)
-{
-    (void)path;
-    for (size_t i = 0; i < len; i++)
-        if (head[i] < 0x20 && !memchr("\t\n\v\f\r\x1b", head[i], 6))
-            return false;
-    return len > 0;
-}
-
 static int text_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     struct text *text = priv;
@@ -106,7 +96,6 @@ static void text_close(void *priv)
 const struct ingest_reader ingest_text = {
     .kind = "text",
     .priv_size = sizeof(struct text),
-    .probe = text_probe,
     .open = text_open,
     .next = text_next,
     .close = text_close,

@@ -8,6 +8,7 @@
  */
 #include "ingest/av.h"
 #include "ingest/gate.h"
+#include "ingest/kinds.h"
 
 #include <libavutil/pixdesc.h>
 #include <math.h>
@@ -37,16 +38,12 @@ struct video {
     int64_t frames_decoded;
     bool draining, still, intra_only, has_held, at_end, no_seek;
     int rotation;
+    struct av_webp *webp; /* frames come from here, instead of from the decoder */
     struct av_picture picture;
     struct ingest_gate gate;
     struct av_tracks tracks;
     struct av_sound sound;
 };
-
-static bool video_probe(const unsigned char *head, size_t len, const char *path)
-{
-    return strcmp(path, "-") == 0 || (len > 0 && av_input_probe_among(head, len, av_input_demuxers()));
-}
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
@@ -105,6 +102,46 @@ static bool is_still(const AVFormatContext *format)
     return (len > 5 && strcmp(name + len - 5, "_pipe") == 0) || strcmp(name, "ico") == 0;
 }
 
+/* An animated WebP looks like a still to libav. */
+static int open_webp(struct video *video, const char *path, struct pr_source_info *info)
+{
+    int64_t duration = 0;
+    int err = strcmp(video->input.format->iformat->name, "webp_pipe") == 0 && strcmp(path, "-") != 0
+                  ? av_webp_open(path, &video->webp, &duration)
+                  : PR_OK;
+    if (!video->webp)
+        return err;
+    video->still = false;
+    video->stream->time_base = (AVRational){1, 1000};
+    video->stream->avg_frame_rate = (AVRational){0, 1};
+    video->input.format->duration = duration;
+    video->input.streams[video->stream->index].rate = 0;
+    video->input.start = 0;
+    info->kind = "video";
+    info->start = 0;
+    info->duration = duration;
+    return PR_OK;
+}
+
+/* What is of no other kind comes here: it may be of none. */
+static int look_closer(const char *path)
+{
+    unsigned char head[4096];
+    FILE *file = strcmp(path, "-") == 0 ? NULL : fopen(path, "rb");
+    if (!file)
+        return PR_OK; /* a stream, or opening it gives the error */
+    size_t len = fread(head, 1, sizeof head, file);
+    fclose(file);
+    if (av_input_probe_among(head, len, av_input_demuxers()))
+        return PR_OK;
+    struct base_buf kinds = {0};
+    for (size_t i = 0; i < INGEST_KINDS; i++)
+        base_buf_printf(&kinds, "%s%s", i ? ", " : "", ingest_kinds[i].name);
+    int err = base_fail(PR_ERR_UNSUPPORTED, "%s: not a kind of source that pagereel reads (%s)", path, kinds.data);
+    base_buf_finish(&kinds);
+    return err;
+}
+
 static int video_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     int err;
@@ -116,6 +153,7 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     video->last_time = video->held_time = video->seek_tried = PR_TIME_NONE;
     if (!video->packet || !video->frame || !video->held)
         return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
+    TRY(look_closer(path));
     TRY(av_input_open(&video->input, path, info));
     TRY(choose_stream(video, path));
     av_tracks_find(&video->tracks, &video->input, options, info);
@@ -130,7 +168,9 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
         video->at_end = true;
         return PR_OK;
     }
-    TRY(open_decoder(video, path));
+    TRY(video->still ? open_webp(video, path, info) : PR_OK);
+    if (!video->webp)
+        TRY(open_decoder(video, path));
     if (options->sampling == INGEST_BUDGET && info->duration == PR_TIME_NONE && !video->still) {
         av_input_problem(&video->input, info,
                          "its length isn't known: one frame a second is sampled until the budget is used up");
@@ -147,6 +187,7 @@ static void video_close(void *priv)
     av_tracks_finish(&video->tracks);
     av_sound_finish(&video->sound);
     av_picture_finish(&video->picture);
+    av_webp_close(video->webp);
     av_frame_free(&video->frame);
     av_frame_free(&video->held);
     av_packet_free(&video->packet);
@@ -271,6 +312,12 @@ static int64_t frame_time(struct video *video)
 /* PR_OK with video->frame decoded, PR_EOF at the end. */
 static int decode(struct video *video)
 {
+    if (video->webp) {
+        int err = av_webp_next(video->webp, video->frame);
+        video->frames_decoded += err == PR_OK;
+        ingest_report(video->last_time != PR_TIME_NONE ? video->last_time : 0);
+        return err;
+    }
     for (;;) {
         int code = avcodec_receive_frame(video->decoder, video->frame);
         if (code == 0) {
@@ -385,11 +432,6 @@ static int video_next(void *priv, struct pr_unit *unit)
     }
     if (video->frames_decoded == 0 && video->stream) {
         video->frames_decoded = 1;
-        if (strcmp(video->input.format->iformat->name, "webp_pipe") == 0)
-            return base_fail(PR_ERR_UNSUPPORTED,
-                             "%s: no picture in it can be decoded; an animated WebP isn't read, "
-                             "convert it to GIF",
-                             video->input.path);
         return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
     }
     int err = av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
@@ -399,7 +441,6 @@ static int video_next(void *priv, struct pr_unit *unit)
 const struct ingest_reader ingest_video = {
     .kind = "video, sound and pictures",
     .priv_size = sizeof(struct video),
-    .probe = video_probe,
     .open = video_open,
     .next = video_next,
     .close = video_close,

@@ -2,13 +2,18 @@
  *
  * The worker process: opens one source with the reader that knows it, and sends its units until the end or until the program
  * goes away. Usage (by ingest/source.c only): pagereel-ingest OPTIONS PATH, socket on descriptor 3, slots on 4.
+ *
+ * All worker programs have this main() and differ in their readers. The first one, which loads no foreign library, looks at the
+ * source and becomes the program that has the reader for it.
  */
 #include "base/error.h"
+#include "ingest/kinds.h"
 #include "ingest/reader.h"
 #include "ingest/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +25,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-extern const struct ingest_reader ingest_archive, ingest_folder, ingest_markdown, ingest_pdf, ingest_text, ingest_video;
-
-/* In the order of probing. Text comes before video: what consists of printable characters is no film, and a playlist that
- * poses as one is read as the text that it is. */
-static const struct ingest_reader *const readers[] = {&ingest_folder,   &ingest_archive, &ingest_pdf,
-                                                      &ingest_markdown, &ingest_text,    &ingest_video};
 
 enum { SOCKET = 3, MEMORY = 4 };
 
@@ -147,13 +145,12 @@ static void confine(const struct ingest_options *options)
 
 /* ---- the source ------------------------------------------------------------------------------------------------- */
 
-static int choose_reader(const char *path, const struct ingest_reader **out)
+static int choose_kind(const char *path, const struct ingest_kind **out)
 {
     struct stat st;
-    if (strcmp(path, "-") == 0) { /* a stream can't be probed without being used up: it is a film */
-        *out = &ingest_video;
+    *out = &ingest_kinds[INGEST_KINDS - 1];
+    if (strcmp(path, "-") == 0) /* a stream can't be probed without being used up: it is a film */
         return PR_OK;
-    }
     if (stat(path, &st) < 0)
         return base_fail(PR_ERR_IO, "%s: can't be opened: %s", path, strerror(errno));
     /* Opening a pipe waits for its writer, and a probe would use it up. */
@@ -173,25 +170,43 @@ static int choose_reader(const char *path, const struct ingest_reader **out)
         if (len == 0)
             return base_fail(PR_ERR_FORMAT, "%s: is empty", path);
     }
-    struct base_buf kinds = {0};
-    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
-        if (readers[i]->probe(head, len, path)) {
-            *out = readers[i];
-            base_buf_finish(&kinds);
-            return PR_OK;
-        }
-        base_buf_printf(&kinds, "%s%s", i ? ", " : "", readers[i]->kind);
-    }
-    int err = base_fail(PR_ERR_UNSUPPORTED, "%s: not a kind of source that pagereel reads (%s)", path, kinds.data);
-    base_buf_finish(&kinds);
-    return err;
+    for (*out = ingest_kinds; !(*out)->probe(head, len, path);)
+        ++*out; /* the last one takes all that is left */
+    return PR_OK;
+}
+
+/* The reader of a kind, if this program has it. */
+static const struct ingest_reader *find_reader(const struct ingest_kind *kind)
+{
+    for (size_t i = 0; ingest_readers[i]; i++)
+        if (strcmp(ingest_readers[i]->kind, kind->name) == 0)
+            return ingest_readers[i];
+    return NULL;
+}
+
+/* Becomes the program that has the reader; it begins anew. Returns on failure only. */
+static int become(const char *program, char **argv)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[len > 0 ? len : 0] = '\0';
+    char *slash = strrchr(path, '/');
+    size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+    snprintf(path + folder, sizeof path - folder, "%s", program);
+    argv[0] = path;
+    execv(path, argv);
+    return base_fail(PR_ERR_IO, "the program %s can't be started (%s); install pagereel again", path, strerror(errno));
 }
 
 /* Sends everything; returns when the source is at its end or can't go on. */
-static void run(const char *path, const struct ingest_options *options)
+static void run(char **argv, const struct ingest_options *options)
 {
-    const struct ingest_reader *reader;
-    int err = choose_reader(path, &reader);
+    const char *path = argv[2];
+    const struct ingest_kind *kind;
+    int err = choose_kind(path, &kind);
+    const struct ingest_reader *reader = err < 0 ? NULL : find_reader(kind);
+    if (err == PR_OK && !reader)
+        err = become(kind->program, argv);
     if (err < 0) {
         send_error(err, pr_error_message());
         return;
@@ -226,7 +241,7 @@ int main(int argc, char **argv)
 {
     struct ingest_options options;
     if (argc != 3 || fcntl(SOCKET, F_GETFD) < 0 || fcntl(MEMORY, F_GETFD) < 0) {
-        fprintf(stderr, "pagereel-ingest: started by pagereel only\n");
+        fprintf(stderr, "pagereel-ingest: a worker, started by pagereel only\n");
         return 2;
     }
     struct stat st;
@@ -239,7 +254,7 @@ int main(int argc, char **argv)
     if (slots == MAP_FAILED)
         return 2;
     confine(&options);
-    run(argv[2], &options);
+    run(argv, &options);
     /* Wait until the program has read what was sent: it closes the socket. */
     struct wire_credit credit;
     while (recv(SOCKET, &credit, sizeof credit, 0) > 0)

@@ -113,17 +113,94 @@ static void test_webp(void **state)
     assert_int_equal(take_shots(1, -1, kind, shots), 1);
     assert_string_equal(kind, "image");
     expect_colour(shots[0].first, 0, 0, 255);
-    /* An animation can't be read, and that is what the message says. */
-    make("moving.webp", FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=1 -c:v libwebp_anim moving.webp");
-    struct ingest_options options = ingest_options_default();
-    struct ingest_source *source = NULL;
-    struct pr_unit unit;
-    int err = ingest_open(path, &options, &source);
-    if (err == PR_OK)
-        err = ingest_next(source, &unit);
-    assert_true(err < 0);
-    assert_non_null(strstr(pr_error_message(), "animated WebP"));
-    ingest_close(source);
+    make("moving.webp", FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=2 -c:v libwebp_anim moving.webp");
+    assert_int_equal(take_shots(5, -1, kind, shots), 10);
+    assert_string_equal(kind, "video");
+    for (int i = 0; i < 10; i++)
+        assert_true(shots[i].t0 == 200000 * i && shots[i].t1 == 200000 * (i + 1));
+}
+
+/* Little-endian numbers of a WebP's chunks. */
+static size_t put(uint8_t *out, size_t at, uint32_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        out[at + (size_t)i] = (uint8_t)(value >> (8 * i));
+    return at + (size_t)bytes;
+}
+
+/* Adds a frame: the lossless picture `name` at (x, y), shown for `duration` ms. flags: 1 clears its rectangle afterwards, 2
+ * replaces what is below instead of blending. */
+static size_t put_frame(uint8_t *out, size_t at, const char *name, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
+                        uint32_t duration, uint8_t flags)
+{
+    static uint8_t still[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t len = fread(still, 1, sizeof still, file), begin = 12;
+    fclose(file);
+    while (begin + 8 < len && memcmp(still + begin, "VP8L", 4) != 0)
+        begin += 8 + ((still[begin + 4] | (size_t)still[begin + 5] << 8) + 1) / 2 * 2;
+    size_t chunk = 8 + ((still[begin + 4] | (size_t)still[begin + 5] << 8) + 1) / 2 * 2;
+    assert_true(begin + chunk <= len);
+    memcpy(out + at, "ANMF", 4);
+    at = put(out, at + 4, (uint32_t)(16 + chunk), 4);
+    at = put(out, at, x / 2, 3);
+    at = put(out, at, y / 2, 3);
+    at = put(out, at, w - 1, 3);
+    at = put(out, at, h - 1, 3);
+    at = put(out, at, duration, 3);
+    at = put(out, at, flags, 1);
+    memcpy(out + at, still + begin, chunk);
+    return at + chunk;
+}
+
+/* Frames of different length that cover parts of the canvas: one is blended onto the last, one replaces, one is cleared. */
+static void test_webp_blending(void **state)
+{
+    (void)state;
+    static uint8_t file[16384];
+    if (system("ffmpeg -v quiet -encoders | grep -q libwebp") != 0)
+        skip();
+    make("blue.webp", FFMPEG "-f lavfi -i color=blue:s=40x40 -frames:v 1 -c:v libwebp -lossless 1 blue.webp");
+    make("red.webp",
+         FFMPEG "-f lavfi -i color=red@0.5:s=20x20,format=bgra -frames:v 1 -c:v libwebp -lossless 1 red.webp");
+    size_t at = 12;
+    memcpy(file, "RIFF\0\0\0\0WEBPVP8X", 16);
+    at = put(file, 16, 10, 4);
+    at = put(file, at, 2 | 16, 4); /* animation, alpha */
+    at = put(file, at, 39, 3);
+    at = put(file, at, 39, 3);
+    memcpy(file + at, "ANIM", 4);
+    at = put(file, at + 4, 6, 4);
+    at = put(file, at, 0, 4);
+    at = put(file, at, 0, 2);
+    at = put_frame(file, at, "blue.webp", 0, 0, 40, 40, 100, 0);
+    at = put_frame(file, at, "red.webp", 0, 0, 20, 20, 700, 0);  /* blended onto blue */
+    at = put_frame(file, at, "red.webp", 20, 20, 20, 20, 50, 3); /* replaces blue; cleared afterwards */
+    at = put_frame(file, at, "red.webp", 0, 0, 20, 20, 150, 2);  /* replaces what was blended */
+    put(file, 4, (uint32_t)at - 8, 4);
+    snprintf(path, sizeof path, "%s/parts.webp", folder);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(file, 1, at, out), at);
+    fclose(out);
+
+    assert_int_equal(take_shots(100, -1, kind, shots), 4);
+    static const int64_t times[] = {0, 100000, 800000, 850000, 1000000};
+    for (int i = 0; i < 4; i++)
+        assert_true(shots[i].t0 == times[i] && shots[i].t1 == times[i + 1]);
+    expect_colour(shots[0].first, 0, 0, 255);
+    expect_colour(shots[0].last, 0, 0, 255);
+    expect_colour(shots[1].first, 127, 0, 128);
+    expect_colour(shots[1].last, 0, 0, 255);
+    expect_colour(shots[2].first, 127, 0, 128);
+    expect_colour(shots[2].last, 255, 127, 127); /* half red over the white behind everything */
+    expect_colour(shots[3].first, 255, 127, 127);
+    expect_colour(shots[3].last, 255, 255, 255);
+    /* Two samples a second: the frame that is on the screen then. */
+    assert_int_equal(take_shots(2, -1, kind, shots), 2);
+    assert_true(shots[0].t0 == 0 && shots[1].t0 == 100000);
 }
 
 static void test_alpha(void **state)
@@ -250,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stills_and_animations),
         cmocka_unit_test(test_webp),
+        cmocka_unit_test(test_webp_blending),
         cmocka_unit_test(test_alpha),
         cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_sizes),

@@ -116,7 +116,10 @@ static void test_refusals(void **state)
 {
     (void)state;
     expect_refused("/nonexistent/file.pdf", PR_ERR_IO);
-    expect_refused("/tmp", PR_ERR_UNSUPPORTED);
+    char folder[] = "/tmp/pagereel-empty-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    expect_refused(folder, PR_ERR_UNSUPPORTED);
+    rmdir(folder);
     write_file("", 0);
     expect_refused(path, PR_ERR_FORMAT);
     write_file("\x7f"

@@ -57,7 +57,8 @@ class Install(unittest.TestCase):
         text = os.path.join(self.folder, "notes.txt")
         with open(text, "w") as file:
             file.write("One line of text.\n")
-        self.find("/pagereel-ingest")
+        for program in "", "-media", "-pdf":
+            self.find("/pagereel-ingest" + program)
         done = subprocess.run([self.find("/bin/pagereel"), "inspect", "--json", text], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))

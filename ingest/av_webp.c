@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Animated WebP, which libav doesn't decode: libwebp's demuxer blends the pieces of each frame onto the canvas, and gives the
+ * time at which it ends.
+ */
+#include "ingest/av.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <webp/demux.h>
+
+struct av_webp {
+    WebPAnimDecoder *decoder;
+    WebPAnimInfo info;
+    void *map;
+    size_t size;
+    int64_t shown_until; /* milliseconds: the end of the last frame */
+};
+
+/* "RIFF" size "WEBP" "VP8X" size flags: of these, bit 1 says that it is an animation. */
+static bool is_animated(const unsigned char *head, size_t len)
+{
+    return len > 20 && memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "WEBPVP8X", 8) == 0 && head[20] & 2;
+}
+
+static int64_t total_duration(const WebPData *data)
+{
+    int64_t milliseconds = 0;
+    WebPDemuxer *demuxer = WebPDemux(data);
+    WebPIterator frame;
+    if (!demuxer)
+        return 0;
+    if (WebPDemuxGetFrame(demuxer, 1, &frame)) {
+        do
+            milliseconds += frame.duration;
+        while (WebPDemuxNextFrame(&frame));
+        WebPDemuxReleaseIterator(&frame);
+    }
+    WebPDemuxDelete(demuxer);
+    return milliseconds;
+}
+
+int av_webp_open(const char *path, struct av_webp **out, int64_t *duration)
+{
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    void *map = MAP_FAILED;
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (map == MAP_FAILED)
+        return PR_OK; /* not here: who opens it next says why it can't be read */
+    WebPData data = {map, (size_t)st.st_size};
+    if (!is_animated(data.bytes, data.size)) {
+        munmap(map, data.size);
+        return PR_OK;
+    }
+    struct av_webp *webp = base_alloc(sizeof *webp);
+    *webp = (struct av_webp){.map = map, .size = data.size};
+    WebPAnimDecoderOptions options;
+    WebPAnimDecoderOptionsInit(&options);
+    options.color_mode = MODE_RGBA;
+    webp->decoder = WebPAnimDecoderNew(&data, &options);
+    if (!webp->decoder || !WebPAnimDecoderGetInfo(webp->decoder, &webp->info)) {
+        av_webp_close(webp);
+        return base_fail(PR_ERR_FORMAT, "%s: its animation can't be decoded; it is damaged or too large", path);
+    }
+    *duration = total_duration(&data) * 1000;
+    *out = webp;
+    return PR_OK;
+}
+
+void av_webp_close(struct av_webp *webp)
+{
+    if (!webp)
+        return;
+    if (webp->decoder)
+        WebPAnimDecoderDelete(webp->decoder);
+    munmap(webp->map, webp->size);
+    base_free(webp);
+}
+
+int av_webp_next(struct av_webp *webp, AVFrame *frame)
+{
+    uint8_t *canvas;
+    int until, width = (int)webp->info.canvas_width, height = (int)webp->info.canvas_height;
+    if (!WebPAnimDecoderHasMoreFrames(webp->decoder) || !WebPAnimDecoderGetNext(webp->decoder, &canvas, &until))
+        return PR_EOF;
+    frame->format = AV_PIX_FMT_RGBA;
+    frame->width = width;
+    frame->height = height;
+    if (av_frame_get_buffer(frame, 0) < 0)
+        return PR_EOF;
+    for (int y = 0; y < height; y++)
+        memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], canvas + 4 * (ptrdiff_t)y * width,
+               4 * (size_t)width);
+    frame->pts = frame->best_effort_timestamp = webp->shown_until;
+    frame->pkt_duration = until - webp->shown_until;
+    webp->shown_until = until;
+    return PR_OK;
+}
