@@ -85,3 +85,13 @@ int vision_idefics3_layout(const struct vision_params *params, const struct visi
                            struct vision_layout *out);
 int vision_idefics3_fill(const struct vision_layout *layout, int32_t first, int32_t n,
                          const struct vision_image *images, uint8_t *rgb);
+int vision_qwen2vl_layout(const struct vision_params *params, const struct vision_request *request,
+                          struct vision_layout *out);
+int vision_qwen25vl_layout(const struct vision_params *params, const struct vision_request *request,
+                           struct vision_layout *out);
+int vision_qwen2vl_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
+                        uint8_t *rgb); /* Qwen2.5-VL's, too */
+int vision_qwen3vl_layout(const struct vision_params *params, const struct vision_request *request,
+                          struct vision_layout *out);
+int vision_qwen3vl_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
+                        uint8_t *rgb);
