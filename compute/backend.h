@@ -75,6 +75,9 @@ struct backend {
     int (*buffer_write)(struct buffer *buffer, size_t offset, const void *from, size_t size);
     int (*buffer_read)(struct buffer *buffer, size_t offset, void *to, size_t size);
 
+    /* (optional) Whether the device may read this weight where it lies in host memory. pack() then sees to it and sets
+     * weight->packed, which takes no bytes of the device; if that fails after all, the weight is uploaded. */
+    bool (*reads_in_place)(struct device *device, const struct tensor *weight);
     /* (optional) Another arrangement of a weight. packed_size() returns the bytes that it takes, 0 for none; device.c counts
      * them. pack() reads the weight from host memory (compute_tensor_data) and sets weight->packed. A device that isn't the
      * host then gets no copy of the plain rows. */

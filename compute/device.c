@@ -256,9 +256,14 @@ static size_t packed_size(struct device *device, const struct tensor *weight)
     return device->backend->packed_size ? device->backend->packed_size(device, weight) : 0;
 }
 
+static bool reads_in_place(struct device *device, const struct tensor *weight)
+{
+    return device->backend->reads_in_place && device->backend->reads_in_place(device, weight);
+}
+
 size_t compute_tensor_place_size(struct device *device, const struct tensor *weight)
 {
-    if (weight->packed || weight->home)
+    if (weight->packed || weight->home || reads_in_place(device, weight))
         return 0;
     size_t packed = packed_size(device, weight);
     if (packed || device->backend->host)
@@ -309,6 +314,8 @@ int compute_tensor_place(struct device *device, struct tensor *weight)
     int err;
     if (weight->packed || weight->home)
         return base_fail(PR_ERR_INVALID, "%s: the weight was placed already", weight->name);
+    if (reads_in_place(device, weight) && pack(device, weight, 0) == PR_OK)
+        return PR_OK;
     size_t packed = packed_size(device, weight);
     if (packed)
         TRY(pack(device, weight, packed));

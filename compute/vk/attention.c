@@ -42,9 +42,13 @@ static struct sharing choose_sharing(const struct vk *vk, const struct op *op)
     const struct attention_params *p = &op->attention;
     int widest = p->d_head > p->d_value ? p->d_head : p->d_value;
     int64_t rows = op->dst->rows * (p->n_head / p->n_kv);
-    struct sharing s = {.row_lanes = 1, .cell_lanes = 1, .dim_lanes = 1, .rows = rows < 4 ? 1 : 2, .groups = 1};
-    while (s.dim_lanes < 8 && widest > 64 * s.dim_lanes)
+    struct sharing s = {.row_lanes = 1, .cell_lanes = 1, .dim_lanes = 1, .rows = rows < 2 ? 1 : 2, .groups = 1};
+    /* A row's query and sums stay in registers: as many columns of them as an invocation can keep (see choose_tiling()). */
+    int columns = vk->subgroup <= 8 ? 64 : 16;
+    while (s.dim_lanes < 8 && widest > columns * s.dim_lanes)
         s.dim_lanes *= 2;
+    if (widest > 16 * s.dim_lanes && vk->subgroup > 8)
+        s.rows = 1;
     int lanes = vk->subgroup / s.dim_lanes;
     if (rows < lanes)
         s.cell_lanes = lanes;

@@ -72,7 +72,9 @@ static int create_commands(struct vk *vk)
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     int err;
     TRY(vk_result(vk, vkCreateCommandPool(vk->logical, &pool, NULL, &vk->pool), "opening it"));
-    TRY(vk_result(vk, vkCreateFence(vk->logical, &fence, NULL, &vk->fence), "opening it"));
+    vk->record_only = vk_assumed("record-only", NULL);
+    if (!vk->record_only)
+        TRY(vk_result(vk, vkCreateFence(vk->logical, &fence, NULL, &vk->fence), "opening it"));
     return PR_OK;
 fail:
     return err;
@@ -118,6 +120,7 @@ const struct backend compute_backend_vk = {
     .buffer_destroy = vk_buffer_destroy,
     .buffer_write = vk_buffer_write,
     .buffer_read = vk_buffer_read,
+    .reads_in_place = vk_reads_in_place,
     .packed_size = vk_packed_size,
     .pack = vk_pack,
     .unpack = vk_unpack,
@@ -126,4 +129,5 @@ const struct backend compute_backend_vk = {
     .prepare = vk_prepare,
     .run = vk_run,
     .discard = vk_discard,
+    .measure = vk_measure,
 };

@@ -225,14 +225,24 @@ static void get_arithmetic(VkPhysicalDevice physical, const struct extensions *e
     caps->storage8 = storage8.storageBuffer8BitAccess;
     caps->float16 = small.shaderFloat16;
     caps->int8 = small.shaderInt8;
-    caps->dot_product = dot.shaderIntegerDotProduct;
-    if (!dots)
+    caps->dot_there = dot.shaderIntegerDotProduct;
+    if (!caps->dot_there)
         return;
     VkPhysicalDeviceShaderIntegerDotProductProperties speed = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &speed};
     vkGetPhysicalDeviceProperties2(physical, &properties);
-    caps->dot_accelerated = speed.integerDotProduct4x8BitPackedSignedAccelerated;
+    caps->dot_product = speed.integerDotProduct4x8BitPackedSignedAccelerated || vk_assumed("fast-dot", NULL);
+}
+
+static size_t get_most_memory(VkPhysicalDevice physical)
+{
+    VkPhysicalDeviceMaintenance3Properties limits = {.sType =
+                                                         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                              .pNext = &limits};
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    return (size_t)limits.maxMemoryAllocationSize;
 }
 
 static void get_import(VkPhysicalDevice physical, const struct extensions *e, struct vk_caps *caps)
@@ -279,6 +289,7 @@ void vk_get_caps(VkPhysicalDevice physical, struct vk_caps *caps)
         get_subgroups(physical, &e, caps);
         get_arithmetic(physical, &e, caps);
         get_import(physical, &e, caps);
+        caps->most_memory = get_most_memory(physical);
         caps->cooperative_matrix = has(&e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
         caps->executable_properties = has(&e, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
         base_free(e.list);
@@ -334,16 +345,18 @@ void vk_describe(const struct vk_caps *caps, int index, struct device_info *info
                 caps->float16 ? "sums need f32; f16 is read as f32" : "the device hasn't got it");
     add_feature(info, "8-bit storage", false, "%s",
                 caps->storage8 ? "texel buffers read 8-bit numbers on every device" : "the device hasn't got it");
-    add_feature(info, "integer dot product", false, "%s",
-                !caps->dot_product       ? "the device hasn't got it"
-                : !caps->dot_accelerated ? "the device has it, but not faster than other arithmetic"
-                                         : "not yet");
+    add_feature(info, "integer dot product", caps->dot_product, "%s",
+                caps->dot_product ? "quantised weights times many tokens, which are rounded to 8 bits"
+                : caps->dot_there ? "the device has it, but not faster than other arithmetic"
+                                  : "the device hasn't got it");
     add_feature(info, "cooperative matrix", false, "%s",
-                caps->cooperative_matrix ? "not yet" : "the device hasn't got it");
+                caps->cooperative_matrix ? "no kernel uses it yet" : "the device hasn't got it");
     add_feature(info, "memory shared with the host", caps->unified, "%s",
                 caps->unified ? "the host reads and writes device memory directly" : "data is copied through staging");
-    add_feature(info, "host memory import", false, "%s",
-                caps->host_import ? "not yet; weights are copied once" : "the device hasn't got it");
+    add_feature(info, "host memory import", caps->host_import && caps->unified, "%s",
+                !caps->host_import ? "the device hasn't got it"
+                : caps->unified    ? "floats, Q4_K and Q5_K are read where the file is mapped; others are rearranged"
+                                   : "the device's own memory is faster");
     add_feature(info, "storage range", true, "%u MiB; larger tensors are bound in parts",
                 (unsigned)(p->limits.maxStorageBufferRange >> 20));
 }
@@ -386,10 +399,13 @@ static void set_limits(struct vk *vk)
     vk_assumed("range", &range);
     vk->storage_range = smaller(smaller(limits->maxStorageBufferRange, most), range);
     vk->texel_elements = smaller(smaller(limits->maxTexelBufferElements, most), range / 16);
-    /* Size 32 and 64 both exist on AMD: what the driver reports is what it likes. */
+    /* Where there is a choice, 32: tiles are larger than the registers of wider subgroups, and of narrower ones more are needed. */
     vk->subgroup = (int)vk->caps.subgroup.subgroupSize;
-    if (vk->subgroup > 64)
-        vk->subgroup = 64;
+    if (vk->caps.subgroup_control && vk->caps.min_subgroup <= 32 && vk->caps.max_subgroup >= 32)
+        vk->subgroup = 32;
+    size_t subgroup = (size_t)vk->subgroup;
+    vk_assumed("subgroup", &subgroup);
+    vk->subgroup = (int)subgroup;
     vk->units = vk->caps.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? 8 : 512;
 }
 
@@ -405,6 +421,12 @@ int vk_open_logical(struct vk *vk)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
         .subgroupSizeControl = VK_TRUE,
         .computeFullSubgroups = VK_TRUE};
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dots = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
+        .shaderIntegerDotProduct = VK_TRUE};
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pipelineExecutableInfo = VK_TRUE};
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = (uint32_t)caps->queue_family,
                                      .queueCount = 1,
@@ -421,6 +443,17 @@ int vk_open_logical(struct vk *vk)
     }
     if (caps->host_import)
         extensions[n++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+    if (caps->dot_product) {
+        dots.pNext = storage16.pNext;
+        storage16.pNext = &dots;
+        if (!caps->api13)
+            extensions[n++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+    }
+    if (vk->capture_stats) {
+        executables.pNext = storage16.pNext;
+        storage16.pNext = &executables;
+        extensions[n++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    }
     info.enabledExtensionCount = n;
     int err = vk_result(vk, vkCreateDevice(vk->physical, &info, NULL, &vk->logical), "opening it");
     if (err < 0)

@@ -296,7 +296,7 @@ void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buff
 {
     switch (op->kind) {
     case OP_matmul:
-        vk_record_matmul(recorder, op);
+        vk_record_matmul(recorder, op, arena);
         break;
     case OP_gather:
         vk_record_gather(recorder, op);
@@ -381,5 +381,7 @@ bool vk_supports(struct device *device, const struct op *op)
 
 size_t vk_scratch(struct device *device, const struct op *op)
 {
-    return op->kind == OP_attention ? vk_attention_scratch(vk_of(device), op) : 0;
+    return op->kind == OP_attention ? vk_attention_scratch(vk_of(device), op)
+           : op->kind == OP_matmul  ? vk_matmul_scratch(vk_of(device), op)
+                                    : 0;
 }

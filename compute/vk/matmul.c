@@ -10,7 +10,8 @@ enum { PLAIN_Q8_0 = 64 };
 
 static bool packing_of(const struct tensor *w, struct vk_packing *out)
 {
-    return vk_packing(w->type, w->cols, w->packed != NULL, out);
+    const struct vk_packed *packed = w->packed;
+    return vk_packing(w->type, w->cols, packed && !packed->in_place, out);
 }
 
 static int shader_type(const struct tensor *w)
@@ -36,9 +37,9 @@ static int64_t rows_in_views(const struct vk *vk, const struct vk_packing *p)
 static struct push_weight bind_weight(struct vk_dispatch *d, const struct tensor *w, const struct vk_packing *p,
                                       int64_t first, int64_t n)
 {
-    const struct vk_memory *packed = w->packed;
-    VkBuffer buffer = packed ? packed->buffer : vk_handle(w->buffer);
-    size_t offset = (packed ? 0 : w->offset) + (size_t)first * p->row_bytes, size = (size_t)n * p->row_bytes;
+    size_t offset, size = (size_t)n * p->row_bytes;
+    VkBuffer buffer = vk_rows_of(w, &offset);
+    offset += (size_t)first * p->row_bytes;
     struct push_weight push = {.cols = (int)w->cols};
     if (p->words) {
         size_t element = vk_format_size(p->words);
@@ -81,9 +82,17 @@ static struct tiling choose_tiling(const struct vk *vk, const struct tensor *w, 
     struct tiling t = {.depth_lanes = 1, .row_lanes = vk->subgroup, .token_lanes = 1, .rows = 4, .tokens = 1};
     while (t.tokens < most && t.tokens < n)
         t.tokens *= 2;
-    if (n <= most) { /* bound by reading the weight: neighbours read neighbouring words */
+    /* Subgroups of 8 are processors, which spill registers into a near cache; wider ones lose occupancy instead. A unit of a
+     * format with blocks of 256 takes twice the registers. (Chosen so that nothing in docs/RADV.md spills.) */
+    if (vk->subgroup <= 8 && t.tokens <= 2)
+        t.rows = 8;
+    else if (vk->subgroup > 8 && compute_type((int)w->type)->block == 256)
+        t.rows = 2;
+    if (n <= most) {
+        /* Bound by reading the weight: neighbours read neighbouring words, as long as each has enough of them to make up for
+         * the sum at the end. */
         int64_t units = w->cols / (compute_type((int)w->type)->block > 1 ? 32 : 4);
-        while (2 * t.depth_lanes <= vk->subgroup && 2 * t.depth_lanes <= units)
+        while (2 * t.depth_lanes <= vk->subgroup && 16 * t.depth_lanes <= units)
             t.depth_lanes *= 2;
         t.row_lanes = vk->subgroup / t.depth_lanes;
     } else if (vk->subgroup >= 32) {
@@ -98,13 +107,64 @@ struct matmul_constants {
     struct push_matmul push;
 };
 
-/* y rows n0..n0+n-1, columns m0..m0+m-1. */
-static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, const struct vk_packing *packing,
-                            int64_t m0, int64_t m, int64_t n0, int64_t n)
+/* Products of many tokens with quantised weights round the tokens to 8 bits (quantize.comp), where that makes them faster. */
+static bool uses_dots(const struct vk *vk, const struct op *op)
 {
-    const struct tensor *w = op->src[0], *x = op->src[1], *bias = op->src[2], *dst = op->dst;
-    struct tiling t = choose_tiling(vk_recorder_vk(recorder), w, n);
-    struct vk_dispatch d = vk_begin(recorder, SHADER_matmul, t.depth_lanes * t.row_lanes * t.token_lanes);
+    return vk->caps.dot_product && op->dst->rows > 8 && compute_type((int)op->src[0]->type)->block > 1;
+}
+
+enum { DOT_BLOCK = 48 }; /* bytes of 32 rounded elements */
+
+size_t vk_matmul_scratch(const struct vk *vk, const struct op *op)
+{
+    const struct tensor *x = op->src[1];
+    return uses_dots(vk, op) ? (size_t)x->rows * (size_t)(x->cols / 32) * DOT_BLOCK : 0;
+}
+
+/* What a product reads for x: the tensor itself, or its rounded copy. */
+struct operand {
+    const struct tensor *plain;
+    VkBuffer rounded; /* VK_NULL_HANDLE: none */
+    size_t offset;
+};
+
+static int bind_operand(struct vk_dispatch *d, const struct operand *x, bool scalar, int64_t first, int64_t n)
+{
+    size_t row = (size_t)(x->plain->cols / 32) * DOT_BLOCK;
+    if (!x->rounded)
+        return vk_bind_rows(d, 4, x->plain, first, n, vk_float_format(TYPE_F32, !scalar));
+    return vk_bind_texels(d, 4, x->rounded, x->offset + (size_t)first * row, (size_t)n * row,
+                          VK_FORMAT_R32G32B32A32_UINT);
+}
+
+static void round_operand(struct vk_recorder *recorder, const struct op *op, const struct buffer *arena,
+                          const struct operand *x)
+{
+    enum { LANES = 64 };
+    size_t row = (size_t)(x->plain->cols / 32) * DOT_BLOCK;
+    int64_t batch =
+        least(vk_rows_in_storage(vk_recorder_vk(recorder), row),
+              vk_rows_in_texels(vk_recorder_vk(recorder), (size_t)x->plain->cols * 4, VK_FORMAT_R32G32B32A32_SFLOAT));
+    for (int64_t first = 0; first < x->plain->rows; first += batch) {
+        int64_t n = least(batch, x->plain->rows - first);
+        struct push_quantize push = {.n = (int)(n * (x->plain->cols / 32))};
+        struct vk_dispatch d = vk_begin(recorder, SHADER_quantize, LANES);
+        push.y_base =
+            vk_bind_storage(&d, vk_handle(arena), op->scratch_offset + (size_t)first * row, (size_t)n * row, 16);
+        push.x_base = vk_bind_rows(&d, 1, x->plain, first, n, VK_FORMAT_R32G32B32A32_SFLOAT);
+        vk_end_linear(&d, &push, sizeof push, divide_up(push.n, LANES));
+    }
+    vk_barrier(recorder);
+}
+
+/* y rows n0..n0+n-1, columns m0..m0+m-1. */
+static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, const struct operand *x,
+                            const struct vk_packing *packing, int64_t m0, int64_t m, int64_t n0, int64_t n)
+{
+    const struct tensor *w = op->src[0], *bias = op->src[2], *dst = op->dst;
+    struct tiling t = choose_tiling(vk_recorder_vk(recorder), w, x->rounded ? n > 8 ? n : 9 : n);
+    struct vk_dispatch d =
+        vk_begin(recorder, x->rounded ? SHADER_matmul_dot : SHADER_matmul, t.depth_lanes * t.row_lanes * t.token_lanes);
     vk_spec(&d, shader_type(w));
     vk_spec(&d, packing->scalar);
     vk_spec(&d, t.depth_lanes);
@@ -118,7 +178,7 @@ static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, c
     struct matmul_constants c = {.weight = bind_weight(&d, w, packing, m0, m),
                                  .push = {.n = (int)n, .m = (int)m, .y_row = (int)dst->cols}};
     c.push.y_base = vk_bind_rows_out(&d, dst, n0, n, 4) + (int)m0;
-    c.push.x_base = vk_bind_rows(&d, 4, x, n0, n, vk_float_format(TYPE_F32, !packing->scalar));
+    c.push.x_base = bind_operand(&d, x, packing->scalar, n0, n);
     if (bias)
         c.push.bias_base = vk_bind_rows(&d, 5, bias, 0, 1, vk_float_format(bias->type, false)) + (int)m0;
     if (op->addend)
@@ -126,20 +186,28 @@ static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, c
     vk_end(&d, &c, sizeof c, divide_up(m, t.row_lanes * t.rows), divide_up(n, t.token_lanes * t.tokens), 1);
 }
 
-void vk_record_matmul(struct vk_recorder *recorder, const struct op *op)
+void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct buffer *arena)
 {
     const struct vk *vk = vk_recorder_vk(recorder);
-    const struct tensor *w = op->src[0], *x = op->src[1], *dst = op->dst;
+    const struct tensor *w = op->src[0], *dst = op->dst;
+    struct operand x = {.plain = op->src[1]};
     struct vk_packing packing;
     packing_of(w, &packing);
+    if (uses_dots(vk, op)) {
+        x.rounded = vk_handle(arena);
+        x.offset = op->scratch_offset;
+        round_operand(recorder, op, arena, &x);
+    }
     int64_t rows = rows_in_views(vk, &packing);
     int64_t tokens = vk_rows_in_storage(vk, (size_t)dst->cols * 4);
-    tokens = least(tokens, vk_rows_in_texels(vk, (size_t)x->cols * 4, vk_float_format(TYPE_F32, !packing.scalar)));
+    tokens =
+        least(tokens, vk_rows_in_texels(vk, (size_t)x.plain->cols * 4, vk_float_format(TYPE_F32, !packing.scalar)));
     if (op->addend)
         tokens = least(tokens, vk_rows_in_texels(vk, (size_t)dst->cols * 4, VK_FORMAT_R32_SFLOAT));
     for (int64_t n0 = 0; n0 < dst->rows; n0 += tokens)
         for (int64_t m0 = 0; m0 < w->rows; m0 += rows)
-            dispatch_matmul(recorder, op, &packing, m0, least(rows, w->rows - m0), n0, least(tokens, dst->rows - n0));
+            dispatch_matmul(recorder, op, &x, &packing, m0, least(rows, w->rows - m0), n0,
+                            least(tokens, dst->rows - n0));
 }
 
 /* ---- gather -------------------------------------------------------------------------------------------------------------- */

@@ -50,6 +50,12 @@ int vk_memory_create(struct vk *vk, size_t size, bool for_host, struct vk_memory
                                .size = base_align(size, 16), /* texels are 16 bytes at the most */
                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
                                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+    if (size > vk->caps.most_memory - 65536) { /* room for what the driver adds */
+        err = base_fail(PR_ERR_NOMEM,
+                        "%s: %zu bytes are more than the device gives at once (%zu); use a smaller context or model",
+                        vk->device->info.id, size, vk->caps.most_memory);
+        goto fail;
+    }
     TRY(vk_result(vk, vkCreateBuffer(vk->logical, &info, NULL, &out->buffer), "making a buffer"));
     VkMemoryRequirements needs;
     vkGetBufferMemoryRequirements(vk->logical, out->buffer, &needs);
@@ -76,6 +82,48 @@ fail:
     return err;
 }
 
+/* Whole pages are imported, which the bytes lie in. */
+int vk_memory_import(struct vk *vk, const void *from, size_t size, struct vk_memory *out, size_t *offset)
+{
+    const VkExternalMemoryHandleTypeFlagBits kind = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
+    PFN_vkGetMemoryHostPointerPropertiesEXT get = (PFN_vkGetMemoryHostPointerPropertiesEXT)vkGetDeviceProcAddr(
+        vk->logical, "vkGetMemoryHostPointerPropertiesEXT");
+    size_t align = vk->caps.import_align;
+    uintptr_t begin = (uintptr_t)from & ~(uintptr_t)(align - 1);
+    *offset = (uintptr_t)from - begin;
+    size_t whole = base_align(*offset + size, align);
+    VkMemoryHostPointerPropertiesEXT properties = {.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT};
+    VkExternalMemoryBufferCreateInfo external = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+                                                 .handleTypes = kind};
+    VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .pNext = &external,
+                               .size = whole,
+                               .usage = VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT};
+    VkImportMemoryHostPointerInfoEXT import = {.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+                                               .handleType = kind,
+                                               .pHostPointer = (void *)begin};
+    VkMemoryAllocateInfo allocate = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &import, .allocationSize = whole};
+    VkMemoryRequirements needs;
+    int err;
+    *out = (struct vk_memory){0};
+    TRY(vk_result(vk, get(vk->logical, kind, (void *)begin, &properties), "importing memory"));
+    TRY(vk_result(vk, vkCreateBuffer(vk->logical, &info, NULL, &out->buffer), "importing memory"));
+    vkGetBufferMemoryRequirements(vk->logical, out->buffer, &needs);
+    int type = find_type(vk, needs.memoryTypeBits & properties.memoryTypeBits, 0);
+    if (type < 0 || needs.size > whole) {
+        err = base_fail(PR_ERR_UNSUPPORTED, "%s: host memory can't be imported", vk->device->info.id);
+        goto fail;
+    }
+    allocate.memoryTypeIndex = (uint32_t)type;
+    TRY(vk_result(vk, vkAllocateMemory(vk->logical, &allocate, NULL, &out->memory), "importing memory"));
+    TRY(vk_result(vk, vkBindBufferMemory(vk->logical, out->buffer, out->memory, 0), "importing memory"));
+    return PR_OK;
+fail:
+    vk_memory_destroy(vk, out);
+    return err;
+}
+
 void vk_memory_destroy(struct vk *vk, struct vk_memory *memory)
 {
     vkDestroyBuffer(vk->logical, memory->buffer, NULL);
@@ -90,6 +138,8 @@ int vk_submit(struct vk *vk, VkCommandBuffer commands, const char *doing)
     VkSubmitInfo submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
     int err;
+    if (vk->record_only)
+        return PR_OK;
     if (vk->lost)
         return vk_result(vk, VK_ERROR_DEVICE_LOST, doing);
     TRY(vk_result(vk, vkQueueSubmit(vk->queue, 1, &submit, vk->fence), doing));

@@ -117,9 +117,8 @@ static void pack_row(enum type type, size_t blocks, const uint8_t *from, uint8_t
     }
 }
 
-int vk_pack(struct device *device, struct tensor *weight)
+static int take_apart(struct vk *vk, const struct tensor *weight, struct vk_memory *memory)
 {
-    struct vk *vk = vk_of(device);
     struct vk_packing packing;
     int err;
     vk_packing(weight->type, weight->cols, true, &packing);
@@ -127,7 +126,6 @@ int vk_pack(struct device *device, struct tensor *weight)
     size_t blocks = (size_t)(weight->cols / compute_type((int)weight->type)->block);
     int64_t batch = row < ((size_t)1 << 20) ? (int64_t)(((size_t)1 << 20) / row) : 1;
     uint8_t *rows = base_alloc((size_t)batch * row); /* zeroed: so is the padding */
-    struct vk_memory *memory = base_alloc(sizeof *memory);
 
     TRY(vk_memory_create(vk, row * (size_t)weight->rows, false, memory));
     for (int64_t r = 0; r < weight->rows; r += batch) {
@@ -137,18 +135,47 @@ int vk_pack(struct device *device, struct tensor *weight)
                      rows + (size_t)i * row);
         TRY(vk_memory_write(vk, memory, (size_t)r * row, rows, (size_t)n * row));
     }
-    weight->packed = memory;
+fail:
     base_free(rows);
+    return err;
+}
+
+bool vk_reads_in_place(struct device *device, const struct tensor *weight)
+{
+    const struct vk *vk = vk_of(device);
+    bool own_memory = device->options.memory_limit > 0; /* whoever limits it means a device that has some */
+    return vk->caps.host_import && vk->caps.unified && !own_memory && !is_packed_format(weight->type);
+}
+
+int vk_pack(struct device *device, struct tensor *weight)
+{
+    struct vk *vk = vk_of(device);
+    struct vk_packed *packed = base_alloc(sizeof *packed);
+    int err;
+    packed->in_place = !is_packed_format(weight->type);
+    if (packed->in_place)
+        TRY(vk_memory_import(vk, compute_tensor_data(weight), compute_tensor_bytes(weight), &packed->memory,
+                             &packed->offset));
+    else
+        TRY(take_apart(vk, weight, &packed->memory));
+    weight->packed = packed;
     return PR_OK;
 fail:
-    vk_memory_destroy(vk, memory);
-    base_free(memory);
-    base_free(rows);
+    vk_memory_destroy(vk, &packed->memory);
+    base_free(packed);
     return err;
 }
 
 void vk_unpack(struct device *device, struct tensor *weight)
 {
-    vk_memory_destroy(vk_of(device), weight->packed);
-    base_free(weight->packed);
+    struct vk_packed *packed = weight->packed;
+    vk_memory_destroy(vk_of(device), &packed->memory);
+    base_free(packed);
+}
+
+VkBuffer vk_rows_of(const struct tensor *t, size_t *offset)
+{
+    const struct vk_packed *packed = t->packed;
+    *offset = packed ? packed->offset : t->offset;
+    return packed ? packed->memory.buffer : vk_handle(t->buffer);
 }

@@ -11,6 +11,7 @@
 #include "compute/vk/vk.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,8 +25,12 @@
 #include "shaders/glu.spv.h"
 #include "shaders/layer_norm.spv.h"
 #include "shaders/matmul.spv.h"
+#include "shaders/matmul_dot.spv.h"
+#include "shaders/measure_fma.spv.h"
+#include "shaders/measure_read.spv.h"
 #include "shaders/mul.spv.h"
 #include "shaders/patches.spv.h"
+#include "shaders/quantize.spv.h"
 #include "shaders/resample.spv.h"
 #include "shaders/rms_norm.spv.h"
 #include "shaders/rope.spv.h"
@@ -36,9 +41,9 @@
 static const struct {
     const uint32_t *code;
     size_t size;
-    const char *texels;
+    const char *texels, *name;
 } shaders[SHADER_COUNT] = {
-#define SHADER(name, texels) [SHADER_##name] = {vk_spv_##name, sizeof vk_spv_##name, texels},
+#define SHADER(name, texels) [SHADER_##name] = {vk_spv_##name, sizeof vk_spv_##name, texels, #name},
     VK_SHADERS(SHADER)
 #undef SHADER
 };
@@ -145,7 +150,7 @@ void vk_pipelines_save(struct vk *vk)
 
 /* ---- layouts and pipelines -------------------------------------------------------------------------------------------- */
 
-static int create_layouts(struct vk *vk)
+int vk_layouts_open(struct vk *vk)
 {
     VkDescriptorSetLayoutBinding bindings[VK_BINDINGS];
     for (uint32_t i = 0; i < VK_BINDINGS; i++)
@@ -203,7 +208,7 @@ int vk_pipelines_open(struct vk *vk)
     struct base_buf file = {0};
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
     int err;
-    TRY(create_layouts(vk));
+    TRY(vk_layouts_open(vk));
     TRY(create_idle_views(vk));
     load_cache(vk, &file, &info.pInitialData, &info.initialDataSize);
     err = vk_result(vk, vkCreatePipelineCache(vk->logical, &info, NULL, &vk->cache), "opening it");
@@ -268,6 +273,8 @@ static int create_pipeline(struct vk *vk, struct vk_pipeline *p)
         info.stage.pNext = &size;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
     }
+    if (vk->capture_stats)
+        info.flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
     int err;
     TRY(get_module(vk, p->shader, &info.stage.module));
     TRY(vk_result(vk, vkCreateComputePipelines(vk->logical, vk->cache, 1, &info, NULL, &p->pipeline),
@@ -275,6 +282,25 @@ static int create_pipeline(struct vk *vk, struct vk_pipeline *p)
     return PR_OK;
 fail:
     return err;
+}
+
+const char *vk_shader_name(enum vk_shader shader)
+{
+    return shaders[shader].name;
+}
+
+/* For tools/radv_stats. */
+static void add_to_list(const struct vk_pipeline *p)
+{
+    const char *path = getenv("PAGEREEL_VK_LIST");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file)
+        return;
+    fprintf(file, "%s", shaders[p->shader].name);
+    for (int i = 0; i < p->n_specs; i++)
+        fprintf(file, " %d", p->specs[i]);
+    fprintf(file, "\n");
+    fclose(file);
 }
 
 int vk_pipeline_get(struct vk *vk, enum vk_shader shader, const int32_t *specs, int n_specs, VkPipeline *out)
@@ -294,6 +320,7 @@ int vk_pipeline_get(struct vk *vk, enum vk_shader shader, const int32_t *specs, 
     vk->pipelines = base_realloc(vk->pipelines, (size_t)(vk->n_pipelines + 1) * sizeof made);
     vk->pipelines[vk->n_pipelines++] = made;
     vk->cache_changed = true;
+    add_to_list(&made);
     *out = made.pipeline;
     return PR_OK;
 }

@@ -6,6 +6,7 @@
 #include "compute/vk/vk.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { POOL_SETS = 64 };
 
@@ -181,8 +182,9 @@ int vk_bind_rows_out(struct vk_dispatch *d, const struct tensor *t, int64_t firs
 
 int vk_bind_rows(struct vk_dispatch *d, int binding, const struct tensor *t, int64_t first, int64_t n, VkFormat format)
 {
-    size_t row = compute_row_bytes(t->type, t->cols);
-    return vk_bind_texels(d, binding, vk_handle(t->buffer), t->offset + (size_t)first * row, (size_t)n * row, format);
+    size_t row = compute_row_bytes(t->type, t->cols), offset;
+    VkBuffer buffer = vk_rows_of(t, &offset);
+    return vk_bind_texels(d, binding, buffer, offset + (size_t)first * row, (size_t)n * row, format);
 }
 
 /* ---- dispatches ----------------------------------------------------------------------------------------------------------- */
@@ -309,48 +311,33 @@ static void record(struct vk_recorder *r, struct part *part)
                 VK_ACCESS_HOST_READ_BIT);
 }
 
-int vk_prepare(struct part *part)
+static int begin_commands(struct vk_recorder *r)
 {
-    struct vk *vk = vk_of(part->device);
-    struct vk_recorder *r = base_alloc(sizeof *r);
+    struct vk *vk = r->vk;
     VkCommandBufferAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                             .commandPool = vk->pool,
                                             .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                             .commandBufferCount = 1};
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     int err;
-    r->vk = vk;
-    part->priv = r;
-    if (part->arena && !part->arena->host && part->n_in + part->n_out > 0) {
-        size_t size = exchange_size(part->in, part->n_in) + exchange_size(part->out, part->n_out);
-        TRY(vk_memory_create(vk, size, true, &r->exchange));
-        memset(r->exchange.mapped, 0, size);
-    }
     TRY(vk_result(vk, vkAllocateCommandBuffers(vk->logical, &allocate, &r->commands), "recording"));
     TRY(vk_result(vk, vkBeginCommandBuffer(r->commands, &begin), "recording"));
-    record(r, part);
-    TRY(r->err);
-    TRY(vk_result(vk, vkEndCommandBuffer(r->commands), "recording"));
-    vk_pipelines_save(vk);
-    return PR_OK;
 fail:
-    vk_discard(part);
     return err;
 }
 
-int vk_run(struct part *part, const struct base_cancel *cancel)
+static int end_commands(struct vk_recorder *r)
 {
-    struct vk_recorder *r = part->priv;
-    if (base_cancelled(cancel))
-        return base_fail(PR_ERR_CANCELLED, "cancelled");
-    return vk_submit(r->vk, r->commands, "computing");
+    int err;
+    TRY(r->err);
+    TRY(vk_result(r->vk, vkEndCommandBuffer(r->commands), "recording"));
+    vk_pipelines_save(r->vk);
+fail:
+    return err;
 }
 
-void vk_discard(struct part *part)
+static void destroy_recorder(struct vk_recorder *r)
 {
-    struct vk_recorder *r = part->priv;
-    if (!r)
-        return;
     VkDevice logical = r->vk->logical;
     if (r->commands)
         vkFreeCommandBuffers(logical, r->vk->pool, 1, &r->commands);
@@ -365,5 +352,69 @@ void vk_discard(struct part *part)
     base_free(r->pools);
     base_free(r->constants);
     base_free(r);
+}
+
+int vk_prepare(struct part *part)
+{
+    struct vk *vk = vk_of(part->device);
+    struct vk_recorder *r = base_alloc(sizeof *r);
+    int err;
+    r->vk = vk;
+    if (part->arena && !part->arena->host && part->n_in + part->n_out > 0) {
+        size_t size = exchange_size(part->in, part->n_in) + exchange_size(part->out, part->n_out);
+        TRY(vk_memory_create(vk, size, true, &r->exchange));
+        memset(r->exchange.mapped, 0, size);
+    }
+    TRY(begin_commands(r));
+    record(r, part);
+    TRY(end_commands(r));
+    part->priv = r;
+    return PR_OK;
+fail:
+    destroy_recorder(r);
+    return err;
+}
+
+int vk_run(struct part *part, const struct base_cancel *cancel)
+{
+    struct vk_recorder *r = part->priv;
+    if (base_cancelled(cancel))
+        return base_fail(PR_ERR_CANCELLED, "cancelled");
+    return vk_submit(r->vk, r->commands, "computing");
+}
+
+void vk_discard(struct part *part)
+{
+    if (part->priv)
+        destroy_recorder(part->priv);
     part->priv = NULL;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+int vk_time(struct vk *vk, void (*fill)(struct vk_recorder *recorder, const void *arg), const void *arg,
+            double *seconds)
+{
+    enum { RUNS = 4 };
+    struct vk_recorder *r = base_alloc(sizeof *r);
+    int err;
+    r->vk = vk;
+    TRY(begin_commands(r));
+    fill(r, arg);
+    TRY(end_commands(r));
+    for (int i = 0; i <= RUNS; i++) {
+        double start = now();
+        TRY(vk_submit(vk, r->commands, "measuring"));
+        double took = now() - start;
+        if (i == 1 || (i > 1 && took < *seconds))
+            *seconds = took;
+    }
+fail:
+    destroy_recorder(r);
+    return err;
 }

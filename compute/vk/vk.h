@@ -8,6 +8,7 @@
  *     pack.c      weights taken apart for the shaders (shaders/include/weights.glsl)
  *     pipeline.c  pipelines per shader and specialization, kept on disk
  *     record.c    a part as a command buffer
+ *     measure.c   what the device can do at the most
  *     kernels.c, matmul.c, attention.c: from an operation to dispatches
  */
 #pragma once
@@ -28,8 +29,12 @@
     SHADER(glu, "ff")                                                                                                  \
     SHADER(layer_norm, "fff")                                                                                          \
     SHADER(matmul, "uuffff")                                                                                           \
+    SHADER(matmul_dot, "uufuff")                                                                                       \
+    SHADER(measure_fma, "")                                                                                            \
+    SHADER(measure_read, "u")                                                                                          \
     SHADER(mul, "ff")                                                                                                  \
     SHADER(patches, "f")                                                                                               \
+    SHADER(quantize, "f")                                                                                              \
     SHADER(resample, "f")                                                                                              \
     SHADER(rms_norm, "fff")                                                                                            \
     SHADER(rope, "fiu")                                                                                                \
@@ -55,12 +60,14 @@ struct vk_caps {
     uint32_t min_subgroup, max_subgroup; /* sizes that a pipeline can be given */
     bool subgroup_control;               /* a pipeline's subgroup size can be fixed */
     bool storage16, storage8, float16, int8;
-    bool dot_product, dot_accelerated;
+    bool dot_product;        /* integer dot products, and faster than other arithmetic */
+    bool dot_there;          /* there, fast or not */
     bool cooperative_matrix; /* the extension is there */
     bool host_import;        /* VK_EXT_external_memory_host */
     bool executable_properties;
     bool api13;
     size_t import_align;
+    size_t most_memory; /* of one allocation */
     int queue_family;
     bool unified;    /* all device memory is ordinary, cached host memory: integrated GPUs and software */
     char lacks[120]; /* what the backend can't do without and the device hasn't got; "" when it can be used */
@@ -103,6 +110,8 @@ struct vk {
     VkBufferView idle_f, idle_u, idle_i;
     struct buffer staging; /* mapped; between the host and memory that it can't touch */
     bool lost;
+    bool record_only;   /* nothing is ever submitted: tools look at what would be */
+    bool capture_stats; /* the driver is to say what became of pipelines; set before vk_open_logical() */
 };
 
 static inline struct vk *vk_of(struct device *device)
@@ -135,6 +144,9 @@ struct vk_memory {
     void *mapped; /* NULL: the host can't touch it */
 };
 int vk_memory_create(struct vk *vk, size_t size, bool for_host, struct vk_memory *out);
+/* Makes the host's bytes [from, from + size) readable by the device where they are; *offset is where they begin in the buffer.
+ * They must stay until vk_memory_destroy(). */
+int vk_memory_import(struct vk *vk, const void *from, size_t size, struct vk_memory *out, size_t *offset);
 void vk_memory_destroy(struct vk *vk, struct vk_memory *memory);
 
 int vk_buffer_create(struct device *device, size_t size, struct buffer *buffer);
@@ -165,16 +177,29 @@ struct vk_packing {
 };
 /* Of a weight that vk_pack() took apart, or of rows as files and caches have them. False: shaders can't read those. */
 bool vk_packing(enum type type, int64_t cols, bool packed, struct vk_packing *out);
+/* What weight->packed points to. */
+struct vk_packed {
+    struct vk_memory memory;
+    size_t offset; /* of the first row */
+    bool in_place; /* the rows lie as in the file, in memory of the host that was imported */
+};
+/* Where a tensor's rows begin on the device. */
+VkBuffer vk_rows_of(const struct tensor *t, size_t *offset);
+bool vk_reads_in_place(struct device *device, const struct tensor *weight);
 size_t vk_packed_size(struct device *device, const struct tensor *weight);
 int vk_pack(struct device *device, struct tensor *weight);
 void vk_unpack(struct device *device, struct tensor *weight);
 
 /* ---- pipeline.c */
+const char *vk_shader_name(enum vk_shader shader);
+int vk_layouts_open(struct vk *vk); /* all that pipelines need */
 int vk_pipelines_open(struct vk *vk);
 void vk_pipelines_close(struct vk *vk);
 /* The view for binding `binding` of a dispatch that doesn't use it: Vulkan wants one all the same. NULL: the shader has no such
  * binding. */
 VkBufferView vk_idle_view(const struct vk *vk, enum vk_shader shader, int binding);
+/* The pipeline for a shader and its constants. Where PAGEREEL_VK_LIST names a file, a line is added to it for each new one: the
+ * shader's name and the constants. */
 int vk_pipeline_get(struct vk *vk, enum vk_shader shader, const int32_t *specs, int n_specs, VkPipeline *out);
 /* Writes the pipeline cache to disk if there is anything new. Failures are no error: the cache is only time saved. */
 void vk_pipelines_save(struct vk *vk);
@@ -211,16 +236,24 @@ int vk_constants(struct vk_recorder *recorder, const void *data, size_t size, Vk
 /* Keeps a failure (the first one wins). */
 void vk_recorder_fail(struct vk_recorder *recorder, int err);
 
+/* Records with `fill` and runs that once to warm up and then a few times; *seconds is the least that a run took. */
+int vk_time(struct vk *vk, void (*fill)(struct vk_recorder *recorder, const void *arg), const void *arg,
+            double *seconds);
+
 int vk_prepare(struct part *part);
 int vk_run(struct part *part, const struct base_cancel *cancel);
 void vk_discard(struct part *part);
+
+/* ---- measure.c */
+int vk_measure(struct device *device, struct device_speed *out);
 
 /* ---- kernels.c and others: one function an operation */
 bool vk_supports(struct device *device, const struct op *op);
 size_t vk_scratch(struct device *device, const struct op *op);
 void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
 
-void vk_record_matmul(struct vk_recorder *recorder, const struct op *op);
+void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
+size_t vk_matmul_scratch(const struct vk *vk, const struct op *op);
 void vk_record_gather(struct vk_recorder *recorder, const struct op *op);
 void vk_record_unpack(struct vk_recorder *recorder, const struct tensor *x, const struct tensor *dst); /* to f32 */
 bool vk_reads_rows(struct vk *vk, const struct tensor *w); /* whether the three above can read these rows */

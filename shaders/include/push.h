@@ -26,6 +26,11 @@ struct push_matmul {
     int y_row; /* elements from one row of y to the next */
 };
 
+struct push_quantize {
+    int x_base, y_base;
+    int n; /* blocks of 32 */
+};
+
 struct push_gather {
     int ids_base, y_base;
     int n;          /* rows of y */
@@ -97,6 +102,10 @@ struct push_resample {
     int in_w, in_h, out_w, out_h;
     int cols, n; /* n: elements of the result */
     int align_corners;
+};
+
+struct push_measure {
+    int rounds; /* of an invocation: fetches, or turns of all its sums */
 };
 
 #endif

@@ -207,27 +207,49 @@ unit fetch_unit(push_weight w, int row, int u)
     return v;
 }
 
-// The four bytes of a word, each shifted to bit 0; what lies above is the caller's to mask.
-uvec4 bytes_of(uint word)
+// Entries of a table of 16 signed bytes, for four indexes that are the low halves of a word's bytes.
+uint table_values(uvec4 table, uint word)
 {
-    return uvec4(word, word >> 8, word >> 16, word >> 24);
+    uvec4 index = uvec4(word, word >> 8, word >> 16, word >> 24) & 15u;
+    uvec4 four = mix(mix(table.xxxx, table.yyyy, equal(index >> 2, uvec4(1))),
+                     mix(table.zzzz, table.wwww, equal(index >> 2, uvec4(3))), greaterThan(index, uvec4(7)));
+    uvec4 value = four >> 8u * (index & 3u) & 255u;
+    return value.x | value.y << 8 | value.z << 16 | value.w << 24;
 }
 
-// Entries of a table of 16 signed bytes.
-vec4 table_values(uvec4 table, uvec4 index)
+// The four quants of a group of a quantised format as signed bytes; weight = scale * quant + offset, see unit.scale.
+uint quants_of(unit v, int g)
 {
-    uvec4 word = mix(mix(table.xxxx, table.yyyy, equal(index >> 2, uvec4(1))),
-                     mix(table.zzzz, table.wwww, equal(index >> 2, uvec4(3))), greaterThan(index, uvec4(7)));
-    return vec4(ivec4(word << 24u - 8u * (index & 3u)) >> 24);
+    bool second = g >= 4;
+    uint word = v.q[g % 4], halves = (second ? word >> 4 : word) & 0x0f0f0f0fu;
+    switch (TYPE) {
+    case Q8_0:
+    case PLAIN_Q8_0:
+        return second ? v.high[g % 4] : word;
+    case IQ4_NL:
+    case IQ4_XS: // -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113
+        return table_values(uvec4(0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u), halves);
+    case MXFP4: // 0 1 2 3, 4 6 8 12, and the same negative: half units of E2M1
+        return table_values(uvec4(0x03020100u, 0x0c080604u, 0xfdfeff00u, 0xf4f8fafcu), halves);
+    case Q2_K:
+        return word >> v.shift + (second ? 2 : 0) & 0x03030303u;
+    case Q3_K:
+        return (word >> v.shift + (second ? 2 : 0) & 0x03030303u) | (v.high[g % 4] >> (second ? 1 : 0) & 0x01010101u) << 2;
+    case Q6_K:
+        return halves | (v.high[g % 4] >> v.shift + (second ? 4 : 0) & 0x03030303u) << 4;
+    case Q5_0:
+    case Q5_1: // bits 4g to 4g + 3, one to each byte
+        return halves | ((v.high.x >> 4 * g & 15u) * 0x00204081u & 0x01010101u) << 4;
+    case Q5_K:
+        return halves | (v.high[g % 4] >> v.shift + (second ? 1 : 0) & 0x01010101u) << 4;
+    default: // Q4_0, Q4_1, Q4_K
+        return halves;
+    }
 }
 
 // The four weights of a group.
 vec4 weights_of(unit v, int g)
 {
-    bool second = g >= 4;
-    uint word = v.q[g % 4];
-    vec2 scale = second ? v.scale.zw : v.scale.xy;
-    uvec4 q;
     switch (TYPE) {
     case F32:
         return uintBitsToFloat(v.q);
@@ -236,37 +258,10 @@ vec4 weights_of(unit v, int g)
                       : vec4(unpackHalf2x16(v.q.x), unpackHalf2x16(v.q.y));
     case BF16:
         return uintBitsToFloat(SCALAR ? v.q << 16 : uvec4(v.q.x << 16, v.q.x & 0xffff0000u, v.q.y << 16, v.q.y & 0xffff0000u));
-    case Q8_0:
-    case PLAIN_Q8_0:
-        if (second)
-            word = v.high[g % 4];
-        return scale.x * vec4(ivec4(word << 24, word << 16, word << 8, word) >> 24);
-    case IQ4_NL:
-    case IQ4_XS: // -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113
-        q = bytes_of(second ? word >> 4 : word) & 15u;
-        return scale.x * table_values(uvec4(0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u), q);
-    case MXFP4: // 0 1 2 3, 4 6 8 12, and the same negative: half units of E2M1
-        q = bytes_of(second ? word >> 4 : word) & 15u;
-        return scale.x * table_values(uvec4(0x03020100u, 0x0c080604u, 0xfdfeff00u, 0xf4f8fafcu), q);
-    case Q2_K:
-        q = bytes_of(word >> v.shift + (second ? 2 : 0)) & 3u;
-        break;
-    case Q3_K:
-        q = (bytes_of(word >> v.shift + (second ? 2 : 0)) & 3u) | (bytes_of(v.high[g % 4] >> (second ? 1 : 0)) & 1u) << 2;
-        break;
-    case Q6_K:
-        q = (bytes_of(second ? word >> 4 : word) & 15u) | (bytes_of(v.high[g % 4] >> v.shift + (second ? 4 : 0)) & 3u) << 4;
-        break;
-    case Q5_0:
-    case Q5_1:
-        q = (bytes_of(second ? word >> 4 : word) & 15u) | (uvec4(v.high.x) >> uvec4(0, 1, 2, 3) + 4u * uint(g) & 1u) << 4;
-        break;
-    case Q5_K:
-        q = (bytes_of(second ? word >> 4 : word) & 15u) | (bytes_of(v.high[g % 4] >> v.shift + (second ? 1 : 0)) & 1u) << 4;
-        break;
-    default: // Q4_0, Q4_1, Q4_K
-        q = bytes_of(second ? word >> 4 : word) & 15u;
-        break;
     }
-    return fma(vec4(q), scale.xxxx, scale.yyyy);
+    uint word = quants_of(v, g);
+    vec4 q = vec4(ivec4(word << 24, word << 16, word << 8, word) >> 24);
+    vec2 scale = g < 4 ? v.scale.xy : v.scale.zw;
+    bool centred = TYPE == Q8_0 || TYPE == PLAIN_Q8_0 || TYPE == IQ4_NL || TYPE == IQ4_XS || TYPE == MXFP4;
+    return centred ? scale.x * q : fma(q, scale.xxxx, scale.yyyy);
 }
