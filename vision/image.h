@@ -15,3 +15,8 @@ struct vision_image {
     const uint8_t *rgb; /* [height, width, 3] with that stride; borrowed */
     struct pr_span span;
 };
+
+/* A part of a picture at its full resolution, for a second look: in its pixels, clipped to it, one pixel at least. The memory is
+ * shared; the span is that of the whole picture, and the caller narrows it. */
+struct vision_image vision_image_part(const struct vision_image *image, int32_t x, int32_t y, int32_t width,
+                                      int32_t height);

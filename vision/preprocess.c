@@ -15,6 +15,10 @@ int vision_layout_init(struct vision_layout *out, const struct vision_params *pa
     if (request->width < 1 || request->height < 1 || request->n_frames < 1)
         return base_fail(PR_ERR_INVALID, "a picture of %d x %d pixels has nothing to see", request->width,
                          request->height);
+    if (request->width > VISION_MAX_SIDE || request->height > VISION_MAX_SIDE || request->n_frames > VISION_MAX_FRAMES)
+        return base_fail(PR_ERR_INVALID,
+                         "%d pictures of %d x %d pixels are more than can be shown; give fewer or smaller ones",
+                         request->n_frames, request->width, request->height);
     int err = params->family->layout(params, request, out);
     if (err < 0)
         vision_layout_finish(out);

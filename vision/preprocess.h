@@ -11,6 +11,8 @@
 #include "vision/family.h"
 #include "vision/image.h"
 
+enum { VISION_MAX_SIDE = 1 << 20, VISION_MAX_FRAMES = 1 << 20 };
+
 enum vision_medium { VISION_IMAGE, VISION_VIDEO };
 
 /* What is to be shown. */
@@ -53,7 +55,8 @@ struct vision_layout {
 };
 
 /* On success the caller finishes *out; on failure it is finished already. `params` outlives it.
- * PR_ERR_INVALID: a picture that the family can't see (Qwen: more than 200 times as wide as high); the message says why. */
+ * PR_ERR_INVALID: a picture that the family can't see (Qwen: more than 200 times as wide as high), or sides or frames beyond the limits
+ * above; the message says why. */
 int vision_layout_init(struct vision_layout *out, const struct vision_params *params,
                        const struct vision_request *request);
 void vision_layout_finish(struct vision_layout *layout); /* takes a zeroed one */

@@ -11,6 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+static const int64_t MOST_PIXELS = (int64_t)1 << 40;
+
 static int64_t at_least(int64_t n, int64_t least)
 {
     return n < least ? least : n;
@@ -59,10 +61,11 @@ static void add_crop(struct vision_layout *out, int32_t image, int32_t t)
                                                .tile_col = -1});
 }
 
-/* What a picture may have, by the file and by what is asked for. */
+/* What a picture may have, by the file and by what is asked for; a file's numbers are kept where sides fit 32 bits. */
 static int64_t budget(const struct vision_params *p, const struct vision_request *r, int64_t max_pixels)
 {
     int64_t unit = (int64_t)p->patch * p->merge, asked = r->max_tokens * unit * unit;
+    max_pixels = max_pixels < MOST_PIXELS ? max_pixels : MOST_PIXELS;
     return r->max_tokens > 0 && asked < max_pixels ? asked : max_pixels;
 }
 

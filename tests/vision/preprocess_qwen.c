@@ -56,12 +56,27 @@ static struct vision_params params(int family)
     return p;
 }
 
+static void set(struct vision_params *p, const cJSON *settings)
+{
+    p->min_pixels = (int64_t)golden_get(settings, "min_pixels")->valuedouble;
+    p->max_pixels = (int64_t)golden_get(settings, "max_pixels")->valuedouble;
+}
+
+static void test_pixels(void **state)
+{
+    (void)state;
+    for (int f = 1; f < 2; f++) { /* Qwen2.5-VL takes Qwen2-VL's processor */
+        struct vision_params p = params(f);
+        rig_pixels(families[f].name, &p, set);
+    }
+}
+
 static void test_prompts(void **state)
 {
     (void)state;
     static const char image[] = "<|vision_start|><|image_pad|><|vision_end|>",
                       video[] = "<|vision_start|><|video_pad|><|vision_end|>";
-    for (int f = 0; f < 1; f++) {
+    for (int f = 0; f < 3; f++) {
         struct vision_params p = params(f);
         rig_prompts(families[f].name, &p,
                     &(struct rig_marks){image, "<|image_pad|>", f == 0 ? "<|video_pad|>" : video, "<|video_pad|>"});
@@ -111,6 +126,17 @@ static void test_limits(void **state)
     wide.width = 2000;
     assert_int_equal(vision_layout_init(&l, &p, &wide), 0);
     vision_layout_finish(&l);
+    struct vision_request far = {.width = VISION_MAX_SIDE + 1, .height = 9000, .n_frames = 1};
+    assert_int_equal(vision_layout_init(&l, &p, &far), PR_ERR_INVALID);
+    /* Limits that no picture can have: damaged files. */
+    struct vision_params odd = params(1);
+    odd.min_pixels = odd.max_pixels = INT64_MAX;
+    for (int side = 1; side <= VISION_MAX_SIDE; side *= 32) {
+        struct vision_request square = {.width = side, .height = side, .n_frames = 1};
+        assert_int_equal(vision_layout_init(&l, &odd, &square), 0);
+        assert_in_range(l.crops[0].width, 28, VISION_MAX_SIDE + 28);
+        vision_layout_finish(&l);
+    }
     /* The same page at given budgets: never more tokens, about the same aspect. */
     for (int tokens = 1; tokens <= 4096; tokens *= 2) {
         struct vision_request page = {.width = 1240, .height = 1754, .n_frames = 1, .max_tokens = tokens};
@@ -149,10 +175,8 @@ static void test_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_video_sizes),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_pixels), cmocka_unit_test(test_prompts), cmocka_unit_test(test_video_sizes),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,7 @@ class Idefics3:
 
     arch = 'llama'
     n_deepstack = 0
+    tied = True
 
     def positions(self, model, given):
         return None
@@ -201,6 +202,7 @@ class Idefics3:
         return {}
 
     nested = True
+    own_pictures = True
     image_args = dict(return_row_col_info=True)
     pads = ('<image>',)
 
@@ -211,6 +213,7 @@ class Idefics3:
 class Qwen:
     """What the Qwen families share. Videos are limited as Qwen's own code does it: cap_pixels_per_frame."""
     nested, image_args = False, {}
+    own_pictures = True
     pads = ('<|image_pad|>', '<|video_pad|>')
     words = Words('qwen2', ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>', '<|vision_pad|>',
                             '<|image_pad|>', '<|video_pad|>'], '<|endoftext|>', '<|im_end|>')
@@ -220,6 +223,7 @@ class Qwen:
     n_deepstack = 0
     split_qkv = True
     arch = 'qwen2vl'
+    tied = False  # as the larger models; tied and as small as here they repeat themselves
     chat = '<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n'
     cases = [
         Case('images', chat.replace('{}', 'One:<|vision_start|><|image_pad|><|vision_end|>, and then '
@@ -238,7 +242,7 @@ class Qwen:
 
     def text_config(self):
         return dict(vocab_size=self.words.n_vocab, hidden_size=64, intermediate_size=96, num_hidden_layers=2, max_position_embeddings=4096,
-                    pad_token_id=None, bos_token_id=None, eos_token_id=None, tie_word_embeddings=True)
+                    pad_token_id=None, bos_token_id=None, eos_token_id=None, tie_word_embeddings=self.tied)
 
     def token_ids(self):
         return {f'{k}_token_id': self.words.id(f'<|{v}|>') for k, v in
@@ -319,7 +323,7 @@ class Qwen:
 
 
 class Qwen3VL(Qwen):
-    name, projector, arch = 'qwen3vl', 'qwen3vl_merger', 'qwen3vl'
+    name, projector, arch, tied = 'qwen3vl', 'qwen3vl_merger', 'qwen3vl', True
     processor_class, video_class = hf.Qwen3VLProcessor, hf.Qwen3VLVideoProcessor
     video_args = dict(size={'shortest_edge': 4096, 'longest_edge': 25165824})
     mean, std = HALF, HALF
@@ -336,7 +340,7 @@ class Qwen3VL(Qwen):
                     rope_parameters=rope(500.0, mrope_section=[8, 4, 4], mrope_interleaved=True))
         vision = dict(depth=3, hidden_size=32, intermediate_size=48, num_heads=2, patch_size=16, out_hidden_size=64,
                       num_position_embeddings=(self.image_size // 16) ** 2, deepstack_visual_indexes=list(self.deepstack))
-        return hf.Qwen3VLForConditionalGeneration(hf.Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True,
+        return hf.Qwen3VLForConditionalGeneration(hf.Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=self.tied,
                                                                    **self.token_ids()))
 
     def keys(self, w, model):
@@ -364,7 +368,7 @@ class Qwen2VL(Qwen):
     def model(self):
         vision = dict(depth=2, embed_dim=32, hidden_size=64, mlp_ratio=2, num_heads=2, patch_size=14)
         return hf.Qwen2VLForConditionalGeneration(hf.Qwen2VLConfig(text_config=self.text_config(), vision_config=vision,
-                                                                   tie_word_embeddings=True, **self.token_ids()))
+                                                                   tie_word_embeddings=self.tied, **self.token_ids()))
 
     def keys(self, w, model):
         super().keys(w, model)
@@ -377,13 +381,14 @@ class Qwen25VL(Qwen2VL):
     name, projector = 'qwen2.5vl', 'qwen2.5vl_merger'
     processor_class = hf.Qwen2_5_VLProcessor
     published = {'Qwen2.5-VL-3B': Qwen2VL.small}
+    own_pictures = False  # Qwen2-VL's processor
     cases = [Case(Qwen.cases[0].name, Qwen.cases[0].prompt, [('photo', 150, 170, 1), ('text', 60, 130, 2)]), Qwen.cases[1]]
 
     def model(self):
         vision = dict(depth=4, hidden_size=32, intermediate_size=48, num_heads=2, patch_size=14, out_hidden_size=64, window_size=112,
                       fullatt_block_indexes=[1, 3], tokens_per_second=2)
         return hf.Qwen2_5_VLForConditionalGeneration(hf.Qwen2_5_VLConfig(text_config=self.text_config(), vision_config=vision,
-                                                                         tie_word_embeddings=True, **self.token_ids()))
+                                                                         tie_word_embeddings=self.tied, **self.token_ids()))
 
     def keys(self, w, model):
         Qwen.keys(self, w, model)
@@ -534,7 +539,8 @@ class Prompt:
         if deep is not None:
             args.update(visual_pos_masks=deep[0][None], deepstack_visual_embeds=list(deep[1]))
         h = self.text.body(**args).last_hidden_state[0, -1]
-        return torch.log_softmax((h @ self.text.body.embed_tokens.weight.T).double(), -1).numpy()
+        head = self.text.body.embed_tokens.weight if self.text.tied() else self.text.head
+        return torch.log_softmax((h @ head.T).double(), -1).numpy()
 
     def start(self, n):
         """Reads the first n tokens, which stay the same: the visual ones are among them."""
@@ -588,10 +594,14 @@ def search(family, processor):
         model = family.model().float().eval()
         model.set_attn_implementation('eager')
         body, vision = family.parts(model)
-        text = decoder.Model(body)
+        text = decoder.Model(body, None if family.tied else torch.zeros(0))
         decoder.fill(text, rng)
         fill_vision(vision, rng, body.config.hidden_size)
-        model.tie_weights()
+        if family.tied:
+            model.tie_weights()
+        else:
+            with torch.no_grad():
+                model.lm_head.weight.copy_(text.head)
         found = []
         for case in family.cases:
             found.append(clear_path(family, model, text, processor, case))
@@ -656,7 +666,8 @@ def main():
         if a.only in (None, family.name):
             if not a.models_only:
                 make_videos(family, a.out)
-                make_pixels(family, a.out)
+                if family.own_pictures:
+                    make_pixels(family, a.out)
             if not a.pixels_only:
                 make_model(family, a.out)
 
