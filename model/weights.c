@@ -67,11 +67,19 @@ void model_weights_destroy(struct weights *weights)
     base_free(weights);
 }
 
+/* Whether a tensor can be read as [rows, cols]: cols is ne[0], or of a convolution the product of all dimensions but the last. */
+static bool has_shape(const struct gguf_tensor *source, int64_t rows, int64_t cols)
+{
+    const int64_t *ne = source->ne; /* their product's overflow was checked at opening */
+    bool flat = source->n_dims == 4 && compute_type((int)source->type)->block == 1;
+    return (ne[0] == cols && ne[1] * ne[2] * ne[3] == rows) || (flat && ne[0] * ne[1] * ne[2] == cols && ne[3] == rows);
+}
+
 static int check(const struct weights *weights, const struct gguf_tensor *source, int64_t rows, int64_t cols)
 {
     const char *path = model_gguf_file(weights->gguf, source->file)->path;
-    int64_t source_rows = source->ne[1] * source->ne[2] * source->ne[3]; /* its overflow was checked at opening */
-    if (source->ne[0] != cols || source_rows != rows)
+    int64_t source_rows = source->ne[1] * source->ne[2] * source->ne[3];
+    if (!has_shape(source, rows, cols))
         return base_fail(PR_ERR_FORMAT,
                          "%s: tensor \"%s\" is [%" PRId64 ", %" PRId64
                          "] but the model's other figures ask for [%" PRId64 ", %" PRId64
@@ -99,19 +107,18 @@ static int copy_rows(struct weights *weights, struct entry *entry, const uint8_t
 }
 
 static int add_entry(struct weights *weights, const struct gguf_tensor *source, bool vector, int64_t first,
-                     int64_t rows, struct entry **out)
+                     int64_t rows, int64_t cols, struct entry **out)
 {
     struct entry *entry = base_alloc(sizeof *entry);
     struct tensor *t = &entry->tensor;
     const struct gguf_file *file = model_gguf_file(weights->gguf, source->file);
-    const uint8_t *at =
-        (const uint8_t *)source->data + (size_t)first * compute_row_bytes(source->type, vector ? 1 : source->ne[0]);
+    const uint8_t *at = (const uint8_t *)source->data + (size_t)first * compute_row_bytes(source->type, cols);
     entry->first = first;
     entry->rows = rows;
     t->role = TENSOR_WEIGHT;
     t->type = source->type;
     t->rows = vector ? 1 : rows;
-    t->cols = vector ? rows : source->ne[0];
+    t->cols = vector ? rows : cols;
     t->index = -1;
     memcpy(t->name, source->name, sizeof t->name);
     t->buffer = weights->files[source->file];
@@ -151,10 +158,10 @@ int model_weight_rows(struct weights *weights, const char *name, int64_t all_row
                          first + rows, name, all_rows);
 
     struct entry *entry = weights->entries[source->index];
-    while (entry && (entry->first != first || entry->rows != rows))
+    while (entry && (entry->first != first || entry->rows != rows || (!vector && entry->tensor.cols != cols)))
         entry = entry->next;
     if (!entry) {
-        err = add_entry(weights, source, vector, first, rows, &entry);
+        err = add_entry(weights, source, vector, first, rows, cols, &entry);
         if (err < 0)
             return err;
     }

@@ -17,8 +17,9 @@ enum weight_flags {
     WEIGHT_OPTIONAL = 1, /* absent: *out is NULL and the result is PR_OK */
 };
 
-/* The tensor `name` as a matrix [rows, cols]: cols must be ne[0], rows the product of the others. The tensor belongs to
- * `weights`; asking twice gives the same one.
+/* The tensor `name` as a matrix [rows, cols]: cols must be ne[0], rows the product of the others; or of a convolution (four
+ * dimensions, not quantised) rows is ne[3], cols the product of the others. The tensor belongs to `weights`; asking twice
+ * gives the same one.
  * PR_ERR_NOT_FOUND: it isn't there (message: which file lacks which tensor); PR_ERR_FORMAT: another shape, with both shapes in
  * the message; PR_ERR_UNSUPPORTED: a type that can't be a weight. */
 int model_weight(struct weights *weights, const char *name, int64_t rows, int64_t cols, unsigned flags,

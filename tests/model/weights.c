@@ -47,10 +47,14 @@ static void sample_open(struct sample *s, uint32_t alignment)
     gguf_writer_tensor(&w, "fused", TYPE_F32, 2, (int64_t[]){3, 9});
     gguf_writer_tensor(&w, "ids", TYPE_I32, 1, (int64_t[]){4});
     gguf_writer_tensor(&w, "experts", TYPE_F16, 3, (int64_t[]){16, 4, 2});
+    gguf_writer_tensor(&w, "convolution", TYPE_F16, 4, (int64_t[]){4, 4, 3, 5});
+    gguf_writer_tensor(&w, "quantised", TYPE_Q8_0, 4, (int64_t[]){32, 2, 1, 2});
     gguf_writer_header(&w, &s->file);
     gguf_writer_data(&w, 0, fused, &s->file);
     gguf_writer_data(&w, 1, NULL, &s->file);
     gguf_writer_data(&w, 2, NULL, &s->file);
+    gguf_writer_data(&w, 3, NULL, &s->file);
+    gguf_writer_data(&w, 4, NULL, &s->file);
     gguf_writer_finish(&w);
     s->memory = aligned_alloc(4096, base_align(s->file.len, 4096));
     memcpy(s->memory, s->file.data, s->file.len);
@@ -170,11 +174,32 @@ static void files_aligned_to_less(void **state)
     sample_close(&s);
 }
 
+/* A convolution is a matrix of its patches; both ways to read it, each its own tensor. */
+static void test_convolution(void **state)
+{
+    (void)state;
+    struct sample s;
+    struct tensor *flat, *plain, *again;
+    sample_open(&s, 32);
+    assert_int_equal(model_weight(s.weights, "convolution", 5, 48, 0, &flat), PR_OK);
+    assert_true(flat->rows == 5 && flat->cols == 48);
+    assert_int_equal(model_weight(s.weights, "convolution", 60, 4, 0, &plain), PR_OK);
+    assert_true(plain->rows == 60 && plain->cols == 4);
+    assert_int_equal(model_weight(s.weights, "convolution", 5, 48, 0, &again), PR_OK);
+    assert_ptr_equal(flat, again);
+    assert_int_equal(model_weight(s.weights, "convolution", 15, 16, 0, &flat), PR_ERR_FORMAT);
+    assert_int_equal(model_weight(s.weights, "quantised", 2, 64, 0, &flat), PR_ERR_FORMAT);
+    sample_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_in_place),           cmocka_unit_test(absent),
-        cmocka_unit_test(of_another_shape_or_type), cmocka_unit_test(rows_of_a_fused_tensor),
+        cmocka_unit_test(test_convolution),
+        cmocka_unit_test(reads_in_place),
+        cmocka_unit_test(absent),
+        cmocka_unit_test(of_another_shape_or_type),
+        cmocka_unit_test(rows_of_a_fused_tensor),
         cmocka_unit_test(files_aligned_to_less),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
