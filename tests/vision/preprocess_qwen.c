@@ -65,7 +65,7 @@ static void set(struct vision_params *p, const cJSON *settings)
 static void test_pixels(void **state)
 {
     (void)state;
-    for (int f = 1; f < 2; f++) { /* Qwen2.5-VL takes Qwen2-VL's processor */
+    for (int f = 0; f < 2; f++) { /* Qwen2.5-VL takes Qwen2-VL's processor */
         struct vision_params p = params(f);
         rig_pixels(families[f].name, &p, set);
     }
