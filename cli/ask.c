@@ -4,6 +4,7 @@
  */
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/library.h"
 #include "cli/output.h"
 #include "pagereel/pagereel.h"
 
@@ -19,6 +20,7 @@ struct stream {
 static bool on_token(void *user, const struct pr_token *token)
 {
     struct stream *stream = user;
+    cli_progress_end();
     if (stream->json || token->len == 0)
         return true;
     stream->line_open = token->text[token->len - 1] != '\n';
@@ -48,6 +50,12 @@ static void json_citation(struct base_buf *out, const struct pr_citation *citati
         base_buf_printf(out, ",\"page\":%d", citation->page);
         json_text(out, "label", citation->label);
     }
+    if (citation->t0_us != PR_TIME_NONE) {
+        base_buf_puts(out, ",\"t0\":");
+        base_json_double(out, (double)citation->t0_us / 1e6);
+        base_buf_puts(out, ",\"t1\":");
+        base_json_double(out, (double)citation->t1_us / 1e6);
+    }
     if (has_box(citation)) {
         for (int i = 0; i < 4; i++) {
             base_buf_puts(out, i == 0 ? ",\"box\":[" : ",");
@@ -73,13 +81,20 @@ static int print_json(const struct pr_answer *answer)
         base_buf_puts(&out, i ? "," : "");
         json_citation(&out, &citations[i]);
     }
-    base_buf_printf(
-        &out,
-        "],\"coverage\":{\"pages\":%lld,\"pages_failed\":%lld,\"pages_without_text\":%lld,\"passages\":%lld,"
-        "\"passages_found\":%lld,\"passages_read\":%lld,\"prompt_tokens\":%d}}\n",
-        (long long)coverage.pages, (long long)coverage.pages_failed, (long long)coverage.pages_without_text,
-        (long long)coverage.passages, (long long)coverage.passages_found, (long long)coverage.passages_read,
-        coverage.prompt_tokens);
+    const char *const *notes = pr_answer_notes(answer, &n);
+    base_buf_puts(&out, "],\"notes\":[");
+    for (size_t i = 0; i < n; i++) {
+        base_buf_puts(&out, i ? "," : "");
+        base_json_text(&out, notes[i], strlen(notes[i]));
+    }
+    base_buf_printf(&out,
+                    "],\"coverage\":{\"sources\":%lld,\"incomplete\":%lld,\"pages\":%lld,\"pages_failed\":%lld,"
+                    "\"pages_without_text\":%lld,\"films\":%lld,\"films_without_text\":%lld,\"passages_found\":%lld,"
+                    "\"passages_read\":%lld,\"damaged\":%lld,\"prompt_tokens\":%d}}\n",
+                    (long long)coverage.sources, (long long)coverage.incomplete, (long long)coverage.pages,
+                    (long long)coverage.pages_failed, (long long)coverage.pages_without_text, (long long)coverage.films,
+                    (long long)coverage.films_without_text, (long long)coverage.passages_found,
+                    (long long)coverage.passages_read, (long long)coverage.damaged, coverage.prompt_tokens);
     fwrite(out.data, 1, out.len, stdout);
     base_buf_finish(&out);
     return cli_flush();
@@ -87,7 +102,13 @@ static int print_json(const struct pr_answer *answer)
 
 static int print_citation(const struct pr_citation *citation)
 {
-    int err = cli_printf("  [%d] %s, page %d", citation->tag, citation->source, citation->page);
+    char t0[32], t1[32];
+    int err;
+    if (citation->page > 0)
+        err = cli_printf("  [%d] %s, page %d", citation->tag, citation->source, citation->page);
+    else
+        err = cli_printf("  [%d] %s, %s to %s", citation->tag, citation->source,
+                         pr_time_text(citation->t0_us, t0, sizeof t0), pr_time_text(citation->t1_us, t1, sizeof t1));
     if (err >= 0 && citation->label && *citation->label)
         err = cli_printf(" (%s)", citation->label);
     if (err >= 0 && citation->quote)
@@ -117,15 +138,45 @@ static int print_citations(const struct pr_answer *answer)
     return PR_OK;
 }
 
+static const char *plural(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* What was read, and what nobody has seen. */
 static int print_coverage(const struct pr_answer *answer)
 {
+    int err;
     struct pr_coverage c = pr_answer_coverage(answer);
-    int err = cli_printf("\nSearched %lld passages of %lld pages; the model read %lld of them.\n",
-                         (long long)c.passages, (long long)c.pages, (long long)c.passages_read);
-    if (err >= 0 && c.pages_without_text > 0)
-        err = cli_printf("%lld pages have no text layer: nothing on them was seen.\n", (long long)c.pages_without_text);
-    if (err >= 0 && c.pages_failed > 0)
-        err = cli_printf("%lld pages could not be read.\n", (long long)c.pages_failed);
+    size_t n;
+    const char *const *notes = pr_answer_notes(answer, &n);
+    TRY(cli_printf("\nSearched"));
+    if (c.pages > 0)
+        TRY(cli_printf(" %lld page%s", (long long)c.pages, plural(c.pages)));
+    if (c.films > 0)
+        TRY(cli_printf("%s the subtitles and chapters of %lld film%s", c.pages > 0 ? " and" : "", (long long)c.films,
+                       plural(c.films)));
+    TRY(cli_printf("%s; %lld passage%s shared words with the question, the model read %lld.\n",
+                   c.pages + c.films == 0 ? " nothing" : "", (long long)c.passages_found, plural(c.passages_found),
+                   (long long)c.passages_read));
+    if (c.films > 0)
+        TRY(cli_printf("Pictures of films were not looked at.\n"));
+    if (c.films_without_text > 0)
+        TRY(cli_printf("%lld film%s without subtitles: nothing in there was found.\n", (long long)c.films_without_text,
+                       plural(c.films_without_text)));
+    if (c.pages_without_text > 0)
+        TRY(cli_printf("%lld page%s without a text layer: nothing on there was seen.\n",
+                       (long long)c.pages_without_text, plural(c.pages_without_text)));
+    if (c.pages_failed > 0)
+        TRY(cli_printf("%lld part%s could not be read.\n", (long long)c.pages_failed, plural(c.pages_failed)));
+    if (c.incomplete > 0)
+        TRY(cli_printf("%lld source%s not read to the end yet.\n", (long long)c.incomplete, plural(c.incomplete)));
+    if (c.damaged > 0)
+        TRY(cli_printf("The library is damaged in %lld place%s; pagereel list says where.\n", (long long)c.damaged,
+                       plural(c.damaged)));
+    for (size_t i = 0; i < n; i++)
+        TRY(cli_printf("%s\n", notes[i]));
+fail:
     return err;
 }
 
@@ -138,12 +189,18 @@ int cli_ask(const struct args *args)
     size_t n_sources = (size_t)args->n_words - 1;
     int err;
     TRY(pr_model_open(settings, cli_cancel(), &model));
-    err = pr_ask(model, settings, args->words, n_sources, args->words[n_sources], on_token, &stream, cli_cancel(),
-                 &answer);
+    err = pr_ask(model, settings, args->words, n_sources, args->words[n_sources], cli_progress, on_token, &stream,
+                 cli_cancel(), &answer);
+    cli_progress_end();
     if (stream.line_open)
         cli_write("\n", 1);
     TRY(err);
     TRY(stream.err);
+    if (settings->verbose) {
+        struct pr_coverage coverage = pr_answer_coverage(answer);
+        fprintf(stderr, "pagereel: adding %.1f ms, recall %.1f ms\n", 1e3 * coverage.seconds_adding,
+                1e3 * coverage.seconds_recall);
+    }
     if (settings->json) {
         TRY(print_json(answer));
     } else {

@@ -30,12 +30,17 @@ struct command {
 /* The table, ended by a row without a name. */
 extern const struct command cli_commands[];
 
+int cli_add(const struct args *args);
 int cli_ask(const struct args *args);
 int cli_devices(const struct args *args);
 int cli_frame(const struct args *args);
 int cli_inspect(const struct args *args);
+int cli_list(const struct args *args);
+int cli_plan(const struct args *args);
+int cli_rm(const struct args *args);
 int cli_run(const struct args *args);
 int cli_sheet(const struct args *args);
+int cli_show(const struct args *args);
 int cli_tokenize(const struct args *args);
 int cli_bench_llm(const struct args *args);
 int cli_bench_ppl(const struct args *args);

@@ -20,6 +20,7 @@ static const char config_text[] = "Options may be set once and for all in the co
                                   "counts more than the environment, the environment more than the config file.";
 static const char *const files[][2] = {
     {"$XDG_CONFIG_HOME/pagereel/config", "the config file; without that variable ~/.config/pagereel/config"},
+    {"$XDG_DATA_HOME/pagereel", "the library: what was read of sources; without that variable ~/.local/share/pagereel"},
     {"$XDG_CACHE_HOME/pagereel",
      "compiled GPU programs, which may be deleted; without that variable ~/.cache/pagereel"},
 };

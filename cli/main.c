@@ -21,17 +21,53 @@ static int cli_version(const struct args *args)
 }
 
 const struct command cli_commands[] = {
-    {"ask", "ask", "FILE... QUESTION", 2, 1000, "answer a question from files, and say where it stands",
-     "Reads the text of the files (PDF, plain text), finds the passages that share words with the question, and "
-     "lets the model answer from them. Behind the answer stand the passages that it names, each with its page and "
-     "a quote that is copied from the file, and what was searched. When no passage fits, it says so without asking "
-     "the model.\n\n"
-     "With --json it prints one object: answer; citations, each with tag, named_by_answer, source, page, label, "
-     "box (points from the upper left corner) and quote; coverage, how many pages and passages there are, were "
-     "found and were read.",
+    {"ask", "ask", "[FILE...] QUESTION", 1, 1000, "answer a question from films and documents, and say where it stands",
+     "Adds to the library what isn't in it yet (see pagereel add), finds the passages of the files' text that share "
+     "words with the question, and lets the model answer from them. Behind the answer stand the passages that it "
+     "names, each with its page or time and a quote that is copied from the file, and what was searched and what was "
+     "not. When no passage fits, it says so without asking the model. Without FILE the whole library is asked.\n\n"
+     "--from and --to keep to a part of films, --pages to pages of documents. A file that is gone by now, or that "
+     "another pagereel is still adding, is asked as far as it was read.\n\n"
+     "With --json it prints one object: answer; citations, each with tag, named_by_answer, source, page and label or "
+     "t0 and t1 (seconds), box (points from the upper left corner) and quote; notes, what should be known of the "
+     "files; coverage, how many sources, pages and films there are, how many of them have no text or weren't read to "
+     "their end, how many passages were found (at most 1000 are counted) and read, damaged places of the library, and "
+     "the tokens of the prompt.",
      "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
-     "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"",
+     "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"\n"
+     "pagereel ask -m model.gguf --from 40m lecture.mkv notes.pdf \"What is a monad?\"",
      cli_ask},
+    {"add", "add", "FILE...", 1, 10000, "read films and documents into the library",
+     "Reads each file (or folder of pictures) once and keeps its text, each line with its page and box or its time: "
+     "pages of documents, subtitles and chapters of films. A file is known again by its content, also under another "
+     "name. After Ctrl-C or a power failure, the next add goes on from there.\n\n"
+     "With --json it prints an object for each file: those of pagereel list --json, and fresh, whether something was "
+     "read.",
+     "pagereel add lecture.mkv notes.pdf\npagereel add --disk 20G films/*.mkv", cli_add},
+    {"list", "list", "", 0, 0, "list what is in the library",
+     "Prints each source with the beginning of its id, where the file was last seen, its kind, length and size on the "
+     "disk, and what is wrong with it: files that are gone or have changed, sources that weren't read to their "
+     "end.\n\n"
+     "With --json it prints a line for each: id, path, file (here, changed, gone), kind, title, complete, added "
+     "(seconds since 1970), duration (seconds or null), pages, pages_failed, pages_without_text, segments, bytes, "
+     "damaged.",
+     "pagereel list", cli_list},
+    {"show", "show", "SOURCE", 1, 1, "show what the library holds of a source",
+     "Prints the segments that were kept of a source, named by its path or the beginning of its id, on their timeline: "
+     "page or time, number of lines, the first one. All of it is checked for damage.\n\n"
+     "With --json it prints a line for each segment (segment, page and label or t0 and t1, stream, lines, tokens, "
+     "visual_only, text), and then one for the source, as pagereel list does, with lines and tokens.",
+     "pagereel show lecture.mkv\npagereel show 3f9a2c", cli_show},
+    {"rm", "rm", "SOURCE...", 1, 10000, "forget sources",
+     "Deletes what the library holds of the sources, named by path or by the beginning of their ids. The files "
+     "themselves stay.",
+     "pagereel rm lecture.mkv", cli_rm},
+    {"plan", "plan", "FILE", 1, 1, "tell what adding a file would take",
+     "Opens the file, reads a little of it, and tells its length, how much of the disk it would take in the library "
+     "and how long it would take. Nothing is kept.\n\n"
+     "With --json it prints one object: source, kind, duration, units (pages, or text tracks of a film), tokens "
+     "(visual ones), bytes, seconds.",
+     "pagereel plan manual.pdf", cli_plan},
     {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
      "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt "
      "is a message in the model's chat format; with --raw it is given as it is. Of a message that comes from "
@@ -182,6 +218,7 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_DFL); /* a reader that has enough ends us quietly */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     int err = run(argc, argv);
     if (err >= 0)
         err = cli_flush();

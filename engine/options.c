@@ -28,10 +28,12 @@
 #define BYTES_FIELD(name) .type = PR_OPTION_BYTES, .offset = offsetof(struct pr_settings, name)
 #define PATH_FIELD(name)  .type = PR_OPTION_PATH, .offset = offsetof(struct pr_settings, name)
 
-#define MODEL_COMMANDS  " ask run tokenize bench-llm bench-ppl "
-#define DEVICE_COMMANDS " ask run bench-llm bench-ppl "
-#define ANSWER_COMMANDS " ask run "
-#define SOURCE_COMMANDS " inspect sheet "
+#define MODEL_COMMANDS   " ask run tokenize bench-llm bench-ppl "
+#define DEVICE_COMMANDS  " ask run bench-llm bench-ppl "
+#define ANSWER_COMMANDS  " ask run "
+#define SOURCE_COMMANDS  " inspect sheet "
+#define RANGE_COMMANDS   " ask inspect sheet "
+#define LIBRARY_COMMANDS " ask add list show rm "
 
 static const struct pr_option options[] = {
     {"model", 'm', PATH_FIELD(model), "FILE", "", .commands = MODEL_COMMANDS,
@@ -80,7 +82,8 @@ static const struct pr_option options[] = {
     {"logprobs", 0, FIELD(logprobs), "K", "0", 0, 1 << 24, .commands = " run ",
      .help =
          "With --json: give the K most probable tokens at each step, with the natural logarithm of their probability."},
-    {"json", 0, FIELD(json), NULL, "no", .commands = " ask run inspect tokenize devices bench-llm bench-ppl ",
+    {"json", 0, FIELD(json), NULL, "no",
+     .commands = " ask add list show plan run inspect tokenize devices bench-llm bench-ppl ",
      .help = "Print one JSON object instead of text."},
     {"special", 0, FIELD(special), NULL, "no", .commands = " tokenize ",
      .help = "Text of control tokens, such as <|im_end|>, becomes those tokens."},
@@ -98,16 +101,16 @@ static const struct pr_option options[] = {
     {"scenes", 0, FIELD(scenes), NULL, "no", .commands = SOURCE_COMMANDS,
      .help = "Of a video: the first frame of each scene."},
     {"keys", 0, FIELD(keys), NULL, "no", .commands = SOURCE_COMMANDS, .help = "Of a video: every key frame."},
-    {"from", 0, FIELD(from), "TIME", "", .commands = SOURCE_COMMANDS,
+    {"from", 0, FIELD(from), "TIME", "", .commands = RANGE_COMMANDS,
      .help = "Of a video: begin here, such as 0:41:10.5, 41:10 or 90s."},
-    {"to", 0, FIELD(to), "TIME", "", .commands = SOURCE_COMMANDS, .help = "Of a video: end here."},
-    {"pages", 0, FIELD(pages), "RANGE", "", .commands = SOURCE_COMMANDS,
+    {"to", 0, FIELD(to), "TIME", "", .commands = RANGE_COMMANDS, .help = "Of a video: end here."},
+    {"pages", 0, FIELD(pages), "RANGE", "", .commands = RANGE_COMMANDS,
      .help = "Of a document: these pages, such as 7 or 3-10."},
     {"stream", 0, FIELD(stream), "N", "-1", -1, 10000, .commands = SOURCE_COMMANDS,
      .help = "Which of several video streams, by its number in `pagereel inspect`; -1: the best."},
     {"language", 0, FIELD(language), "CODE", "", .commands = SOURCE_COMMANDS,
      .help = "Which text tracks to read, such as en; by default all."},
-    {"password", 0, FIELD(password), "TEXT", "", .commands = " ask inspect sheet frame ",
+    {"password", 0, FIELD(password), "TEXT", "", .commands = " ask add plan inspect sheet frame ",
      .help = "Of an encrypted document. Other users of this machine can see it while pagereel runs; the config "
              "file is safer."},
     {"pixels", 0, FIELD(pixels), "N", "262144", 0, 1 << 26, .commands = " inspect frame ",
@@ -121,6 +124,10 @@ static const struct pr_option options[] = {
     {"page", 0, FIELD(page), "N", "", .commands = " frame ", .help = "The page, counted from 1."},
     {"box", 0, FIELD(box), "X0,Y0,X1,Y1", "", .commands = " frame ",
      .help = "Only this part: points of a page, pixels of a frame, from the upper left corner."},
+    {"library", 'l', PATH_FIELD(library), "DIR", "", .commands = LIBRARY_COMMANDS,
+     .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
+    {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " ask add ",
+     .help = "How much the library's evidence may take, such as 20G; what would exceed it isn't added. 0: no limit."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "", .commands = " ask run devices bench-llm bench-ppl ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},
     {"lose-device-after", 0, FIELD(lose_device_after), "N", "0", 0, 0x1p62, .commands = DEVICE_COMMANDS,

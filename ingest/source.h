@@ -22,7 +22,8 @@ enum ingest_sampling {
     INGEST_RATE,   /* `rate` frames for each second */
     INGEST_BUDGET, /* at most `budget` frames, spread over the whole */
     INGEST_SCENE,  /* the first frame of each scene */
-    INGEST_KEYS    /* every key frame */
+    INGEST_KEYS,   /* every key frame */
+    INGEST_NONE    /* no frames: text and sound only */
 };
 
 /* Zero-initialised (with ingest_options_default) it asks for one frame a second and whole documents. */

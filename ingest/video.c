@@ -215,6 +215,7 @@ static int64_t sample_step(const struct video *video)
     }
     case INGEST_SCENE:
     case INGEST_KEYS:
+    case INGEST_NONE:
         break;
     }
     return 0;
@@ -403,7 +404,7 @@ static int video_next(void *priv, struct pr_unit *unit)
     struct video *video = priv;
     if (video->n_samples == 0 && !wants_every_frame(video))
         video->wanted = sample_time(video, 0);
-    while (!video->at_end) {
+    while (!video->at_end && video->options.sampling != INGEST_NONE) {
         if (!video->has_held || video->last_time < video->wanted)
             seek_ahead(video);
         int err = decode(video);
@@ -430,7 +431,7 @@ static int video_next(void *priv, struct pr_unit *unit)
         if (result != PR_MORE)
             return result;
     }
-    if (video->frames_decoded == 0 && video->stream) {
+    if (video->frames_decoded == 0 && video->stream && video->options.sampling != INGEST_NONE) {
         video->frames_decoded = 1;
         return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
     }

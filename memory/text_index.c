@@ -5,50 +5,89 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
+
+enum { WAIT_MS = 20000 /* for another process that changes the index */ };
 
 struct text_index {
     sqlite3 *db;
-    sqlite3_stmt *add, *search;
-    int64_t n;
+    sqlite3_stmt *add, *remove, *search, *get, *set;
 };
 
 static int failed(const struct text_index *index, const char *what)
 {
-    return base_fail(PR_ERR_INTERNAL, "text index: %s: %s", what, index->db ? sqlite3_errmsg(index->db) : "no memory");
+    int code = index->db ? sqlite3_errcode(index->db) & 0xff : SQLITE_NOMEM;
+    const char *why = index->db ? sqlite3_errmsg(index->db) : "no memory";
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+        return base_fail(PR_ERR_FORMAT, "text index: %s: %s", what, why);
+    if (code == SQLITE_FULL || code == SQLITE_IOERR || code == SQLITE_CANTOPEN || code == SQLITE_READONLY ||
+        code == SQLITE_BUSY || code == SQLITE_PERM)
+        return base_fail(PR_ERR_IO, "text index: %s: %s", what, why);
+    return base_fail(PR_ERR_INTERNAL, "text index: %s: %s", what, why);
 }
 
-int memory_text_index_create(struct text_index **out)
+static int prepare(struct text_index *index)
 {
-    int err;
+    /* No content is kept in the table: passages live in the evidence logs, and here they'd be stored twice. */
+    static const char schema[] = "CREATE VIRTUAL TABLE IF NOT EXISTS passages USING fts5(text, content='', "
+                                 "tokenize='porter unicode61 remove_diacritics 2');"
+                                 "CREATE TABLE IF NOT EXISTS mark(key INTEGER PRIMARY KEY, a INTEGER, b INTEGER);";
+    static const struct {
+        size_t offset;
+        const char *sql;
+    } statements[] = {
+        {offsetof(struct text_index, add), "INSERT INTO passages(rowid, text) VALUES (?1, ?2)"},
+        {offsetof(struct text_index, remove), "INSERT INTO passages(passages, rowid, text) VALUES ('delete', ?1, ?2)"},
+        {offsetof(struct text_index, search), "SELECT rowid, rank FROM passages WHERE passages MATCH ?1 "
+                                              "AND rowid BETWEEN ?2 AND ?3 ORDER BY rank"},
+        {offsetof(struct text_index, get), "SELECT a, b FROM mark WHERE key = ?1"},
+        {offsetof(struct text_index, set), "INSERT OR REPLACE INTO mark(key, a, b) VALUES (?1, ?2, ?3)"},
+    };
+    if (sqlite3_exec(index->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+        return failed(index, "can't be made");
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        sqlite3_stmt **statement = (sqlite3_stmt **)(void *)((char *)index + statements[i].offset);
+        if (sqlite3_prepare_v2(index->db, statements[i].sql, -1, statement, NULL) != SQLITE_OK)
+            return failed(index, "can't be made");
+    }
+    return PR_OK;
+}
+
+int memory_text_index_open(const char *path, struct text_index **out)
+{
+    int err = PR_OK;
     struct text_index *index = base_alloc(sizeof *index);
-    /* No content is kept in the table: passages live with their owner, and here they'd be stored twice. */
-    static const char schema[] = "CREATE VIRTUAL TABLE passages USING fts5(text, content='', "
-                                 "tokenize='porter unicode61 remove_diacritics 2')";
-    static const char search[] = "SELECT rowid, bm25(passages) FROM passages WHERE passages MATCH ?1 "
-                                 "ORDER BY bm25(passages), rowid LIMIT ?2";
-    if (sqlite3_open(":memory:", &index->db) != SQLITE_OK ||
-        sqlite3_exec(index->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(index->db, "INSERT INTO passages(rowid, text) VALUES (?1, ?2)", -1, &index->add, NULL) !=
-            SQLITE_OK ||
-        sqlite3_prepare_v2(index->db, search, -1, &index->search, NULL) != SQLITE_OK) {
-        err = failed(index, "can't be created");
-        memory_text_index_destroy(index);
+    if (sqlite3_open(path ? path : ":memory:", &index->db) != SQLITE_OK)
+        err = failed(index, "can't be opened");
+    if (err >= 0) {
+        sqlite3_busy_timeout(index->db, WAIT_MS);
+        /* It can be made again: what a power failure loses is found missing and indexed anew. */
+        sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", NULL, NULL, NULL);
+        err = prepare(index);
+    }
+    if (err < 0) {
+        memory_text_index_close(index);
         return err;
     }
     *out = index;
     return PR_OK;
 }
 
-void memory_text_index_destroy(struct text_index *index)
+void memory_text_index_close(struct text_index *index)
 {
     if (!index)
         return;
     sqlite3_finalize(index->add);
+    sqlite3_finalize(index->remove);
     sqlite3_finalize(index->search);
+    sqlite3_finalize(index->get);
+    sqlite3_finalize(index->set);
     sqlite3_close(index->db);
     base_free(index);
 }
+
+/* ---- words ---------------------------------------------------------------------------------------------------------- */
 
 /* Decodes one character of valid or broken UTF-8; a stray byte counts as one character of its own. */
 static uint32_t next_character(const char *text, size_t len, size_t *size)
@@ -151,24 +190,78 @@ static void write_words(const char *text, size_t len, bool query, struct base_bu
     }
 }
 
-int memory_text_index_add(struct text_index *index, const char *text, size_t len)
+/* ---- passages ------------------------------------------------------------------------------------------------------- */
+
+static int change(struct text_index *index, sqlite3_stmt *statement, int64_t id, const char *text, size_t len,
+                  const char *what)
 {
     struct base_buf words = {0};
     write_words(text, len, false, &words);
-    sqlite3_bind_int64(index->add, 1, index->n);
-    sqlite3_bind_text(index->add, 2, words.data ? words.data : "", (int)words.len, SQLITE_STATIC);
-    int result = sqlite3_step(index->add);
-    sqlite3_reset(index->add);
+    sqlite3_bind_int64(statement, 1, id);
+    sqlite3_bind_text(statement, 2, words.data ? words.data : "", (int)words.len, SQLITE_STATIC);
+    int err = sqlite3_step(statement) == SQLITE_DONE ? PR_OK : failed(index, what);
+    sqlite3_reset(statement);
     base_buf_finish(&words);
-    if (result != SQLITE_DONE)
-        return failed(index, "a passage can't be added");
-    index->n++;
-    return PR_OK;
+    return err;
 }
 
-int memory_text_index_search(struct text_index *index, const char *question, size_t k, struct text_hit *hits, size_t *n)
+int memory_text_index_add(struct text_index *index, int64_t id, const char *text, size_t len)
 {
+    return change(index, index->add, id, text, len, "a passage can't be added");
+}
+
+int memory_text_index_remove(struct text_index *index, int64_t id, const char *text, size_t len)
+{
+    return change(index, index->remove, id, text, len, "a passage can't be removed");
+}
+
+int memory_text_index_begin(struct text_index *index)
+{
+    return sqlite3_exec(index->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK
+               ? PR_OK
+               : failed(index, "can't be changed");
+}
+
+int memory_text_index_end(struct text_index *index, bool keep)
+{
+    if (sqlite3_exec(index->db, keep ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK)
+        return PR_OK;
+    int err = failed(index, "can't be changed");
+    if (keep)
+        sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
+    return err;
+}
+
+int memory_text_index_mark(struct text_index *index, int64_t key, const int64_t value[2])
+{
+    sqlite3_bind_int64(index->set, 1, key);
+    sqlite3_bind_int64(index->set, 2, value[0]);
+    sqlite3_bind_int64(index->set, 3, value[1]);
+    int err = sqlite3_step(index->set) == SQLITE_DONE ? PR_OK : failed(index, "can't be changed");
+    sqlite3_reset(index->set);
+    return err;
+}
+
+int memory_text_index_marked(struct text_index *index, int64_t key, int64_t value[2])
+{
+    value[0] = value[1] = 0;
+    sqlite3_bind_int64(index->get, 1, key);
+    int result = sqlite3_step(index->get);
+    if (result == SQLITE_ROW) {
+        value[0] = sqlite3_column_int64(index->get, 0);
+        value[1] = sqlite3_column_int64(index->get, 1);
+    }
+    int err = result == SQLITE_ROW || result == SQLITE_DONE ? PR_OK : failed(index, "can't be read");
+    sqlite3_reset(index->get);
+    return err;
+}
+
+int memory_text_index_search(struct text_index *index, const char *question, const struct text_range *range, size_t k,
+                             struct text_hit *hits, size_t *n)
+{
+    static const struct text_range all = {INT64_MIN, INT64_MAX, NULL, NULL};
     *n = 0;
+    range = range ? range : &all;
     struct base_buf query = {0};
     write_words(question, strlen(question), true, &query);
     if (query.len == 0) {
@@ -176,12 +269,15 @@ int memory_text_index_search(struct text_index *index, const char *question, siz
         return PR_OK;
     }
     sqlite3_bind_text(index->search, 1, query.data, (int)query.len, SQLITE_STATIC);
-    sqlite3_bind_int64(index->search, 2, (sqlite3_int64)k);
-    int result;
-    while ((result = sqlite3_step(index->search)) == SQLITE_ROW)
-        hits[(*n)++] =
-            (struct text_hit){sqlite3_column_int64(index->search, 0), -sqlite3_column_double(index->search, 1)};
-    int err = result == SQLITE_DONE ? PR_OK : failed(index, "search");
+    sqlite3_bind_int64(index->search, 2, range->first);
+    sqlite3_bind_int64(index->search, 3, range->last);
+    int result = SQLITE_DONE;
+    while (*n < k && (result = sqlite3_step(index->search)) == SQLITE_ROW) {
+        int64_t id = sqlite3_column_int64(index->search, 0);
+        if (!range->accept || range->accept(range->user, id))
+            hits[(*n)++] = (struct text_hit){id, -sqlite3_column_double(index->search, 1)};
+    }
+    int err = result == SQLITE_DONE || result == SQLITE_ROW ? PR_OK : failed(index, "search");
     sqlite3_reset(index->search);
     base_buf_finish(&query);
     return err;

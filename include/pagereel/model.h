@@ -72,6 +72,9 @@ struct pr_settings {
     int64_t pixels;                       /* of a picture at the most */
     bool sound, units;                    /* inspect: give sound, and every unit */
     const char *output, *at, *page, *box; /* sheet, frame */
+
+    const char *library; /* folder of what was added; "": XDG_DATA_HOME/pagereel */
+    int64_t disk;        /* bytes that the library's evidence may take; 0: no limit */
 };
 
 enum pr_option_type {

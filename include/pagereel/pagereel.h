@@ -6,11 +6,88 @@
 #define PAGEREEL_H
 
 #include "pagereel/model.h"
+#include "pagereel/source.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
+
+/* ---- the library: what is kept of sources ------------------------------------------------------------------------- */
+
+/* A source is its bytes: the same file under another name is the same source. What was read of it is kept in settings->library,
+ * so that a question doesn't read it again. */
+
+enum pr_file_state {
+    PR_FILE_HERE,
+    PR_FILE_RENAMED, /* pr_add() only: the same bytes were added under another name */
+    PR_FILE_CHANGED, /* the file has other bytes than those that were read under its name */
+    PR_FILE_GONE
+};
+
+/* What the library holds of a source. */
+struct pr_entry {
+    char id[65];     /* hexadecimal digits of the hash of its bytes; 6 or more of them name it */
+    char path[4096]; /* where it was last seen */
+    char kind[32], title[256];
+    enum pr_file_state state;
+    bool complete;                       /* it was read to its end */
+    bool fresh;                          /* pr_add() only: something was read just now */
+    int64_t added;                       /* seconds since 1970 */
+    int64_t duration;                    /* microseconds; PR_TIME_NONE: not timed */
+    int32_t n_pages;                     /* 0: not paged, or unknown */
+    int64_t pages, failed, without_text; /* pages that were read; of those: not readable, without a text layer */
+    int64_t segments, lines, tokens;     /* lines of exact text, visual tokens */
+    int64_t bytes;                       /* on the disk */
+    int64_t damaged;                     /* places where something was lost */
+};
+
+struct pr_progress {
+    const char *source;  /* as it was given */
+    bool hashing;        /* its bytes, to know whether it is known; otherwise reading */
+    int64_t done, total; /* bytes, pages, or microseconds; total 0: unknown */
+    double seconds_left; /* negative: unknown */
+};
+typedef void (*pr_progress_fn)(void *user, const struct pr_progress *progress);
+
+/* Reads a file or folder into the library, as far as that isn't done yet: its text, and the span of every line. When it is cancelled
+ * or killed, what was read stays, and the next call goes on from there. `out` (may be NULL) gets what the library holds then.
+ * PR_ERR_IO, PR_ERR_FORMAT, PR_ERR_UNSUPPORTED: as pr_source_open(), or the library can't be written, or another process is adding
+ * the same source; PR_ERR_NOMEM: settings->disk is used up. */
+int pr_add(const struct pr_settings *settings, const char *path, pr_progress_fn fn, void *user,
+           struct pr_cancel *cancel, struct pr_entry *out);
+/* All sources in the order in which they were added; *list is freed with pr_free(). */
+int pr_list(const struct pr_settings *settings, struct pr_entry **list, size_t *n);
+/* Forgets a source, named by path or id. PR_ERR_NOT_FOUND. */
+int pr_remove(const struct pr_settings *settings, const char *name);
+
+enum pr_segment_kind { PR_SEGMENT_FRAMES, PR_SEGMENT_PAGE, PR_SEGMENT_TEXT, PR_SEGMENT_OUTLINE };
+struct pr_segment {
+    enum pr_segment_kind kind;
+    struct pr_span span;
+    const char *label; /* a page's printed label, or "" */
+    int32_t stream;    /* of timed text; -1: none */
+    int64_t lines, tokens;
+    const char *text;          /* its first line, or "" */
+    bool visual_only, damaged; /* of a damaged one nothing else is known */
+};
+typedef bool (*pr_segment_fn)(void *user, const struct pr_segment *segment); /* return true to go on */
+/* What the library holds of a source, segment by segment; checks all of it. `fn` may be NULL. PR_ERR_NOT_FOUND. */
+int pr_show(const struct pr_settings *settings, const char *name, pr_segment_fn fn, void *user, struct pr_entry *out);
+
+/* What adding a file would take. */
+struct pr_plan {
+    char kind[32];
+    int64_t units;    /* pages, or text tracks of a film; 0: not known before the end */
+    int64_t tokens;   /* visual tokens that would be kept */
+    int64_t bytes;    /* on the disk, about */
+    double seconds;   /* on this machine, about */
+    int64_t duration; /* microseconds or PR_TIME_NONE */
+};
+/* Opens the file and reads a little of it; writes nothing. */
+int pr_plan(const struct pr_settings *settings, const char *path, struct pr_cancel *cancel, struct pr_plan *out);
+
+/* ---- questions and answers ---------------------------------------------------------------------------------------- */
 
 /* Where an answer comes from. Times are microseconds of presentation time, pages count from 1 as people do; a source is
  * either timed or paged. */
@@ -18,7 +95,7 @@ struct pr_citation {
     const char *source;   /* path as it was given */
     int32_t page;         /* 0: not a document */
     const char *label;    /* the page's printed label, or NULL */
-    int64_t t0_us, t1_us; /* INT64_MIN: not timed */
+    int64_t t0_us, t1_us; /* PR_TIME_NONE: not timed */
     float box[4];         /* points from the upper left corner; all 0: the whole page */
     const char *quote;    /* exact text of the source, or NULL */
     int32_t tag;          /* the number by which the model was shown it: [1], [2], ... */
@@ -33,18 +110,27 @@ const struct pr_citation *pr_answer_citations(const struct pr_answer *answer, si
 
 /* What an answer rests on. */
 struct pr_coverage {
+    int64_t sources, incomplete;                     /* incomplete: not read to their end yet */
     int64_t pages, pages_failed, pages_without_text; /* of all sources */
-    int64_t passages, passages_found,
-        passages_read; /* in all; sharing a word with the question; put before the model */
+    int64_t films, films_without_text;               /* timed sources: only their text was read, never their pictures */
+    int64_t passages_found, passages_read; /* sharing a word with the question (at most 1,000 are counted); put
+                                                        before the model */
+    int64_t damaged;                       /* places where the library lost something */
     int32_t prompt_tokens;
+    double seconds_adding,
+        seconds_recall; /* until the sources were in the library; from then on until the model began */
 };
 struct pr_coverage pr_answer_coverage(const struct pr_answer *answer);
+/* What should be known about the sources, such as that a file is gone: lines of text. */
+const char *const *pr_answer_notes(const struct pr_answer *answer, size_t *n);
 
-/* Reads the sources' exact text, recalls the passages that fit the question, and lets the model answer from them; `fn` streams
- * the text. When no passage shares a word with the question, the answer says that nothing was found and the model isn't
- * asked. The caller owns *out. */
+/* Adds to the library what isn't in it yet (with progress), recalls the passages that fit the question, within settings->from, to
+ * and pages, and lets the model answer from them; `fn` streams the text. Without sources the whole library is asked. When no
+ * passage shares a word with the question, the answer says that nothing was found and the model isn't asked. A source that was
+ * added before may be gone by now; one that another process is adding is asked as far as it got. The caller owns *out. */
 int pr_ask(struct pr_model *model, const struct pr_settings *settings, const char *const *sources, size_t n_sources,
-           const char *question, pr_token_fn fn, void *user, struct pr_cancel *cancel, struct pr_answer **out);
+           const char *question, pr_progress_fn progress, pr_token_fn fn, void *user, struct pr_cancel *cancel,
+           struct pr_answer **out);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

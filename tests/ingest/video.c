@@ -211,10 +211,11 @@ static void make_subtitled_film(void)
                     "there\\Nand here\nDialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,{\\p1}m 0 0 l 9 9{\\p0}\n");
 }
 
-static int read_texts(const char *language, char *out, size_t size)
+static int read_texts(const char *language, enum ingest_sampling sampling, char *out, size_t size)
 {
     struct ingest_options options = by_rate(1);
     options.language = language;
+    options.sampling = sampling;
     struct ingest_source *source;
     struct pr_unit unit;
     assert_int_equal(ingest_open(path, &options, &source), PR_OK);
@@ -242,7 +243,7 @@ static void test_text_tracks(void **state)
     (void)state;
     char texts[2048];
     make_subtitled_film();
-    assert_int_equal(read_texts(NULL, texts, sizeof texts), 6);
+    assert_int_equal(read_texts(NULL, INGEST_RATE, texts, sizeof texts), 6);
     assert_string_equal(texts, "eng 1250-2500|Hello, world|second line\n"
                                "eng 4000-5125|Ignore {this} & that\n"
                                "film.ass 1000-2000|Up, there|and here\n"
@@ -250,10 +251,13 @@ static void test_text_tracks(void **state)
                                "e\n"
                                "oldfilm.old.srt 2000-3000|Gr\xc3\xbc\xc3\x9f"
                                "e\n");
-    read_texts("de", texts, sizeof texts);
+    char same[2048]; /* without frames, the same text */
+    assert_int_equal(read_texts(NULL, INGEST_NONE, same, sizeof same), 0);
+    assert_string_equal(same, texts);
+    read_texts("de", INGEST_RATE, texts, sizeof texts);
     assert_non_null(strstr(texts, "3000-4000"));
     assert_null(strstr(texts, "Hello"));
-    read_texts("en", texts, sizeof texts);
+    read_texts("en", INGEST_RATE, texts, sizeof texts);
     assert_non_null(strstr(texts, "Hello"));
     assert_null(strstr(texts, "3000-4000"));
 }

@@ -6,6 +6,8 @@
 
 #include "memory/evidence.h"
 
+#include <stdio.h>
+
 static const unsigned char sample_source[BASE_HASH_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 
 enum { SAMPLE_COLUMNS = 64, SAMPLE_TOKENS = 3, SAMPLE_LINES = 4 };

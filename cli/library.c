@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * pagereel add, list, show, rm, plan: what the library holds.
+ */
+#include "cli/library.h"
+
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/output.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SHORT_ID = 10 };
+
+/* ---- text --------------------------------------------------------------------------------------------------------- */
+
+/* "512 bytes", "3.4 MiB". */
+static const char *size_text(int64_t bytes, char out[32])
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = -1;
+    for (; value >= 1024 && unit < 3; unit++)
+        value /= 1024;
+    if (unit < 0)
+        snprintf(out, 32, "%lld bytes", (long long)bytes);
+    else
+        snprintf(out, 32, "%.1f %s", value, units[unit]);
+    return out;
+}
+
+/* "about 3 s", "about 12 min". */
+static const char *duration_text(double seconds, char out[32])
+{
+    if (seconds < 90)
+        snprintf(out, 32, "%.*f s", seconds < 9.5 ? 1 : 0, seconds);
+    else
+        snprintf(out, 32, "%.0f min", seconds / 60);
+    return out;
+}
+
+static bool progress_shown; /* a line of progress stands on the terminal */
+
+void cli_progress(void *user, const struct pr_progress *progress)
+{
+    char left[32];
+    (void)user;
+    if (!isatty(STDERR_FILENO))
+        return;
+    const char *slash = strrchr(progress->source, '/');
+    struct cli_filter filter = {0};
+    struct base_buf name = {0};
+    cli_filter(&filter, slash && slash[1] ? slash + 1 : progress->source,
+               strlen(slash && slash[1] ? slash + 1 : progress->source), &name);
+    fprintf(stderr, "\r\033[K%.40s: %s", name.data ? name.data : "",
+            progress->hashing ? "looking whether it is known" : "reading");
+    if (progress->total > 0)
+        fprintf(stderr, ", %.0f %%", 100.0 * (double)progress->done / (double)progress->total);
+    if (progress->seconds_left >= 0)
+        fprintf(stderr, ", %s left", duration_text(progress->seconds_left, left));
+    fflush(stderr);
+    base_buf_finish(&name);
+    progress_shown = true;
+}
+
+void cli_progress_end(void)
+{
+    if (progress_shown)
+        fputs("\r\033[K", stderr);
+    progress_shown = false;
+}
+
+/* ---- entries ------------------------------------------------------------------------------------------------------ */
+
+static const char *const states[] = {"here", "renamed", "changed", "gone"};
+
+static void put_text(struct base_buf *out, const char *key, const char *text)
+{
+    base_buf_printf(out, "\"%s\":", key);
+    base_json_text(out, text, strlen(text));
+}
+
+static void put_seconds(struct base_buf *out, const char *key, int64_t time)
+{
+    base_buf_printf(out, ",\"%s\":", key);
+    if (time == PR_TIME_NONE)
+        base_buf_puts(out, "null");
+    else
+        base_buf_printf(out, "%s%lld.%06lld", time < 0 ? "-" : "", llabs((long long)time) / 1000000,
+                        llabs((long long)time) % 1000000);
+}
+
+static void put_entry(struct base_buf *out, const struct pr_entry *entry)
+{
+    base_buf_puts(out, "{");
+    put_text(out, "id", entry->id);
+    base_buf_puts(out, ",");
+    put_text(out, "path", entry->path);
+    base_buf_puts(out, ",");
+    put_text(out, "file", states[entry->state]);
+    base_buf_puts(out, ",");
+    put_text(out, "kind", entry->kind);
+    base_buf_puts(out, ",");
+    put_text(out, "title", entry->title);
+    base_buf_printf(out, ",\"complete\":%s,\"added\":%lld", entry->complete ? "true" : "false",
+                    (long long)entry->added);
+    put_seconds(out, "duration", entry->duration);
+    base_buf_printf(
+        out,
+        ",\"pages\":%lld,\"pages_failed\":%lld,\"pages_without_text\":%lld,\"segments\":%lld,\"bytes\":%lld,"
+        "\"damaged\":%lld",
+        (long long)entry->pages, (long long)entry->failed, (long long)entry->without_text, (long long)entry->segments,
+        (long long)entry->bytes, (long long)entry->damaged);
+}
+
+/* "30 pages" or "1:02:03.000". */
+static void extent_text(const struct pr_entry *entry, char *out, size_t size)
+{
+    if (entry->duration != PR_TIME_NONE)
+        pr_time_text(entry->duration, out, size);
+    else
+        snprintf(out, size, "%lld pages", (long long)entry->pages);
+}
+
+/* What is not as it should be, in words. */
+static int print_troubles(const struct pr_entry *entry)
+{
+    int err = PR_OK;
+    if (!entry->complete)
+        err = cli_printf("  not read to its end yet; pagereel add goes on\n");
+    if (err >= 0 && entry->state == PR_FILE_GONE)
+        err = cli_printf("  the file isn't there any more; what was read of it can still be asked\n");
+    if (err >= 0 && entry->state == PR_FILE_CHANGED)
+        err = cli_printf("  the file has changed since; pagereel add reads its new content\n");
+    if (err >= 0 && entry->failed > 0)
+        err = cli_printf("  %lld parts could not be read\n", (long long)entry->failed);
+    if (err >= 0 && entry->damaged > 0)
+        err = cli_printf("  %lld places in the library's file are damaged; pagereel add reads it again\n",
+                         (long long)entry->damaged);
+    return err;
+}
+
+static int print_entry(const struct pr_entry *entry)
+{
+    char extent[48], size[32];
+    extent_text(entry, extent, sizeof extent);
+    int err = cli_printf("%.*s  %s  (%s, %s, %s)\n", SHORT_ID, entry->id, entry->path,
+                         *entry->kind ? entry->kind : "unread", extent, size_text(entry->bytes, size));
+    return err < 0 ? err : print_troubles(entry);
+}
+
+static int write_line(struct base_buf *out)
+{
+    base_buf_puts(out, "\n");
+    int err = cli_write(out->data, out->len);
+    base_buf_finish(out);
+    return err;
+}
+
+/* ---- commands ----------------------------------------------------------------------------------------------------- */
+
+static int print_added(const struct args *args, const char *path, const struct pr_entry *entry)
+{
+    if (args->settings.json) {
+        struct base_buf out = {0};
+        put_entry(&out, entry);
+        base_buf_printf(&out, ",\"fresh\":%s}", entry->fresh ? "true" : "false");
+        return write_line(&out);
+    }
+    char extent[48];
+    extent_text(entry, extent, sizeof extent);
+    const char *what = entry->state == PR_FILE_RENAMED   ? "was added before under another name"
+                       : !entry->fresh                   ? "was added before"
+                       : entry->state == PR_FILE_CHANGED ? "had changed; its new content was added"
+                                                         : "added";
+    int err =
+        cli_printf("%s: %s (%s, %s, %lld segments)\n", path, what, entry->kind, extent, (long long)entry->segments);
+    if (err >= 0 && entry->without_text > 0)
+        err = cli_printf("  %lld pages have no text layer: nothing on them can be found\n",
+                         (long long)entry->without_text);
+    if (err >= 0 && entry->duration != PR_TIME_NONE && entry->segments == 0)
+        err = cli_printf("  it has neither subtitles nor chapters: nothing in it can be found\n");
+    return err < 0 ? err : print_troubles(entry);
+}
+
+/* Goes on behind a file that can't be added, and fails at the end with what was wrong with the last one. */
+int cli_add(const struct args *args)
+{
+    int result = PR_OK;
+    char last[1024] = "";
+    for (int i = 0; i < args->n_words; i++) {
+        struct pr_entry entry;
+        if (*last)
+            fprintf(stderr, "pagereel: %s\n", last);
+        *last = '\0';
+        int err = pr_add(&args->settings, args->words[i], cli_progress, NULL, cli_cancel(), &entry);
+        cli_progress_end();
+        if (err == PR_ERR_CANCELLED)
+            return err;
+        if (err < 0) {
+            result = err;
+            snprintf(last, sizeof last, "%s", pr_error_message());
+        } else if ((err = print_added(args, args->words[i], &entry)) < 0) {
+            return err;
+        }
+    }
+    if (result < 0 && !*last)
+        snprintf(last, sizeof last, "not every file could be added");
+    return result < 0 ? base_fail(result, "%s", last) : PR_OK;
+}
+
+int cli_list(const struct args *args)
+{
+    struct pr_entry *list;
+    size_t n;
+    int err = pr_list(&args->settings, &list, &n);
+    for (size_t i = 0; i < n && err >= 0; i++) {
+        if (args->settings.json) {
+            struct base_buf out = {0};
+            put_entry(&out, &list[i]);
+            base_buf_puts(&out, "}");
+            err = write_line(&out);
+        } else {
+            err = print_entry(&list[i]);
+        }
+    }
+    if (err >= 0 && n == 0 && !args->settings.json)
+        err = cli_printf("Nothing was added yet.\n");
+    pr_free(list);
+    return err;
+}
+
+struct showing {
+    bool json;
+    size_t n;
+    int err;
+};
+
+static void json_segment(struct base_buf *out, const struct pr_segment *segment)
+{
+    static const char *const kinds[] = {"frames", "page", "text", "outline"};
+    base_buf_puts(out, "{");
+    if (segment->damaged) {
+        base_buf_puts(out, "\"damaged\":true}");
+        return;
+    }
+    put_text(out, "segment", kinds[segment->kind]);
+    if (segment->span.page != PR_PAGE_NONE) {
+        base_buf_printf(out, ",\"page\":%d,", segment->span.page + 1);
+        put_text(out, "label", segment->label);
+    }
+    if (segment->span.t0 != PR_TIME_NONE) {
+        put_seconds(out, "t0", segment->span.t0);
+        put_seconds(out, "t1", segment->span.t1);
+    }
+    base_buf_printf(out, ",\"stream\":%d,\"lines\":%lld,\"tokens\":%lld,\"visual_only\":%s,", segment->stream,
+                    (long long)segment->lines, (long long)segment->tokens, segment->visual_only ? "true" : "false");
+    put_text(out, "text", segment->text);
+    base_buf_puts(out, "}");
+}
+
+static int print_segment(const struct pr_segment *segment)
+{
+    char t0[32], t1[32];
+    if (segment->damaged)
+        return cli_printf("  damaged\n");
+    int err;
+    if (segment->span.t0 != PR_TIME_NONE)
+        err = cli_printf("  %s to %s", pr_time_text(segment->span.t0, t0, sizeof t0),
+                         pr_time_text(segment->span.t1, t1, sizeof t1));
+    else if (segment->span.page != PR_PAGE_NONE)
+        err = cli_printf("  page %d", segment->span.page + 1);
+    else
+        err = cli_printf("  outline");
+    if (err >= 0 && *segment->label)
+        err = cli_printf(" (%s)", segment->label);
+    if (err >= 0 && segment->kind == PR_SEGMENT_OUTLINE && segment->span.t0 != PR_TIME_NONE)
+        err = cli_printf(", chapters");
+    if (err < 0)
+        return err;
+    if (segment->lines == 0 && segment->tokens == 0)
+        return cli_printf(": no text\n");
+    return cli_printf(": %lld lines, \"%.60s\"\n", (long long)segment->lines, segment->text);
+}
+
+static bool on_segment(void *user, const struct pr_segment *segment)
+{
+    struct showing *showing = user;
+    if (showing->json) {
+        struct base_buf out = {0};
+        json_segment(&out, segment);
+        showing->err = write_line(&out);
+    } else {
+        showing->err = print_segment(segment);
+    }
+    showing->n++;
+    return showing->err >= 0;
+}
+
+int cli_show(const struct args *args)
+{
+    int err;
+    struct pr_entry entry;
+    struct showing showing = {.json = args->settings.json};
+    char size[32];
+    if (!showing.json)
+        TRY(cli_printf("%s\n", args->words[0]));
+    TRY(pr_show(&args->settings, args->words[0], on_segment, &showing, &entry));
+    TRY(showing.err);
+    if (showing.json) {
+        struct base_buf out = {0};
+        put_entry(&out, &entry);
+        base_buf_printf(&out, ",\"lines\":%lld,\"tokens\":%lld}", (long long)entry.lines, (long long)entry.tokens);
+        return write_line(&out);
+    }
+    TRY(print_entry(&entry));
+    TRY(cli_printf("  %lld segments, %lld lines of text, %lld visual tokens, %s\n", (long long)entry.segments,
+                   (long long)entry.lines, (long long)entry.tokens, size_text(entry.bytes, size)));
+    if (entry.without_text > 0)
+        TRY(cli_printf("  %lld of %lld pages have no text layer\n", (long long)entry.without_text,
+                       (long long)entry.pages));
+    if (entry.tokens == 0 && (entry.duration != PR_TIME_NONE || entry.without_text > 0))
+        TRY(cli_printf("  its pictures were not looked at\n"));
+fail:
+    return err;
+}
+
+int cli_rm(const struct args *args)
+{
+    int err = PR_OK;
+    for (int i = 0; i < args->n_words && err >= 0; i++)
+        err = pr_remove(&args->settings, args->words[i]);
+    return err;
+}
+
+int cli_plan(const struct args *args)
+{
+    struct pr_plan plan;
+    char time[32], size[32];
+    int err = pr_plan(&args->settings, args->words[0], cli_cancel(), &plan);
+    if (err < 0)
+        return err;
+    bool timed = plan.duration != PR_TIME_NONE;
+    if (args->settings.json) {
+        struct base_buf out = {0};
+        base_buf_puts(&out, "{");
+        put_text(&out, "source", args->words[0]);
+        base_buf_puts(&out, ",");
+        put_text(&out, "kind", plan.kind);
+        put_seconds(&out, "duration", plan.duration);
+        base_buf_printf(&out, ",\"units\":%lld,\"tokens\":%lld,\"bytes\":%lld,\"seconds\":", (long long)plan.units,
+                        (long long)plan.tokens, (long long)plan.bytes);
+        base_json_double(&out, plan.seconds);
+        base_buf_puts(&out, "}");
+        return write_line(&out);
+    }
+    err = cli_printf("%s: %s", args->words[0], plan.kind);
+    if (err >= 0 && timed)
+        err = cli_printf(", %s, %lld text tracks; its pictures aren't looked at",
+                         pr_time_text(plan.duration, time, sizeof time), (long long)plan.units);
+    else if (err >= 0 && plan.units > 0)
+        err = cli_printf(", %lld pages", (long long)plan.units);
+    if (err >= 0 && plan.bytes > 0)
+        err = cli_printf(", about %s in the library", size_text(plan.bytes, size));
+    return err < 0 ? err : cli_printf(", about %s\n", duration_text(plan.seconds, time));
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The library as the public header shows it.
+ */
+#include "engine/library.h"
+
+#include "base/mem.h"
+#include "engine/clock.h"
+#include "engine/model.h"
+#include "ingest/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int engine_library_open(const struct pr_settings *settings, struct library **out)
+{
+    struct base_buf path = {0};
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (settings->library[0])
+        base_buf_puts(&path, settings->library);
+    else if (data && data[0] == '/')
+        base_buf_printf(&path, "%s/pagereel", data);
+    else if (home && home[0])
+        base_buf_printf(&path, "%s/.local/share/pagereel", home);
+    else
+        return base_fail(PR_ERR_INVALID,
+                         "no folder for the library: neither XDG_DATA_HOME nor HOME is set; give --library");
+    int err = memory_library_open(path.data, out);
+    base_buf_finish(&path);
+    return err;
+}
+
+/* Whole characters of a text, as many as fit. */
+static void copy_text(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text);
+    for (size_t len = strlen(out); len + 1 == size && len > 0 && ((unsigned char)out[len - 1] & 0xc0) == 0x80; len--)
+        out[len - 1] = '\0';
+}
+
+void engine_entry(const struct library_source *source, const struct evidence *evidence, struct pr_entry *out)
+{
+    *out = (struct pr_entry){.added = source->added, .duration = PR_TIME_NONE};
+    base_hash_text(source->hash, out->id);
+    copy_text(out->path, sizeof out->path, source->path);
+    out->state = source->state == LIBRARY_GONE      ? PR_FILE_GONE
+                 : source->state == LIBRARY_CHANGED ? PR_FILE_CHANGED
+                 : source->state == LIBRARY_RENAMED ? PR_FILE_RENAMED
+                                                    : PR_FILE_HERE;
+    if (!evidence)
+        return;
+    const struct evidence_info *info = memory_evidence_info(evidence);
+    const struct evidence_progress progress = memory_evidence_progress(evidence);
+    copy_text(out->kind, sizeof out->kind, info->kind);
+    copy_text(out->title, sizeof out->title, info->title);
+    out->duration = info->duration;
+    out->n_pages = info->n_pages;
+    out->complete = progress.complete;
+    out->pages = (int64_t)progress.pages;
+    out->failed = (int64_t)progress.failed;
+    out->without_text = (int64_t)progress.without_text;
+    out->segments = (int64_t)memory_evidence_count(evidence);
+    out->bytes = (int64_t)memory_evidence_bytes(evidence);
+    out->damaged = (int64_t)memory_evidence_damage(evidence);
+}
+
+int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn, void *user, struct pr_cancel *cancel,
+           struct pr_entry *out)
+{
+    int err;
+    struct pr_settings settings;
+    struct library *library = NULL;
+    struct library_source source;
+    bool fresh;
+    TRY(engine_settings(given, &settings));
+    TRY(engine_library_open(&settings, &library));
+    TRY(engine_add(library, &settings, path, fn, user, engine_cancel(cancel), &source, &fresh));
+    if (out) {
+        struct evidence *evidence;
+        TRY(memory_library_evidence(library, &source, &evidence));
+        engine_entry(&source, evidence, out);
+        out->fresh = fresh;
+        memory_evidence_close(evidence);
+    }
+fail:
+    memory_library_close(library);
+    return err;
+}
+
+int pr_list(const struct pr_settings *given, struct pr_entry **list, size_t *n)
+{
+    int err;
+    struct pr_settings settings;
+    struct library *library = NULL;
+    struct library_source *sources = NULL;
+    *list = NULL;
+    *n = 0;
+    TRY(engine_settings(given, &settings));
+    TRY(engine_library_open(&settings, &library));
+    TRY(memory_library_list(library, &sources, n));
+    *list = base_alloc_array(*n, sizeof **list);
+    for (size_t i = 0; i < *n; i++) {
+        struct evidence *evidence = NULL;
+        memory_library_evidence(library, &sources[i], &evidence); /* nothing read yet: an entry without figures */
+        engine_entry(&sources[i], evidence, &(*list)[i]);
+        memory_evidence_close(evidence);
+    }
+fail:
+    base_free(sources);
+    memory_library_close(library);
+    return err < 0 ? err : PR_OK;
+}
+
+int pr_remove(const struct pr_settings *given, const char *name)
+{
+    int err;
+    struct pr_settings settings;
+    struct library *library = NULL;
+    struct library_source source;
+    TRY(engine_settings(given, &settings));
+    TRY(engine_library_open(&settings, &library));
+    TRY(memory_library_find(library, name, &source));
+    TRY(memory_library_remove(library, &source));
+fail:
+    memory_library_close(library);
+    return err;
+}
+
+/* ---- show --------------------------------------------------------------------------------------------------------- */
+
+static enum pr_segment_kind kind_of(enum evidence_kind kind)
+{
+    return kind == EVIDENCE_FRAMES    ? PR_SEGMENT_FRAMES
+           : kind == EVIDENCE_PAGE    ? PR_SEGMENT_PAGE
+           : kind == EVIDENCE_OUTLINE ? PR_SEGMENT_OUTLINE
+                                      : PR_SEGMENT_TEXT;
+}
+
+static void show(const struct evidence *evidence, pr_segment_fn fn, void *user, struct pr_entry *out)
+{
+    const struct evidence_setup *text = memory_evidence_setup(evidence, EVIDENCE_TEXT),
+                                *visual = memory_evidence_setup(evidence, EVIDENCE_VISUAL);
+    bool go_on = fn != NULL;
+    out->segments = 0;
+    for (size_t i = 0; i < memory_evidence_count(evidence); i++) {
+        uint64_t setup = memory_evidence_setup_of(evidence, i);
+        struct evidence_segment segment;
+        if ((!text || setup != text->number) && (!visual || setup != visual->number))
+            continue; /* of a model or reader that isn't current */
+        out->segments++;
+        if (memory_evidence_read(evidence, i, &segment) < 0) {
+            out->damaged++;
+            go_on = go_on && fn(user, &(struct pr_segment){.text = "", .label = "", .stream = -1, .damaged = true});
+            continue;
+        }
+        out->lines += (int64_t)segment.n_lines;
+        out->tokens += segment.n_tokens;
+        go_on = go_on && fn(user, &(struct pr_segment){
+                                      .kind = kind_of(segment.kind),
+                                      .span = {0, segment.page, segment.t0, segment.t1, {0}},
+                                      .label = segment.label,
+                                      .stream = segment.stream,
+                                      .lines = (int64_t)segment.n_lines,
+                                      .tokens = segment.n_tokens,
+                                      .text = segment.n_lines ? segment.lines[0].text : "",
+                                      .visual_only = segment.flags & EVIDENCE_VISUAL_ONLY,
+                                  });
+        memory_evidence_release(&segment);
+    }
+}
+
+int pr_show(const struct pr_settings *given, const char *name, pr_segment_fn fn, void *user, struct pr_entry *out)
+{
+    int err;
+    struct pr_settings settings;
+    struct library *library = NULL;
+    struct library_source source;
+    struct evidence *evidence = NULL;
+    TRY(engine_settings(given, &settings));
+    TRY(engine_library_open(&settings, &library));
+    TRY(memory_library_find(library, name, &source));
+    err = memory_library_evidence(library, &source, &evidence);
+    if (err < 0 && err != PR_ERR_NOT_FOUND)
+        goto fail;
+    err = PR_OK;
+    engine_entry(&source, evidence, out);
+    if (evidence)
+        show(evidence, fn, user, out);
+fail:
+    memory_evidence_close(evidence);
+    memory_library_close(library);
+    return err;
+}
+
+/* ---- plan --------------------------------------------------------------------------------------------------------- */
+
+enum { SAMPLE_UNITS = 12, HASH_SAMPLE = 32 << 20 };
+
+/* Seconds that hashing a byte takes here, once it is in memory. */
+static double hash_seconds(void)
+{
+    char *block = base_alloc(HASH_SAMPLE);
+    double start = engine_now();
+    volatile uint64_t result = base_hash64(block, HASH_SAMPLE);
+    double seconds = (engine_now() - start) / HASH_SAMPLE;
+    (void)result;
+    base_free(block);
+    return seconds;
+}
+
+int pr_plan(const struct pr_settings *given, const char *path, struct pr_cancel *cancel, struct pr_plan *out)
+{
+    int err;
+    struct pr_settings settings;
+    struct stat st;
+    struct ingest_source *file = NULL;
+    struct ingest_options options = ingest_options_default();
+    *out = (struct pr_plan){.duration = PR_TIME_NONE};
+    TRY(engine_settings(given, &settings));
+    options.max_pixels = 0;
+    options.sampling = INGEST_NONE;
+    options.password = settings.password[0] ? settings.password : NULL;
+    options.cancel = engine_cancel(cancel);
+    TRY(ingest_open(path, &options, &file));
+    const struct pr_source_info *info = ingest_info(file);
+    bool timed = info->duration != PR_TIME_NONE && info->n_pages == 0;
+    copy_text(out->kind, sizeof out->kind, info->kind);
+    out->duration = info->duration;
+    out->units = info->n_pages;
+    for (size_t i = 0; timed && i < info->n_streams; i++)
+        out->units += info->streams[i].kind == PR_STREAM_TEXT && info->streams[i].chosen;
+    int64_t size = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
+    /* Of a film all bytes are read twice: for its hash, and for what its tracks say. */
+    out->seconds = (double)size * hash_seconds() * (timed && out->units > 0 ? 2 : 1);
+    int64_t units = 0, bytes = 0, lines = 0;
+    double start = engine_now();
+    struct pr_unit unit;
+    while (!timed && units < SAMPLE_UNITS && (err = ingest_next(file, &unit)) != PR_EOF) {
+        if (err == PR_ERR_IO || err == PR_ERR_CANCELLED)
+            goto fail;
+        units++;
+        for (size_t i = 0; err >= 0 && i < unit.n_lines; i++, lines++)
+            bytes += (int64_t)strlen(unit.lines[i].text) + 1;
+    }
+    if (units > 0) {
+        double scale = (double)(out->units > units ? out->units : units) / (double)units;
+        out->seconds += (engine_now() - start) * scale;
+        out->bytes = (int64_t)(scale * (double)(bytes + 48 * lines + 224 * units));
+    }
+    err = PR_OK;
+fail:
+    ingest_close(file);
+    return err;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The library as the engine uses it: opened where the settings say, filled from ingest.
+ */
+#pragma once
+
+#include "base/cancel.h"
+#include "memory/library.h"
+#include "pagereel/pagereel.h"
+
+/* Opens settings->library, by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel. The caller owns *out. */
+int engine_library_open(const struct pr_settings *settings, struct library **out);
+
+/* What pr_add() does, in an open library. On failure of the reading, what the library holds of the source can still be asked when
+ * source->id isn't 0 and memory_library_evidence() finds something. *fresh: something was read. */
+int engine_add(struct library *library, const struct pr_settings *settings, const char *path, pr_progress_fn fn,
+               void *user, const struct base_cancel *cancel, struct library_source *source, bool *fresh);
+
+/* Fills an entry from the catalogue and the log (NULL: nothing was read yet). */
+void engine_entry(const struct library_source *source, const struct evidence *evidence, struct pr_entry *out);
