@@ -16,12 +16,12 @@ struct cpu_range {
     int64_t row0, row1, col0, col1;
 };
 
-/* Rows of activations rounded to 8 bit in blocks of 32 columns: x = scale * q. */
+/* 32 columns of activations rounded to 8 bit: x = scale * q, |q| <= 127. */
 struct cpu_act {
-    int64_t cols; /* a multiple of 32 */
-    int8_t *q;    /* [rows, cols], |q| <= 127 */
-    float *scale; /* [rows, cols / 32] */
-    int32_t *sum; /* [rows, cols / 16]: sum of q over half a block */
+    int8_t q[32];
+    float scale;
+    float sum;     /* of x over the block, which minimums and zeros of weights are multiplied by */
+    float half[2]; /* the same over its halves */
 };
 
 /* A piece of y[n, m] = x[n, k] . w[m, k]^T (+ bias) (+ addend): token rows t0..t1-1, weight rows m0..m1-1. */
@@ -71,7 +71,7 @@ struct cpu_kernels {
     cpu_rows_kernel *const (*rows)[OP_COUNT]; /* by kind; NULL: not an operation of this sort */
     /* cos_sin: [rows, n_rot]: the cosines of a row's n_rot / 2 pairs, then their sines */
     void (*rope)(const struct op *op, const struct cpu_range *range, const float *cos_sin);
-    void (*quantize)(const float *x, struct cpu_act *act, int64_t row0, int64_t row1);
+    void (*quantize)(const float *x, struct cpu_act *act, int64_t blocks);
     void (*product_quant)(const struct cpu_product *p);
     void (*product_float)(const struct cpu_product *p);
     void (*attention)(const struct cpu_attention *a);

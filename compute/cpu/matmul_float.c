@@ -2,10 +2,8 @@
  *
  * y = x . w^T for f32, f16 and bf16 weights: f32 products and sums, VF rows of w at a time. Compiled once per tier.
  */
-#include "compute/cpu/simd.h"
+#include "compute/cpu/product.h"
 #include "compute/cpu/tier.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
 
 /* VECTORS x TOKENS sums are kept in registers; with the operands they fill the 32 (16) that there are. */
 #if defined(__AVX512F__)
@@ -23,56 +21,48 @@ INLINE vf load_weight(enum type type, const void *w, int64_t i)
     return vf_load_bf16((const uint16_t *)w + i);
 }
 
-/* Adds bias and addend to the sums of VF rows from `row` on for one token and stores them. */
-INLINE void finish(const struct cpu_product *job, int64_t t, int64_t row, vf sum)
-{
-    int rows = job->m - row < VF ? (int)(job->m - row) : VF;
-    if (rows <= 0)
-        return;
-    int64_t at = t * job->m + row;
-    if (job->bias) {
-        const void *bias = compute_tensor_data(job->bias);
-        if (job->bias->type == TYPE_F16)
-            sum += vf_load_f16_n((const uint16_t *)bias + row, rows);
-        else
-            sum += vf_load_n((const float *)bias + row, rows);
-    }
-    if (job->addend)
-        sum += vf_load_n(job->addend + at, rows);
-    vf_store_n(job->y + at, sum, rows);
-}
-
 /* `vectors` times VF rows, w[v] pointing to their first column, times `tokens` tokens from t on. Few sums are split in `chains`
  * by column, because each waits for its last addition. */
 INLINE void tile(enum type type, const struct cpu_product *job, const void *const w[], int64_t row, int vectors,
                  int64_t t, int tokens, int chains)
 {
     vf sum[TOKENS][VECTORS];
-    UNROLL for (int i = 0; i < tokens * chains; i++) UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vf_set(0);
+    UNROLL
+    for (int i = 0; i < tokens * chains; i++)
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = vf_set(0);
     const float *x = job->x + t * job->k;
     int64_t k = 0;
-    for (; k + chains <= job->k; k += chains)
-        UNROLL for (int c = 0; c < chains; c++)
-        {
+    for (; k + chains <= job->k; k += chains) {
+        UNROLL
+        for (int c = 0; c < chains; c++) {
             vf a[VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) a[v] = load_weight(type, w[v], (k + c) * PACK_ROWS);
-            UNROLL for (int i = 0; i < tokens; i++)
-            {
+            for (int v = 0; v < vectors; v++)
+                a[v] = load_weight(type, w[v], (k + c) * PACK_ROWS);
+            UNROLL
+            for (int i = 0; i < tokens; i++) {
                 vf b = vf_set(x[i * job->k + k + c]);
-                UNROLL for (int v = 0; v < vectors; v++) sum[c * tokens + i][v] =
-                    vf_fma(a[v], b, sum[c * tokens + i][v]);
+                for (int v = 0; v < vectors; v++)
+                    sum[c * tokens + i][v] = vf_fma(a[v], b, sum[c * tokens + i][v]);
             }
         }
-    for (; k < job->k; k++)
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
+    }
+    for (; k < job->k; k++) {
+        for (int v = 0; v < vectors; v++) {
             vf a = load_weight(type, w[v], k * PACK_ROWS);
-            UNROLL for (int i = 0; i < tokens; i++) sum[i][v] = vf_fma(a, vf_set(x[i * job->k + k]), sum[i][v]);
+            UNROLL
+            for (int i = 0; i < tokens; i++)
+                sum[i][v] = vf_fma(a, vf_set(x[i * job->k + k]), sum[i][v]);
         }
-    UNROLL for (int i = 0; i < tokens; i++) UNROLL for (int v = 0; v < vectors; v++)
-    {
-        UNROLL for (int c = 1; c < chains; c++) sum[i][v] += sum[c * tokens + i][v];
-        finish(job, t + i, row + v * VF, sum[i][v]);
+    }
+    UNROLL
+    for (int i = 0; i < tokens; i++) {
+        for (int v = 0; v < vectors; v++) {
+            UNROLL
+            for (int c = 1; c < chains; c++)
+                sum[i][v] += sum[c * tokens + i][v];
+            product_store(job, t + i, row + v * VF, sum[i][v]);
+        }
     }
 }
 

@@ -3,97 +3,53 @@
  * y = x . w^T for quantised weights: activations rounded to 8 bit, integer dot products over spans of 16 or 32 columns,
  * f32 sums over the spans in the order of the columns. Compiled once per tier.
  */
+#include "compute/cpu/product.h"
 #include "compute/cpu/quant_simd.h"
 #include "compute/cpu/tier.h"
 
 enum { TILE = 8 }; /* tokens that share one load of the codes */
 
-/* d and dmin of a super-block. */
-INLINE void load_factors(struct packing p, const uint8_t *meta, int part, vf *d, vf *dmin)
-{
-    const uint16_t *f = (const uint16_t *)meta + VF * part;
-    *d = p.bf16 ? vf_load_bf16(f) : vf_load_f16(f);
-    *dmin = p.min ? vf_load_f16(f + PACK_ROWS) : vf_set(0);
-}
-
-/* Scale and min of one span; `span` counts within the super-block. */
-INLINE void load_scale(struct packing p, const uint8_t *meta, int part, int span, vf d, vf dmin, vf *scale, vf *min)
-{
-    const uint8_t *code = meta + PACK_ROWS * (2 + 2 * p.min) + VF * part;
-    *min = dmin;
-    switch (p.scale) {
-    case SCALE_PLAIN:
-        *scale = d;
-        break;
-    case SCALE_BYTE:
-        *scale = d * vf_load_i8((const int8_t *)code + PACK_ROWS * span);
-        break;
-    case SCALE_BYTE_MIN:
-        *scale = d * vf_load_u8(code + PACK_ROWS * 2 * span);
-        *min = dmin * vf_load_u8(code + PACK_ROWS * (2 * span + 1));
-        break;
-    case SCALE_NIBBLES:
-        *scale = d * vf_load_low_nibbles(code + PACK_ROWS * span);
-        *min = dmin * vf_load_high_nibbles(code + PACK_ROWS * span);
-        break;
-    }
-}
-
 /* VF rows of one group times `n` tokens from `t` on. */
 INLINE void tile(struct packing p, const struct cpu_product *job, const uint8_t *group, int64_t row, int part,
                  int64_t t, int n)
 {
-    const struct cpu_act *act = job->act;
     const int64_t blocks = job->k / 32;
     const int spans = 32 / p.span, quads = p.span / 4;
     const uint8_t *meta = group, *codes = group + cpu_group_codes(p, job->k);
-    const int8_t *x = act->q + t * job->k;
-    const float *x_scale = act->scale + t * blocks;
-    const int32_t *x_sum = act->sum + t * blocks * 2;
+    const struct cpu_act *act = job->act + t * blocks;
     vf y[TILE];
+    UNROLL
     for (int i = 0; i < n; i++)
         y[i] = vf_set(0);
     for (int64_t s = 0; s < blocks / p.super; s++) {
         vf d, dmin;
         load_factors(p, meta, part, &d, &dmin);
         for (int b = 0; b < p.super; b++) {
-            int64_t block = s * p.super + b;
-            vf scale[2], min[2];
-            for (int h = 0; h < spans; h++)
-                load_scale(p, meta, part, b * spans + h, d, dmin, &scale[h], &min[h]);
+            vf scale[2], off[2];
+            for (int h = 0; h < spans; h++) {
+                load_scale(p, meta, part, b * spans + h, d, dmin, &scale[h], &off[h]);
+                off[h] = vf_set(0) - off[h] - scale[h] * vf_set((float)codes_zero(p));
+            }
             vq w[8];
             codes_load(p, codes, part, w);
+            UNROLL
             for (int i = 0; i < n; i++) {
-                vf xs = vf_set(x_scale[i * blocks + block]);
+                const struct cpu_act *x = act + i * blocks;
                 for (int h = 0; h < spans; h++) {
-                    const int32_t *sums = x_sum + (i * blocks + block) * 2;
-                    int32_t sum = spans == 2 ? sums[h] : sums[0] + sums[1];
-                    vf dot = codes_dot(p, w, h * quads, quads, x + i * job->k + block * 32, sum);
-                    y[i] = vf_fma(dot, scale[h] * xs, y[i]);
-                    if (p.min)
-                        y[i] = vf_fma(min[h], xs * vf_set((float)-sum), y[i]);
+                    vf dot = codes_dot(p, w, h * quads, quads, x->q);
+                    y[i] = vf_fma(dot, scale[h] * vf_set(x->scale), y[i]);
+                    if (p.min || codes_zero(p))
+                        y[i] = vf_fma(off[h], vf_set(spans == 2 ? x->half[h] : x->sum), y[i]);
                 }
             }
             codes += cpu_code_bytes(p);
+            act++;
         }
         meta += cpu_meta_bytes(p);
     }
-    row += VF * part;
-    int rows = job->m - row < VF ? (int)(job->m - row) : VF;
-    if (rows <= 0)
-        return;
-    for (int i = 0; i < n; i++) {
-        int64_t at = (t + i) * job->m + row;
-        vf sum = y[i];
-        if (job->bias) {
-            const void *bias = compute_tensor_data(job->bias);
-            sum = sum + (job->bias->type == TYPE_F16 ? vf_load_f16_n((const uint16_t *)bias + row, rows)
-                                                     : vf_load_n((const float *)bias + row, rows));
-        }
-        if (job->addend)
-            sum = sum + vf_load_n(job->addend + at, rows);
-        vf_store_n(job->y + at, sum, rows);
-    }
+    UNROLL
+    for (int i = 0; i < n; i++)
+        product_store(job, t + i, row + VF * part, y[i]);
 }
 
 INLINE void product(enum type type, const struct cpu_product *job)

@@ -31,12 +31,12 @@ struct step {
     enum step_kind kind;
     const struct op *op;
     int64_t n_items;
-    int64_t rows, cols; /* of an item: its share of the rectangle that the step covers */
-    int32_t n_slices;   /* ATTENTION, MERGE */
-    size_t place;       /* in the workspace: what one of the next three points to */
-    struct cpu_act act; /* QUANTIZE writes it, PRODUCT of quantised weights reads it */
-    float *angles;      /* ANGLES writes [rows, n_rot] cosines and sines, ROPE reads them */
-    float *partial;     /* ATTENTION writes its slices, MERGE reads them */
+    int64_t rows, cols;  /* of an item: its share of the rectangle that the step covers */
+    int32_t n_slices;    /* ATTENTION, MERGE */
+    size_t place;        /* in the workspace: what one of the next three points to */
+    struct cpu_act *act; /* QUANTIZE writes it, PRODUCT of quantised weights reads it */
+    float *angles;       /* ANGLES writes [rows, n_rot] cosines and sines, ROPE reads them */
+    float *partial;      /* ATTENTION writes its slices, MERGE reads them */
 };
 
 struct phase {
@@ -81,7 +81,7 @@ enum {
     SERIAL_WORK = 6000, /* element-operations that cost less than a barrier */
     FEW_TOKENS = 4,     /* so few query rows are spread over cells instead */
     SLICES = 8,
-    TOKEN_STEP = 24,      /* tokens of an item are a multiple: of the tiles of both kinds of product */
+    TOKEN_STEP = 48,      /* tokens of an item are a multiple: of the tiles of both kinds of product */
     ITEM_BYTES = 1 << 19, /* of activations that an item of a product walks over again and again */
 };
 
@@ -95,21 +95,9 @@ static bool quantized(const struct tensor *w)
     return cpu_packing(w->type).bits > 0;
 }
 
-static size_t act_bytes(int64_t rows, int64_t cols)
+static size_t act_bytes(const struct tensor *x)
 {
-    return base_align((size_t)(rows * cols), 64) + base_align((size_t)(rows * cols / 32) * sizeof(float), 64) +
-           (size_t)(rows * cols / 16) * sizeof(int32_t);
-}
-
-static struct cpu_act act_at(void *memory, int64_t rows, int64_t cols)
-{
-    char *p = memory;
-    struct cpu_act act = {.cols = cols, .q = (int8_t *)p};
-    p += base_align((size_t)(rows * cols), 64);
-    act.scale = (float *)p;
-    p += base_align((size_t)(rows * cols / 32) * sizeof(float), 64);
-    act.sum = (int32_t *)p;
-    return act;
+    return (size_t)(x->rows * x->cols / 32) * sizeof(struct cpu_act);
 }
 
 static int slices_of(const struct op *op)
@@ -264,7 +252,7 @@ static void add_quantize(struct cpu_plan *plan, int first, int end)
         if (s < plan->n_steps)
             continue;
         struct step *step = add_step(plan, STEP_QUANTIZE, ops[i]);
-        step->place = share_workspace(plan, act_bytes(x->rows, x->cols));
+        step->place = share_workspace(plan, act_bytes(x));
         int64_t work = x->rows * x->cols;
         cut_rows(step, x->rows, x->cols, pieces_for(plan, work), false);
         all_work += work;
@@ -288,7 +276,8 @@ static void add_product(struct cpu_plan *plan, const struct op *op)
     size_t place = quantized(w) ? act_place(plan, op) : 0;
     struct step *step = add_step(plan, STEP_PRODUCT, op);
     step->place = place;
-    int64_t row_bytes = quantized(w) ? x->cols * 11 / 8 : x->cols * (int64_t)sizeof(float);
+    int64_t row_bytes =
+        quantized(w) ? x->cols / 32 * (int64_t)sizeof(struct cpu_act) : x->cols * (int64_t)sizeof(float);
     int64_t pieces = ceil_div(x->rows * row_bytes, ITEM_BYTES);
     step->cols = ceil_div(ceil_div(x->rows, pieces), TOKEN_STEP) * TOKEN_STEP;
     step->rows = 2 * PACK_ROWS;
@@ -391,11 +380,10 @@ static void resolve_places(struct cpu_plan *plan)
     char *shared = lasting + plan->lasting;
     for (int i = 0; i < plan->n_steps; i++) {
         struct step *step = &plan->steps[i];
-        const struct tensor *x = step->op->src[1];
         if (step->kind == STEP_ANGLES || step->kind == STEP_ROPE)
             step->angles = (float *)(lasting + step->place);
         else if (step->kind == STEP_QUANTIZE || (step->kind == STEP_PRODUCT && quantized(step->op->src[0])))
-            step->act = act_at(shared + step->place, x->rows, x->cols);
+            step->act = (struct cpu_act *)(shared + step->place);
         else if (step->kind == STEP_ATTENTION || step->kind == STEP_MERGE)
             step->partial = (float *)(shared + step->place);
     }
@@ -503,7 +491,7 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
         .bias = op->src[2],
         .addend = op->addend ? compute_tensor_data(op->addend) : NULL,
         .x = compute_tensor_data(op->src[1]),
-        .act = &step->act,
+        .act = step->act,
         .y = compute_tensor_data(op->dst),
         .k = w->cols,
         .m = w->rows,
@@ -560,9 +548,10 @@ static void run_item(struct cpu_plan *plan, const struct step *step, int64_t ite
         plan->kernels->rope(op, &r, step->angles);
         break;
     case STEP_QUANTIZE: {
-        struct cpu_act act = step->act;
-        r = range_of(step, item, op->src[1]->rows, op->src[1]->cols);
-        plan->kernels->quantize(compute_tensor_data(op->src[1]), &act, r.row0, r.row1);
+        const struct tensor *x = op->src[1];
+        r = range_of(step, item, x->rows, x->cols);
+        plan->kernels->quantize((const float *)compute_tensor_data(x) + r.row0 * x->cols,
+                                step->act + r.row0 * x->cols / 32, (r.row1 - r.row0) * x->cols / 32);
         break;
     }
     case STEP_PRODUCT:

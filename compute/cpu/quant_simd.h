@@ -97,10 +97,17 @@ INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8]
     }
 }
 
-/* Sum over quads first .. first + count - 1 of (codes - zero) * x; x: the block's 32 bytes, sum: of these bytes. */
-INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const int8_t *x, int32_t sum)
+/* What codes_load() hasn't taken off yet. */
+INLINE int codes_zero(struct packing p)
 {
-    __m512i acc = p.zero ? _mm512_set1_epi32(-p.zero * sum) : _mm512_setzero_si512();
+    return p.zero;
+}
+
+/* Sum over quads first .. first + count - 1 of codes * x; x: the block's 32 bytes. */
+INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const int8_t *x)
+{
+    (void)p;
+    __m512i acc = _mm512_setzero_si512();
     for (int j = first; j < first + count; j++) {
         int32_t quad;
         memcpy(&quad, x + 4 * j, sizeof quad);
@@ -219,16 +226,21 @@ INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8]
     }
 }
 
+INLINE int codes_zero(struct packing p)
+{
+    return p.zero == 128 ? 0 : p.zero;
+}
+
 /* maddubs adds two products of u8 and s8 with saturation to 16 bits. 8-bit codes go in as magnitudes, with their sign moved to
  * x: 2 * 128 * 127 just fits. Narrow codes leave room to add up several pairs before widening. */
-INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const int8_t *x, int32_t sum)
+INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const int8_t *x)
 {
     const __m256i ones = _mm256_set1_epi16(1);
     bool wide = p.zero == 128;
     int room = p.bits == 6 ? 2 : p.bits == 5 ? 4 : 8; /* 32767 / (2 * 127 * (2^bits - 1)); MXFP4's 28 fits 4 times */
     if (p.table)
         room = 4;
-    __m256i acc = p.zero && !wide ? _mm256_set1_epi32(-p.zero * sum) : _mm256_setzero_si256();
+    __m256i acc = _mm256_setzero_si256();
     __m256i pairs = _mm256_setzero_si256();
     for (int j = first; j < first + count; j++) {
         int32_t quad;
@@ -325,11 +337,17 @@ INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8]
         }
 }
 
-INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const int8_t *x, int32_t sum)
+INLINE int codes_zero(struct packing p)
 {
+    return p.zero;
+}
+
+INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const int8_t *x)
+{
+    (void)p;
     vf out;
     for (int r = 0; r < VF; r++) {
-        int32_t acc = -p.zero * sum;
+        int32_t acc = 0;
         for (int j = first; j < first + count; j++)
             for (int i = 0; i < 4; i++)
                 acc += w[j].byte[4 * r + i] * x[4 * j + i];
@@ -361,3 +379,34 @@ INLINE vf vf_load_high_nibbles(const uint8_t *p)
 }
 
 #endif
+
+/* d and dmin of a super-block. */
+INLINE void load_factors(struct packing p, const uint8_t *meta, int part, vf *d, vf *dmin)
+{
+    const uint16_t *f = (const uint16_t *)meta + VF * part;
+    *d = p.bf16 ? vf_load_bf16(f) : vf_load_f16(f);
+    *dmin = p.min ? vf_load_f16(f + PACK_ROWS) : vf_set(0);
+}
+
+/* Scale and min of one span; `span` counts within the super-block. */
+INLINE void load_scale(struct packing p, const uint8_t *meta, int part, int span, vf d, vf dmin, vf *scale, vf *min)
+{
+    const uint8_t *code = meta + PACK_ROWS * (2 + 2 * p.min) + VF * part;
+    *min = dmin;
+    switch (p.scale) {
+    case SCALE_PLAIN:
+        *scale = d;
+        break;
+    case SCALE_BYTE:
+        *scale = d * vf_load_i8((const int8_t *)code + PACK_ROWS * span);
+        break;
+    case SCALE_BYTE_MIN:
+        *scale = d * vf_load_u8(code + PACK_ROWS * 2 * span);
+        *min = dmin * vf_load_u8(code + PACK_ROWS * (2 * span + 1));
+        break;
+    case SCALE_NIBBLES:
+        *scale = d * vf_load_low_nibbles(code + PACK_ROWS * span);
+        *min = dmin * vf_load_high_nibbles(code + PACK_ROWS * span);
+        break;
+    }
+}

@@ -398,31 +398,27 @@ void CPU_TIER(rope)(const struct op *op, const struct cpu_range *r, const float 
 
 /* ---- activations for quantised products ---------------------------------------------------------------------- */
 
-void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t row0, int64_t row1)
+void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks)
 {
-    int64_t cols = act->cols;
-    for (int64_t row = row0; row < row1; row++)
-        for (int64_t b = 0; b < cols / 32; b++) {
-            const float *in = x + row * cols + b * 32;
-            int8_t *q = act->q + row * cols + b * 32;
-            int32_t *sum = act->sum + row * (cols / 16) + b * 2;
-            vf m = vf_set(0);
-            for (int i = 0; i < 32; i += VF)
-                m = vf_max(m, vf_abs(vf_load(in + i)));
-            float largest = vf_largest(m);
-            act->scale[row * (cols / 32) + b] = largest / 127;
-            float lift = largest < 0x1p-100f ? 0x1p60f : 1; /* keeps 127 / largest finite */
-            vf up = vf_set(lift), inverse = vf_set(largest > 0 ? 127 / (largest * lift) : 0);
-            for (int half = 0; half < 2; half++) {
-                vf total = vf_set(0);
-                for (int i = 16 * half; i < 16 * half + 16; i += VF) {
-                    vf rounded = vf_round(vf_load(in + i) * up * inverse);
-                    vf_store_i8(q + i, rounded);
-                    total += rounded;
-                }
-                sum[half] = (int32_t)vf_sum(total);
+    for (const struct cpu_act *end = act + blocks; act < end; act++, x += 32) {
+        vf m = vf_set(0);
+        for (int i = 0; i < 32; i += VF)
+            m = vf_max(m, vf_abs(vf_load(x + i)));
+        float largest = vf_largest(m);
+        float lift = largest < 0x1p-100f ? 0x1p60f : 1; /* keeps 127 / largest finite */
+        vf up = vf_set(lift), inverse = vf_set(largest > 0 ? 127 / (largest * lift) : 0);
+        act->scale = largest / 127;
+        for (int half = 0; half < 2; half++) {
+            vf total = vf_set(0);
+            for (int i = 16 * half; i < 16 * half + 16; i += VF) {
+                vf rounded = vf_round(vf_load(x + i) * up * inverse);
+                vf_store_i8(act->q + i, rounded);
+                total += rounded;
             }
+            act->half[half] = act->scale * vf_sum(total);
         }
+        act->sum = act->half[0] + act->half[1];
+    }
 }
 
 cpu_rows_kernel *const CPU_TIER(rows)[OP_COUNT] = {
