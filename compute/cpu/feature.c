@@ -49,9 +49,11 @@ void cpu_features_read(struct cpu_features *out)
     out->avx2 = ymm && fma && f16c && bit(b, 5);
     out->avx512 = out->avx2 && zmm && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);
     out->vnni = out->avx512 && bit(c, 11);
-    out->amx = tiles && bit(d, 24) && bit(d, 25);
-    if (leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+    out->amx = out->vnni && tiles && bit(d, 24) && bit(d, 22);
+    if (leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
         out->bf16 = out->avx512 && bit(a, 5);
+        out->avxvnni = out->avx2 && bit(a, 4);
+    }
 }
 
 #else
@@ -73,6 +75,10 @@ static bool runs_avx2(const struct cpu_features *f)
 {
     return f->avx2;
 }
+static bool runs_avxvnni(const struct cpu_features *f)
+{
+    return f->avxvnni;
+}
 static bool runs_avx512(const struct cpu_features *f)
 {
     return f->vnni;
@@ -86,6 +92,7 @@ static const struct {
 } tiers[] = {
 #if defined(__x86_64__)
     {&cpu_kernels_avx512, runs_avx512},
+    {&cpu_kernels_avxvnni, runs_avxvnni},
     {&cpu_kernels_avx2, runs_avx2},
 #endif
     {&cpu_kernels_generic, runs_anywhere},
@@ -124,16 +131,22 @@ static void add(struct device_info *info, const char *name, bool there, bool use
 void cpu_describe_features(const struct cpu_features *features, const struct cpu_kernels *kernels,
                            struct device_info *info)
 {
-    bool wide = !strcmp(kernels->name, "avx512"), avx2 = !strcmp(kernels->name, "avx2");
-    add(info, "AVX2, FMA, F16C", features->avx2, avx2,
-        avx2   ? "f32 vectors of 8, integer dot products by pairs"
+    bool wide = !strcmp(kernels->name, "avx512");
+    bool dots = !strcmp(kernels->name, "avxvnni"), narrow = dots || !strcmp(kernels->name, "avx2");
+    const char *forced = "PAGEREEL_CPU says so";
+    add(info, "AVX2, FMA, F16C", features->avx2, narrow,
+        narrow ? "f32 vectors of 8"
         : wide ? "wider kernels are used"
-               : "PAGEREEL_CPU says so");
+               : forced);
+    add(info, "AVX-VNNI", features->avxvnni, dots,
+        dots   ? "integer dot products"
+        : wide ? "wider kernels are used"
+               : forced);
     add(info, "AVX-512", features->avx512, wide,
         wide             ? "f32 vectors of 16"
-        : features->vnni ? "PAGEREEL_CPU says so"
+        : features->vnni ? forced
                          : "the kernels need VNNI with it");
-    add(info, "AVX-512 VNNI", features->vnni, wide, wide ? "integer dot products" : "PAGEREEL_CPU says so");
+    add(info, "AVX-512 VNNI", features->vnni, wide, wide ? "integer dot products" : forced);
     add(info, "AVX-512 BF16", features->bf16, false, "activations stay f32 with 16-bit weights, for accuracy");
     add(info, "AMX", features->amx, false, "no kernel uses it");
 }

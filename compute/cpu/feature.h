@@ -9,16 +9,17 @@
 struct cpu_features {
     char name[128]; /* "AMD EPYC 9354 32-Core Processor" */
     bool avx2;      /* AVX2, FMA and F16C, and the system saves their registers */
+    bool avxvnni;   /* AVX-VNNI beside these */
     bool avx512;    /* AVX-512 F, BW, VL, DQ likewise */
     bool vnni;      /* AVX-512 VNNI */
     bool bf16;      /* AVX-512 BF16 */
-    bool amx;       /* AMX int8 */
+    bool amx;       /* AMX bf16 */
 };
 
 void cpu_features_read(struct cpu_features *out);
 
 /* The best tier that this processor runs, or the one that the environment variable PAGEREEL_CPU names ("generic", "avx2",
- * "avx512"). PR_ERR_INVALID: no such tier; PR_ERR_UNSUPPORTED: this processor hasn't got it. */
+ * "avxvnni", "avx512"). PR_ERR_INVALID: no such tier; PR_ERR_UNSUPPORTED: this processor hasn't got it. */
 int cpu_choose_kernels(const struct cpu_features *features, const struct cpu_kernels **out);
 
 /* Fills the lines of `pagereel devices`. */

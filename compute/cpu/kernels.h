@@ -16,9 +16,10 @@ struct cpu_range {
     int64_t row0, row1, col0, col1;
 };
 
-/* 32 columns of activations rounded to 8 bit: x = scale * q, |q| <= 127. */
+/* 32 columns of activations in whole steps of `scale`: x = scale * q, |q| <= 127, or, with a finer plane, x = scale * (256 q +
+ * fine), |fine| <= 127. */
 struct cpu_act {
-    int8_t q[32];
+    int8_t q[32], fine[32];
     float scale;
     float sum;     /* of x over the block, which minimums and zeros of weights are multiplied by */
     float half[2]; /* the same over its halves */
@@ -32,6 +33,7 @@ struct cpu_product {
     const float *addend;       /* [n, m] or NULL */
     const float *x;            /* [n, k], float weights */
     const struct cpu_act *act; /* quantised weights */
+    bool fine;                 /* act has its finer plane */
     float *y;
     int64_t k, m;
     int64_t t0, t1, m0, m1; /* m0: a multiple of 16 */
@@ -68,10 +70,11 @@ typedef void cpu_rows_kernel(const struct op *op, const struct cpu_range *range)
 
 struct cpu_kernels {
     const char *name;
+    int64_t fine_tokens; /* most tokens that quantised weights meet in two planes; more would take too long */
     cpu_rows_kernel *const (*rows)[OP_COUNT]; /* by kind; NULL: not an operation of this sort */
     /* cos_sin: [rows, n_rot]: the cosines of a row's n_rot / 2 pairs, then their sines */
     void (*rope)(const struct op *op, const struct cpu_range *range, const float *cos_sin);
-    void (*quantize)(const float *x, struct cpu_act *act, int64_t blocks);
+    void (*quantize)(const float *x, struct cpu_act *act, int64_t blocks, bool fine);
     void (*product_quant)(const struct cpu_product *p);
     void (*product_float)(const struct cpu_product *p);
     void (*attention)(const struct cpu_attention *a);
@@ -84,4 +87,4 @@ struct cpu_kernels {
 
 enum { CPU_MAX_HEAD = 1024 }; /* most columns of a head */
 
-extern const struct cpu_kernels cpu_kernels_generic, cpu_kernels_avx2, cpu_kernels_avx512;
+extern const struct cpu_kernels cpu_kernels_generic, cpu_kernels_avx2, cpu_kernels_avxvnni, cpu_kernels_avx512;

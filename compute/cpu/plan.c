@@ -100,6 +100,12 @@ static size_t act_bytes(const struct tensor *x)
     return (size_t)(x->rows * x->cols / 32) * sizeof(struct cpu_act);
 }
 
+/* Activations get their finer plane. */
+static bool fine(const struct cpu_plan *plan, const struct op *op)
+{
+    return op->dst->rows <= plan->kernels->fine_tokens;
+}
+
 static int slices_of(const struct op *op)
 {
     return op->dst->rows <= FEW_TOKENS ? SLICES : 1;
@@ -492,6 +498,7 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
         .addend = op->addend ? compute_tensor_data(op->addend) : NULL,
         .x = compute_tensor_data(op->src[1]),
         .act = step->act,
+        .fine = fine(plan, op),
         .y = compute_tensor_data(op->dst),
         .k = w->cols,
         .m = w->rows,
@@ -551,7 +558,7 @@ static void run_item(struct cpu_plan *plan, const struct step *step, int64_t ite
         const struct tensor *x = op->src[1];
         r = range_of(step, item, x->rows, x->cols);
         plan->kernels->quantize((const float *)compute_tensor_data(x) + r.row0 * x->cols,
-                                step->act + r.row0 * x->cols / 32, (r.row1 - r.row0) * x->cols / 32);
+                                step->act + r.row0 * x->cols / 32, (r.row1 - r.row0) * x->cols / 32, fine(plan, op));
         break;
     }
     case STEP_PRODUCT:

@@ -7,9 +7,6 @@
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/simd.h"
 
-/* A statement of its own before a loop of constant length whose array must live in registers. */
-#define UNROLL _Pragma("GCC unroll 16")
-
 /* Stores VF sums of token t, rows from `row` on, with bias and addend. */
 INLINE void product_store(const struct cpu_product *job, int64_t t, int64_t row, vf sum)
 {

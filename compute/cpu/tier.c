@@ -8,6 +8,7 @@
 #define CPU_STRING2(x) #x
 #define CPU_STRING(x)  CPU_STRING2(x)
 
+enum { FINE_TOKENS = 8 };
 enum { CHAINS = 10, ROUNDS = 20000 }; /* independent sums, which hide the latency of both units of today's cores */
 
 static double f32_work(float *sink)
@@ -41,6 +42,7 @@ static void read_work(const float *from, size_t size, float *sink)
 
 const struct cpu_kernels CPU_TIER(kernels) = {
     .name = CPU_STRING(CPU_TIER_NAME),
+    .fine_tokens = FINE_TOKENS,
     .rows = &CPU_TIER(rows),
     .rope = CPU_TIER(rope),
     .quantize = CPU_TIER(quantize),

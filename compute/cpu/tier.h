@@ -13,7 +13,7 @@
 
 extern cpu_rows_kernel *const CPU_TIER(rows)[OP_COUNT];
 void CPU_TIER(rope)(const struct op *op, const struct cpu_range *range, const float *cos_sin);
-void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks);
+void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks, bool fine);
 void CPU_TIER(product_quant)(const struct cpu_product *p);
 void CPU_TIER(product_float)(const struct cpu_product *p);
 void CPU_TIER(attention)(const struct cpu_attention *a);

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-static const char *const tiers[] = {"generic", "avx2", "avx512"};
+static const char *const tiers[] = {"generic", "avx2", "avxvnni", "avx512"};
 
 static uint32_t seed = 1;
 
