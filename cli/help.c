@@ -27,8 +27,9 @@ static const char *const files[][2] = {
 static const char *const environment[][2] = {
     {"PAGEREEL_MODEL", "the model, as --model"},
     {"PAGEREEL_DEVICE", "the device, as --device"},
-    {"PAGEREEL_CPU", "the instructions that the cpu device uses, avx512, avxvnni, avx2 or generic; without it the best "
-                     "that the processor has"},
+    {"PAGEREEL_CPU",
+     "the instructions that the cpu device uses, amx, avx512, avxvnni, avx2 or generic; without it the best "
+     "that the processor has"},
 };
 
 /* ---- for the terminal --------------------------------------------------------------------------------------------- */

@@ -85,7 +85,7 @@ void compute_state_destroy(struct tensor *state); /* takes a zeroed tensor */
 /* What a device can do at the most, as measured on it just now (it takes about half a second). */
 struct device_speed {
     double bandwidth_gb_s; /* reading memory, all threads */
-    double f32_gflop_s;    /* f32 multiplications and additions */
+    double f32_gflop_s;    /* f32 multiplications and additions, or what products do for them */
     double int8_gop_s;     /* 8-bit integer ones, where its kernels for quantised weights do those; otherwise 0 */
 };
 /* PR_ERR_UNSUPPORTED: the backend measures nothing (ref); *out is then zero. PR_ERR_NOMEM. */

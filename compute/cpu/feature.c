@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "compute/cpu/feature.h"
 
+#include "compute/cpu/amx.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,11 +51,12 @@ void cpu_features_read(struct cpu_features *out)
     out->avx2 = ymm && fma && f16c && bit(b, 5);
     out->avx512 = out->avx2 && zmm && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);
     out->vnni = out->avx512 && bit(c, 11);
-    out->amx = out->vnni && tiles && bit(d, 24) && bit(d, 22);
+    bool tile_bf16 = tiles && bit(d, 24) && bit(d, 22);
     if (leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
         out->bf16 = out->avx512 && bit(a, 5);
         out->avxvnni = out->avx2 && bit(a, 4);
     }
+    out->amx = out->vnni && out->bf16 && tile_bf16 && cpu_amx_permit();
 }
 
 #else
@@ -75,6 +78,10 @@ static bool runs_avx2(const struct cpu_features *f)
 {
     return f->avx2;
 }
+static bool runs_amx(const struct cpu_features *f)
+{
+    return f->amx;
+}
 static bool runs_avxvnni(const struct cpu_features *f)
 {
     return f->avxvnni;
@@ -91,9 +98,8 @@ static const struct {
     bool (*runs)(const struct cpu_features *f);
 } tiers[] = {
 #if defined(__x86_64__)
-    {&cpu_kernels_avx512, runs_avx512},
-    {&cpu_kernels_avxvnni, runs_avxvnni},
-    {&cpu_kernels_avx2, runs_avx2},
+    {&cpu_kernels_amx, runs_amx},          {&cpu_kernels_avx512, runs_avx512},
+    {&cpu_kernels_avxvnni, runs_avxvnni},  {&cpu_kernels_avx2, runs_avx2},
 #endif
     {&cpu_kernels_generic, runs_anywhere},
 };
@@ -131,7 +137,7 @@ static void add(struct device_info *info, const char *name, bool there, bool use
 void cpu_describe_features(const struct cpu_features *features, const struct cpu_kernels *kernels,
                            struct device_info *info)
 {
-    bool wide = !strcmp(kernels->name, "avx512");
+    bool tiles = !strcmp(kernels->name, "amx"), wide = tiles || !strcmp(kernels->name, "avx512");
     bool dots = !strcmp(kernels->name, "avxvnni"), narrow = dots || !strcmp(kernels->name, "avx2");
     const char *forced = "PAGEREEL_CPU says so";
     add(info, "AVX2, FMA, F16C", features->avx2, narrow,
@@ -147,6 +153,7 @@ void cpu_describe_features(const struct cpu_features *features, const struct cpu
         : features->vnni ? forced
                          : "the kernels need VNNI with it");
     add(info, "AVX-512 VNNI", features->vnni, wide, wide ? "integer dot products" : forced);
-    add(info, "AVX-512 BF16", features->bf16, false, "activations stay f32 with 16-bit weights, for accuracy");
-    add(info, "AMX", features->amx, false, "no kernel uses it");
+    add(info, "AVX-512 BF16", features->bf16, tiles, tiles ? "splits activations for tiles" : "one bf16 is too coarse");
+    add(info, "AMX bf16", features->amx, tiles,
+        tiles ? "three products in place of one, of 16 tokens or more" : forced);
 }

@@ -13,13 +13,13 @@ struct cpu_features {
     bool avx512;    /* AVX-512 F, BW, VL, DQ likewise */
     bool vnni;      /* AVX-512 VNNI */
     bool bf16;      /* AVX-512 BF16 */
-    bool amx;       /* AMX bf16 */
+    bool amx;       /* AMX bf16 beside AVX-512 VNNI and BF16, and the system lets this process use its tiles */
 };
 
 void cpu_features_read(struct cpu_features *out);
 
 /* The best tier that this processor runs, or the one that the environment variable PAGEREEL_CPU names ("generic", "avx2",
- * "avxvnni", "avx512"). PR_ERR_INVALID: no such tier; PR_ERR_UNSUPPORTED: this processor hasn't got it. */
+ * "avxvnni", "avx512", "amx"). PR_ERR_INVALID: no such tier; PR_ERR_UNSUPPORTED: this processor hasn't got it. */
 int cpu_choose_kernels(const struct cpu_features *features, const struct cpu_kernels **out);
 
 /* Fills the lines of `pagereel devices`. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * What a tier (an instruction set that kernels are compiled for) offers. rows.c, matmul_quant.c, matmul_float.c and
- * attention.c are compiled once per tier; tier.c in each joins them to one `struct cpu_kernels`.
+ * attention.c are compiled once per tier; tier.c in each joins them to one `struct cpu_kernels`. The tier "amx" is
+ * that of AVX-512 and matmul_amx.c.
  *
  * Every function here computes a piece of an operation, may run at the same time as others on other pieces, and gives the
  * same values however the whole was cut into pieces.
@@ -25,6 +26,14 @@ struct cpu_act {
     float half[2]; /* the same over its halves */
 };
 
+/* Activations [n, k] that matmul_amx.c reads: tiles of 16 tokens by 32 columns, the high parts and then the low ones of one after
+ * the other; all columns of 16 tokens, then of the next 16. Zero past n and k. */
+enum { CPU_TILE_TOKENS = 16, CPU_TILE_COLUMNS = 32 };
+static inline int64_t cpu_tiles_across(int64_t k)
+{
+    return (k + CPU_TILE_COLUMNS - 1) / CPU_TILE_COLUMNS;
+}
+
 /* A piece of y[n, m] = x[n, k] . w[m, k]^T (+ bias) (+ addend): token rows t0..t1-1, weight rows m0..m1-1. */
 struct cpu_product {
     const struct tensor *w;
@@ -34,11 +43,13 @@ struct cpu_product {
     const float *x;            /* [n, k], float weights */
     const struct cpu_act *act; /* quantised weights */
     bool fine;                 /* act has its finer plane */
+    const uint16_t *split;     /* product_tiles(): tiles of bf16 */
     float *y;
     int64_t k, m;
-    int64_t t0, t1, m0, m1; /* m0: a multiple of 16 */
+    int64_t t0, t1, m0, m1; /* m0: a multiple of 16; t0 too for tiles, and at most CPU_TILED_TOKENS of them */
     void *scratch;          /* of this thread, aligned to 64: cpu_product_scratch() bytes */
 };
+enum { CPU_TILED_TOKENS = 512 };
 size_t cpu_product_scratch(const struct tensor *w);
 
 /* A packed group of the weight, `bytes` long: where it lies, or packed just now into place 0 or 1 of the scratch. */
@@ -77,9 +88,14 @@ struct cpu_kernels {
     void (*quantize)(const float *x, struct cpu_act *act, int64_t blocks, bool fine);
     void (*product_quant)(const struct cpu_product *p);
     void (*product_float)(const struct cpu_product *p);
+    /* NULL, or: tiles of tokens tile0 .. tile1 - 1 of x, and products of f16, bf16 and quantised weights with them, which are
+     * faster from CPU_TILE_TOKENS tokens on */
+    void (*split)(const struct tensor *x, uint16_t *out, int64_t tile0, int64_t tile1);
+    void (*product_tiles)(const struct cpu_product *p);
     void (*attention)(const struct cpu_attention *a);
     void (*attention_merge)(const struct cpu_attention *a);
-    /* For measuring: some arithmetic in registers, which returns how many operations it was, and reading `size` bytes, a multiple of 1024. */
+    /* For measuring: some arithmetic in registers, which returns how many operations it was (int8: NULL where the best products
+     * aren't of that kind), and reading `size` bytes, a multiple of 1024. */
     double (*f32_work)(float *sink);
     double (*int8_work)(float *sink);
     void (*read_work)(const float *from, size_t size, float *sink);
@@ -87,4 +103,5 @@ struct cpu_kernels {
 
 enum { CPU_MAX_HEAD = 1024 }; /* most columns of a head */
 
-extern const struct cpu_kernels cpu_kernels_generic, cpu_kernels_avx2, cpu_kernels_avxvnni, cpu_kernels_avx512;
+extern const struct cpu_kernels cpu_kernels_generic, cpu_kernels_avx2, cpu_kernels_avxvnni, cpu_kernels_avx512,
+    cpu_kernels_amx;

@@ -85,7 +85,8 @@ int cpu_measure(const struct cpu_kernels *kernels, int n_threads, struct device_
         out->bandwidth_gb_s = speed > out->bandwidth_gb_s ? speed : out->bandwidth_gb_s;
     }
     out->f32_gflop_s = 1e-9 * best_arithmetic(w, n_threads, kernels->f32_work);
-    out->int8_gop_s = 1e-9 * best_arithmetic(w, n_threads, kernels->int8_work);
+    if (kernels->int8_work)
+        out->int8_gop_s = 1e-9 * best_arithmetic(w, n_threads, kernels->int8_work);
     cpu_huge_free(&huge, w->memory, READ_BYTES);
     base_free(w);
     return PR_OK;

@@ -21,6 +21,7 @@ enum step_kind {
     STEP_ANGLES,
     STEP_ROPE,
     STEP_QUANTIZE,
+    STEP_SPLIT,
     STEP_PRODUCT,
     STEP_ATTENTION,
     STEP_MERGE
@@ -33,8 +34,9 @@ struct step {
     int64_t n_items;
     int64_t rows, cols;  /* of an item: its share of the rectangle that the step covers */
     int32_t n_slices;    /* ATTENTION, MERGE */
-    size_t place;        /* in the workspace: what one of the next three points to */
+    size_t place;        /* in the workspace: what one of the next four points to */
     struct cpu_act *act; /* QUANTIZE writes it, PRODUCT of quantised weights reads it */
+    uint16_t *split;     /* SPLIT writes it, PRODUCT in tiles reads it */
     float *angles;       /* ANGLES writes [rows, n_rot] cosines and sines, ROPE reads them */
     float *partial;      /* ATTENTION writes its slices, MERGE reads them */
 };
@@ -83,6 +85,7 @@ enum {
     SLICES = 8,
     TOKEN_STEP = 48,      /* tokens of an item are a multiple: of the tiles of both kinds of product */
     ITEM_BYTES = 1 << 19, /* of activations that an item of a product walks over again and again */
+    FEW_ITEMS = 4,        /* a thread, below which a product in tiles is cut along its tokens, too */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -98,6 +101,22 @@ static bool quantized(const struct tensor *w)
 static size_t act_bytes(const struct tensor *x)
 {
     return (size_t)(x->rows * x->cols / 32) * sizeof(struct cpu_act);
+}
+
+/* A product whose activations and weights are split in two bf16 each. */
+static bool tiled(const struct cpu_plan *plan, const struct op *op)
+{
+    return plan->kernels->product_tiles && op->src[0]->type != TYPE_F32 && op->dst->rows >= CPU_TILE_TOKENS;
+}
+
+static int64_t token_tiles(const struct tensor *x)
+{
+    return ceil_div(x->rows, CPU_TILE_TOKENS);
+}
+
+static size_t split_bytes(const struct tensor *x)
+{
+    return (size_t)(token_tiles(x) * cpu_tiles_across(x->cols)) * (2 * CPU_TILE_TOKENS * CPU_TILE_COLUMNS * 2);
 }
 
 /* Activations get their finer plane. */
@@ -242,14 +261,14 @@ static void add_angles(struct cpu_plan *plan)
     add_phase(plan, all_work <= SERIAL_WORK);
 }
 
-/* Rounds the activations of the group's quantised products, each distinct x once. */
-static void add_quantize(struct cpu_plan *plan, int first, int end)
+/* Rounds or splits the activations of the group's products that want it, each distinct x once. */
+static void add_activations(struct cpu_plan *plan, int first, int end)
 {
     struct op *const *ops = plan->part->ops;
     int64_t all_work = 0;
     int first_step = plan->n_steps;
     for (int i = first; i < end; i++) {
-        if (ops[i]->kind != OP_matmul || !quantized(ops[i]->src[0]))
+        if (ops[i]->kind != OP_matmul || !(quantized(ops[i]->src[0]) || tiled(plan, ops[i])))
             continue;
         const struct tensor *x = ops[i]->src[1];
         int s = first_step;
@@ -257,35 +276,49 @@ static void add_quantize(struct cpu_plan *plan, int first, int end)
             s++;
         if (s < plan->n_steps)
             continue;
-        struct step *step = add_step(plan, STEP_QUANTIZE, ops[i]);
-        step->place = share_workspace(plan, act_bytes(x));
+        bool split = tiled(plan, ops[i]);
+        struct step *step = add_step(plan, split ? STEP_SPLIT : STEP_QUANTIZE, ops[i]);
+        step->place = share_workspace(plan, split ? split_bytes(x) : act_bytes(x));
         int64_t work = x->rows * x->cols;
-        cut_rows(step, x->rows, x->cols, pieces_for(plan, work), false);
+        cut_rows(step, split ? token_tiles(x) : x->rows, x->cols, pieces_for(plan, work), false);
         all_work += work;
     }
     add_phase(plan, all_work <= SERIAL_WORK);
 }
 
-/* Where add_quantize() put the activations that a product of the same group reads. */
+/* Where add_activations() put what a product of the same group reads. */
 static size_t act_place(const struct cpu_plan *plan, const struct op *op)
 {
+    enum step_kind kind = tiled(plan, op) ? STEP_SPLIT : STEP_QUANTIZE;
     int s = plan->n_steps - 1;
-    while (plan->steps[s].kind != STEP_QUANTIZE || plan->steps[s].op->src[1] != op->src[1])
+    while (plan->steps[s].kind != kind || plan->steps[s].op->src[1] != op->src[1])
         s--;
     return plan->steps[s].place;
+}
+
+/* Tokens of an item in tiles: many, because an item prepares its weights first, but no more than its sums have room for. */
+static int64_t tiled_tokens(const struct cpu_plan *plan, const struct op *op)
+{
+    int64_t row_items = ceil_div(op->src[0]->rows, 2 * PACK_ROWS);
+    int64_t pieces = ceil_div(op->dst->rows, CPU_TILED_TOKENS);
+    while (pieces * row_items < FEW_ITEMS * plan->n_threads && op->dst->rows / (pieces + 1) >= 4 * CPU_TILE_TOKENS)
+        pieces++;
+    return ceil_div(ceil_div(op->dst->rows, pieces), 2 * CPU_TILE_TOKENS) * (2 * CPU_TILE_TOKENS);
 }
 
 /* An item is two groups of weight rows times `cols` tokens: as many as stay in the second-level cache. */
 static void add_product(struct cpu_plan *plan, const struct op *op)
 {
     const struct tensor *w = op->src[0], *x = op->src[1];
-    size_t place = quantized(w) ? act_place(plan, op) : 0;
+    size_t place = quantized(w) || tiled(plan, op) ? act_place(plan, op) : 0;
     struct step *step = add_step(plan, STEP_PRODUCT, op);
     step->place = place;
     int64_t row_bytes =
         quantized(w) ? x->cols / 32 * (int64_t)sizeof(struct cpu_act) : x->cols * (int64_t)sizeof(float);
     int64_t pieces = ceil_div(x->rows * row_bytes, ITEM_BYTES);
     step->cols = ceil_div(ceil_div(x->rows, pieces), TOKEN_STEP) * TOKEN_STEP;
+    if (tiled(plan, op))
+        step->cols = tiled_tokens(plan, op);
     step->rows = 2 * PACK_ROWS;
     step->n_items = ceil_div(w->rows, step->rows) * ceil_div(x->rows, step->cols);
 }
@@ -352,7 +385,7 @@ static void add_group(struct cpu_plan *plan, int first, int end)
 {
     int64_t work = 0;
     plan->shared = 0;
-    add_quantize(plan, first, end);
+    add_activations(plan, first, end);
     int first_step = plan->n_steps;
     for (int i = first; i < end; i++) {
         const struct op *op = plan->part->ops[i];
@@ -388,6 +421,8 @@ static void resolve_places(struct cpu_plan *plan)
         struct step *step = &plan->steps[i];
         if (step->kind == STEP_ANGLES || step->kind == STEP_ROPE)
             step->angles = (float *)(lasting + step->place);
+        else if (step->kind == STEP_SPLIT || (step->kind == STEP_PRODUCT && tiled(plan, step->op)))
+            step->split = (uint16_t *)(shared + step->place);
         else if (step->kind == STEP_QUANTIZE || (step->kind == STEP_PRODUCT && quantized(step->op->src[0])))
             step->act = (struct cpu_act *)(shared + step->place);
         else if (step->kind == STEP_ATTENTION || step->kind == STEP_MERGE)
@@ -499,6 +534,7 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
         .x = compute_tensor_data(op->src[1]),
         .act = step->act,
         .fine = fine(plan, op),
+        .split = step->split,
         .y = compute_tensor_data(op->dst),
         .k = w->cols,
         .m = w->rows,
@@ -508,7 +544,9 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
         .m1 = r.row1,
         .scratch = scratch,
     };
-    if (quantized(w))
+    if (tiled(plan, op))
+        plan->kernels->product_tiles(&job);
+    else if (quantized(w))
         plan->kernels->product_quant(&job);
     else
         plan->kernels->product_float(&job);
@@ -561,6 +599,10 @@ static void run_item(struct cpu_plan *plan, const struct step *step, int64_t ite
                                 step->act + r.row0 * x->cols / 32, (r.row1 - r.row0) * x->cols / 32, fine(plan, op));
         break;
     }
+    case STEP_SPLIT:
+        r = range_of(step, item, token_tiles(op->src[1]), op->src[1]->cols);
+        plan->kernels->split(op->src[1], step->split, r.row0, r.row1);
+        break;
     case STEP_PRODUCT:
         run_product(plan, step, item, scratch);
         break;

@@ -2,12 +2,14 @@
  *
  * How much scratch a thread needs for a kernel, the same for every tier.
  */
+#include "base/mem.h"
 #include "compute/cpu/kernels.h"
 
-/* Two groups are packed there when the weight isn't. */
+/* Two groups are packed there when the weight isn't. matmul_amx.c prepares 32 tiles of two groups, 2 KiB each, and keeps the sums
+ * of 32 rows. */
 size_t cpu_product_scratch(const struct tensor *w)
 {
-    return 2 * cpu_group_bytes(w->type, w->cols);
+    return 2 * base_align(cpu_group_bytes(w->type, w->cols), 64) + 64 * 2048 + CPU_TILED_TOKENS * 32 * sizeof(float);
 }
 
 /* As attention.c lays it out, with its struct. */

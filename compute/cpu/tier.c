@@ -25,7 +25,7 @@ static double f32_work(float *sink)
     return 2.0 * VF * CHAINS * ROUNDS;
 }
 
-static void read_work(const float *from, size_t size, float *sink)
+void CPU_TIER(read_work)(const float *from, size_t size, float *sink)
 {
     enum { WAYS = 8 };
     vf a[WAYS];
@@ -52,5 +52,5 @@ const struct cpu_kernels CPU_TIER(kernels) = {
     .attention_merge = CPU_TIER(attention_merge),
     .f32_work = f32_work,
     .int8_work = CPU_TIER(int8_work),
-    .read_work = read_work,
+    .read_work = CPU_TIER(read_work),
 };

@@ -19,3 +19,4 @@ void CPU_TIER(product_float)(const struct cpu_product *p);
 void CPU_TIER(attention)(const struct cpu_attention *a);
 void CPU_TIER(attention_merge)(const struct cpu_attention *a);
 double CPU_TIER(int8_work)(float *sink);
+void CPU_TIER(read_work)(const float *from, size_t size, float *sink);
