@@ -138,6 +138,9 @@ int vision_idefics3_layout(const struct vision_params *p, const struct vision_re
 static int resize_twice(const struct vision_image *image, struct size a, struct size b, uint8_t *to)
 {
     int err = PR_OK;
+    if (a.width == b.width && a.height == b.height)
+        return vision_resize(image->rgb, image->stride, image->width, image->height, to, b.width, b.height,
+                             RESIZE_LANCZOS, RESIZE_PILLOW);
     uint8_t *between = base_try_alloc((size_t)a.width * 3, (size_t)a.height);
     if (!between)
         return base_fail(PR_ERR_NOMEM, "no memory for a picture of %d x %d pixels", a.width, a.height);
