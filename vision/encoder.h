@@ -28,8 +28,8 @@ const struct vision_params *vision_encoder_params(const struct vision_encoder *e
 /* Values in a row of output: d_out * (1 + n_deepstack). */
 int32_t vision_encoder_width(const struct vision_encoder *encoder);
 
-/* How many crops of this size go into one pass: as many as fit the memory, 1 at least. */
-int32_t vision_encoder_batch(struct vision_encoder *encoder, int32_t width, int32_t height);
+/* How many of `most` crops of this size go into one pass: as many as fit the memory, 1 at least. Negative: an error. */
+int vision_encoder_batch(struct vision_encoder *encoder, int32_t width, int32_t height, int32_t most);
 /* What a pass of n crops of this size takes on all devices: planned, not run. */
 int vision_encoder_cost(struct vision_encoder *encoder, int32_t width, int32_t height, int32_t n,
                         struct pass_cost *out);

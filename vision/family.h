@@ -30,6 +30,7 @@ struct vision_params {
     int32_t longest_edge; /* idefics3: pictures are scaled to it and cut into tiles of image_size; 0: never cut */
     int64_t min_pixels, max_pixels;        /* dynamic sizes: of a picture after resizing */
     int32_t n_positions;                   /* rows of the position table; 0: none */
+    bool rope;                             /* rotary positions (y, x) in the layers */
     int32_t window;                        /* patches a side of an attention window; 0: none */
     int32_t window_pattern;                /* with windows: every so many layers one sees everything; 0: none does */
     bool window_layers[VISION_MAX_LAYERS]; /* layers that look through windows */
@@ -37,19 +38,8 @@ struct vision_params {
     int32_t deepstack_layer[VISION_MAX_DEEPSTACK]; /* the layer behind which slice i is taken */
 };
 
-/* The inputs of a pass over crops of one size that is being recorded. A crop has `frames` frames of rows * patch pixels by
- * cols * patch. */
-struct vision_graph {
-    struct pass *pass;
-    const struct vision_params *params;
-    const struct vision_weights *weights;
-    int32_t n_crops, rows, cols; /* patches of a crop */
-    struct tensor *frame[2];     /* f32 [n_crops * 3 * height, width], planar, normalised; frame[1]: with n_frames 2 */
-    struct tensor *order;        /* i32 [1, n]: patches in the order of merging, or NULL; n = n_crops * rows * cols */
-    struct tensor *positions;    /* i32 [n, 4] = (y, x, 0, 0) of each patch, in its order; NULL: not used */
-    struct tensor *range;        /* i32 [n, 2]: the ends of the patch's own crop */
-    struct tensor *window_order, *window_back, *window_range; /* of windows: gather, gather back, ends; NULL: none */
-};
+struct vision_graph;   /* vision/block.h: the pieces that graphs are put together from */
+struct vision_weights; /* vision/network.h */
 
 struct vision_family {
     const char *name;    /* clip.projector_type */
@@ -67,6 +57,7 @@ struct vision_family {
     /* Records the whole encoder: out[0] = visual tokens [tokens of all crops, d_out], out[1 + i] = slice i. Tokens are row by
      * row, crop after crop. */
     void (*record)(struct vision_graph *g, struct tensor **out);
+    bool rms; /* norms have no mean and no bias */
 
     /* preprocess_NAME.c; see vision/preprocess.h, whose functions call these. */
     int (*layout)(const struct vision_params *params, const struct vision_request *request, struct vision_layout *out);
@@ -80,5 +71,8 @@ int vision_family_find(const char *name, const struct vision_family **out);
 /* Reads an mmproj file's keys. PR_ERR_FORMAT: not an mmproj file (the message says what it is), a key is missing or out of
  * range; PR_ERR_UNSUPPORTED: unknown family. */
 int vision_params_read(const struct gguf *gguf, struct vision_params *out);
+
+/* For read(): an integer key of min..max. Absent: `fallback`; -1: it must be there. */
+int vision_key_int(const struct gguf *gguf, const char *key, int32_t min, int32_t max, int32_t fallback, int32_t *out);
 
 extern const struct vision_family vision_family_idefics3;

@@ -16,13 +16,7 @@
 
 #include <cmocka.h>
 
-/* The bytes that one or several layouts make, one behind the other. */
-struct pixels {
-    uint8_t *rgb;
-    size_t size;
-};
-
-static void add_pixels(struct pixels *p, const struct vision_layout *layout, const struct vision_image *images)
+static void add_pixels(struct rig_bytes *p, const struct vision_layout *layout, const struct vision_image *images)
 {
     size_t size = vision_fill_size(layout, 0, layout->n_crops);
     p->rgb = base_realloc(p->rgb, p->size + size);
@@ -31,7 +25,7 @@ static void add_pixels(struct pixels *p, const struct vision_layout *layout, con
 }
 
 /* "shape" [..., 3], "crc32" and "values" of a golden file. */
-static void check_pixels(const cJSON *golden, const struct vision_params *params, const struct pixels *p,
+static void check_pixels(const cJSON *golden, const struct vision_params *params, const struct rig_bytes *p,
                          const char *what)
 {
     size_t n = 1;
@@ -51,8 +45,8 @@ static void check_pixels(const cJSON *golden, const struct vision_params *params
         fail_msg("%s: some pixels differ from the processor's", what);
 }
 
-static void picture_layout(const cJSON *picture, const struct vision_params *params, struct vision_layout *layout,
-                           struct pixels *p)
+void rig_picture(const cJSON *picture, const struct vision_params *params, struct vision_layout *layout,
+                 struct rig_bytes *p)
 {
     struct vision_image image = {0};
     uint8_t *rgb = test_picture_json(picture, &image.width, &image.height);
@@ -86,9 +80,9 @@ void rig_pixels(const char *name, struct vision_params *params,
     {
         const cJSON *picture = golden_get(c, "picture");
         struct vision_layout layout;
-        struct pixels p = {0};
+        struct rig_bytes p = {0};
         set(params, golden_get(c, "settings"));
-        picture_layout(picture, params, &layout, &p);
+        rig_picture(picture, params, &layout, &p);
         snprintf(what, sizeof what, "%s: %s of %d x %d", golden_text(c, "model"),
                  cJSON_GetArrayItem(picture, 0)->valuestring, cJSON_GetArrayItem(picture, 1)->valueint,
                  cJSON_GetArrayItem(picture, 2)->valueint);
@@ -105,8 +99,8 @@ void rig_pixels(const char *name, struct vision_params *params,
 /* ---- prompts ------------------------------------------------------------------------------------------------------ */
 
 /* "film": [kind, width, height, fps, frames in all], "frames": those that are sampled; frame i is the picture with seed i. */
-static void film_layout(const cJSON *golden, const struct vision_params *params, struct vision_layout *layout,
-                        struct pixels *p)
+void rig_film(const cJSON *golden, const struct vision_params *params, struct vision_layout *layout,
+              struct rig_bytes *p)
 {
     const cJSON *film = golden_get(golden, "film"), *frames = golden_get(golden, "frames");
     int w = cJSON_GetArrayItem(film, 1)->valueint, h = cJSON_GetArrayItem(film, 2)->valueint,
@@ -195,7 +189,7 @@ static void check_prompt(const cJSON *golden, const struct vision_params *params
                          const struct tokenizer *tokenizer)
 {
     struct prompt p = {.tokenizer = tokenizer};
-    struct pixels pixels = {0};
+    struct rig_bytes pixels = {0};
     struct vision_layout layouts[8];
     int n_layouts = 0, n_images = 0, n_films = 0;
     const char *text = golden_text(golden, "prompt"), *mark;
@@ -206,9 +200,9 @@ static void check_prompt(const cJSON *golden, const struct vision_params *params
         const cJSON *medium =
             cJSON_GetArrayItem(golden_get(golden, video ? "films" : "images"), video ? n_films++ : n_images++);
         if (video)
-            film_layout(medium, params, layout, &pixels);
+            rig_film(medium, params, layout, &pixels);
         else {
-            picture_layout(golden_get(medium, "picture"), params, layout, &pixels);
+            rig_picture(golden_get(medium, "picture"), params, layout, &pixels);
             check_grid(medium, layout);
         }
         add_text(&p, text, (size_t)(mark - text));

@@ -9,6 +9,16 @@
 
 #include <cjson/cJSON.h>
 
+/* The pixels of one or several layouts, one behind the other; base_free(rgb). */
+struct rig_bytes {
+    uint8_t *rgb;
+    size_t size;
+};
+/* The layout of a "picture" of a golden file, and of a film, one of "films"; their pixels are added to *p. */
+void rig_picture(const cJSON *picture, const struct vision_params *params, struct vision_layout *layout,
+                 struct rig_bytes *p);
+void rig_film(const cJSON *film, const struct vision_params *params, struct vision_layout *layout, struct rig_bytes *p);
+
 /* Layout and pixels of the pictures of NAME.pixels.json: `set` puts the settings of a case into params. */
 void rig_pixels(const char *name, struct vision_params *params,
                 void (*set)(struct vision_params *params, const cJSON *settings));

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The pieces that the graphs of families are put together from.
+ *
+ * Patches go through an encoder in the order of merging: the merge * merge patches of a visual token follow each other (row by
+ * row), so that merging is only another way to read the rows. Attention doesn't mind. With windows, tokens are grouped
+ * by window besides, and `back` undoes that at the end.
+ */
+#pragma once
+
+#include "vision/network.h"
+
+/* The inputs of a pass over crops of one size that is being recorded; n = n_crops * rows * cols patches. */
+struct vision_graph {
+    struct pass *pass;
+    const struct vision_weights *weights;
+    int32_t n_crops, rows, cols; /* patches of a crop */
+    struct tensor *frame[2];     /* f32 [n_crops * 3 * rows * patch, cols * patch], planar, normalised; [1]: of pairs */
+    struct tensor *order;        /* i32 [1, n]: patch row by row of each place in the encoder's order */
+    struct tensor *places;       /* i32 [1, n]: its row of the position table; NULL: no table */
+    struct tensor *positions;    /* i32 [n, 4] = (y, x, 0, 0) for rope; NULL: no rope */
+    struct tensor *range;        /* i32 [n, 2]: the ends of the patch's own crop */
+    struct tensor *window_range; /* i32 [n, 2]: of its window; NULL: no windows */
+    struct tensor *back;         /* i32 [1, n / merge^2]: places of the visual tokens row by row; NULL: they are */
+};
+
+/* Patches times the convolution, both frames of a pair, in the encoder's order: [n, d_model]. */
+struct tensor *vision_embed_patches(struct vision_graph *g);
+/* Layer il: x[n, d_model] -> the same. */
+struct tensor *vision_block(struct vision_graph *g, int32_t il, struct tensor *x);
+struct tensor *vision_norm(struct vision_graph *g, struct tensor *x, const struct vision_linear *norm);
+struct tensor *vision_matmul(struct vision_graph *g, struct tensor *x, const struct vision_linear *l);
+/* x[n, d] -> [n / merge^2, merge^2 * d]. */
+struct tensor *vision_merge(struct vision_graph *g, struct tensor *x);
+/* Visual tokens row by row. */
+struct tensor *vision_restore(struct vision_graph *g, struct tensor *x);
