@@ -117,10 +117,16 @@ static int read_flag(const struct command *command, const char *word, struct fla
     return PR_OK;
 }
 
-static int set_flag(const struct flag *flag, struct pr_settings *settings)
+static int set_flag(const struct flag *flag, struct args *args)
 {
     const char *value = flag->value ? flag->value : "yes";
-    if (pr_settings_set(settings, flag->option->key, value) < 0)
+    if (flag->option->list) {
+        size_t n;
+        struct base_buf *all = &args->lists[flag->option - pr_options(&n)];
+        base_buf_printf(all, "%s%s", all->len > 0 ? "\n" : "", value);
+        value = all->data;
+    }
+    if (pr_settings_set(&args->settings, flag->option->key, value) < 0)
         return base_fail_prefix(PR_ERR_INVALID, "--%s", flag->option->key);
     return PR_OK;
 }
@@ -131,7 +137,10 @@ int cli_args_parse(const struct command *command, int argc, char **argv, struct 
     const char **words = base_alloc_array((size_t)argc, sizeof *words);
     int n_flags = 0, err;
     bool only_words = false;
+    size_t n_options;
+    pr_options(&n_options);
     *args = (struct args){.settings = pr_settings_default(), .words = words};
+    args->lists = base_alloc_array(n_options, sizeof *args->lists);
     *help = false;
 
     for (int i = 0; i < argc; i++) {
@@ -167,7 +176,7 @@ int cli_args_parse(const struct command *command, int argc, char **argv, struct 
         TRY(read_environment(&args->settings));
     }
     for (int i = 0; i < n_flags; i++)
-        TRY(set_flag(&flags[i], &args->settings));
+        TRY(set_flag(&flags[i], args));
     base_free(flags);
     return PR_OK;
 
@@ -179,6 +188,12 @@ fail:
 
 void cli_args_finish(struct args *args)
 {
+    size_t n;
+    pr_options(&n);
+    for (size_t i = 0; args->lists && i < n; i++)
+        base_buf_finish(&args->lists[i]);
+    base_free(args->lists);
+    args->lists = NULL;
     base_free((void *)args->words);
     args->words = NULL;
 }

@@ -14,6 +14,7 @@ struct args {
     struct pr_settings settings; /* defaults, config file, environment, flags: the later wins */
     const char *const *words;    /* [n_words] what isn't an option */
     int n_words;
+    struct base_buf *lists; /* [number of options]: the values of flags that were given again, one a line */
 };
 
 struct command {

@@ -72,10 +72,14 @@ const struct command cli_commands[] = {
      "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt "
      "is a message in the model's chat format; with --raw it is given as it is. Of a message that comes from "
      "standard input, line breaks at the end are left out.\n\n"
-     "With --json it prints one object when the answer is complete: prompt_tokens, the ids that the model read; "
+     "With --image, --video and --pdf a model that sees looks at files: where the prompt says <image>, <video> and <pdf>, in the "
+     "order in which they are given, or else before the text. Its vision part (mmproj) is found when it lies beside it.\n\n"
+     "With --json it prints one object when the answer is complete: prompt_tokens, the ids that the model read, with "
+     "{image_tokens, grid: [rows, columns]} for each run of visual tokens (frames, if it has several); "
      "tokens, each with id, text and top, the --logprobs most probable tokens of that step; stop, why it ended "
      "(end, string, length, context). Text of a token that ends within a character comes with a later token.",
      "pagereel run -m model.gguf -p \"Why is the sky blue?\"\n"
+     "pagereel run -m model.gguf -i a.png -p \"What does <image> show?\"\n"
      "pagereel run -m model.gguf --raw -n 20 --json --logprobs 5 < prompt.txt",
      cli_run},
     {"tokenize", "tokenize", "[TEXT]", 0, 1, "show the tokens of a text",

@@ -50,6 +50,104 @@ static const char *stop_name(enum pr_stop why)
     return names[why];
 }
 
+/* ---- the prompt --------------------------------------------------------------------------------------------------- */
+
+/* The files of one kind, and where the prompt says that they stand. */
+struct seen {
+    enum pr_item_kind kind;
+    const char *mark, *flag;
+    char *files; /* one a line; lines are cut off the front as they are placed */
+    int placed;
+};
+
+struct items {
+    struct pr_item *items;
+    size_t n;
+};
+
+static void add_item(struct items *list, enum pr_item_kind kind, const char *text, size_t len)
+{
+    list->items = base_realloc(list->items, (list->n + 1) * sizeof *list->items);
+    list->items[list->n++] = (struct pr_item){kind, text, len};
+}
+
+/* Takes the next file; NULL: there is none left. */
+static const char *next_file(struct seen *seen)
+{
+    char *file = seen->files, *end = strchr(file, '\n');
+    if (!*file)
+        return NULL;
+    seen->files = end ? end + 1 : file + strlen(file);
+    if (end)
+        *end = '\0';
+    seen->placed++;
+    return file;
+}
+
+/* The first mark in text of a kind that files were given of. */
+static struct seen *find_mark(struct seen *seen, const char *text, const char **at)
+{
+    struct seen *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        const char *found = *seen[i].files || seen[i].placed ? strstr(text, seen[i].mark) : NULL;
+        if (found && (!first || found < *at)) {
+            first = &seen[i];
+            *at = found;
+        }
+    }
+    return first;
+}
+
+/* Cuts the text at its marks. Files without a mark come before it. */
+static int place_files(struct seen *seen, const char *text, size_t len, struct items *out)
+{
+    struct items placed = {0};
+    const char *at = text, *file;
+    int err;
+    for (struct seen *s; (s = find_mark(seen, text, &at));) {
+        if (at > text)
+            add_item(&placed, PR_ITEM_TEXT, text, (size_t)(at - text));
+        if (!(file = next_file(s)))
+            TRY(base_fail(PR_ERR_INVALID, "the prompt says %s %d times, but --%s was given %d times", s->mark,
+                          s->placed + 1, s->flag, s->placed));
+        add_item(&placed, s->kind, file, strlen(file));
+        len -= (size_t)(at - text) + strlen(s->mark);
+        text = at + strlen(s->mark);
+    }
+    for (int i = 0; i < 3; i++)
+        while ((file = next_file(&seen[i])))
+            add_item(out, seen[i].kind, file, strlen(file));
+    for (size_t i = 0; i < placed.n; i++)
+        add_item(out, placed.items[i].kind, placed.items[i].text, placed.items[i].len);
+    if (len > 0 || out->n == 0)
+        add_item(out, PR_ITEM_TEXT, text, len);
+    err = PR_OK;
+fail:
+    base_free(placed.items);
+    return err;
+}
+
+/* Adds a prompt with its pictures. Text from standard input may hold NULs; marks behind one aren't seen. */
+static int add_items(struct pr_session *session, const struct pr_settings *settings, const char *text, size_t len)
+{
+    struct items items = {0};
+    char *images = base_strdup(settings->image), *videos = base_strdup(settings->video),
+         *pdfs = base_strdup(settings->pdf);
+    struct seen seen[] = {{PR_ITEM_IMAGE, "<image>", "image", images, 0},
+                          {PR_ITEM_VIDEO, "<video>", "video", videos, 0},
+                          {PR_ITEM_PAGES, "<pdf>", "pdf", pdfs, 0}};
+    int err = place_files(seen, text, len, &items);
+    if (err == PR_OK && settings->raw)
+        err = pr_session_raw_items(session, items.items, items.n, true, settings, cli_cancel());
+    else if (err == PR_OK)
+        err = pr_session_chat_items(session, PR_ROLE_USER, items.items, items.n, settings, cli_cancel());
+    base_free(items.items);
+    base_free(images);
+    base_free(videos);
+    base_free(pdfs);
+    return err;
+}
+
 /* Adds the prompt, and before it the system message, to the session. */
 static int add_prompt(struct pr_session *session, const struct pr_settings *settings)
 {
@@ -61,28 +159,53 @@ static int add_prompt(struct pr_session *session, const struct pr_settings *sett
         TRY(cli_read_input("no prompt; give --prompt TEXT, or the text on standard input", &input));
         while (!settings->raw && input.len > 0 && strchr("\r\n", input.data[input.len - 1]))
             input.len--;
+        base_buf_append(&input, "", 1);
         text = input.data;
-        len = input.len;
+        len = --input.len;
     }
-    if (settings->raw) {
-        err = pr_session_raw(session, text, len, true);
-    } else {
-        if (settings->system[0])
-            TRY(pr_session_chat(session, PR_ROLE_SYSTEM, settings->system, strlen(settings->system)));
-        err = pr_session_chat(session, PR_ROLE_USER, text, len);
-    }
+    if (!settings->raw && settings->system[0])
+        TRY(pr_session_chat(session, PR_ROLE_SYSTEM, settings->system, strlen(settings->system)));
+    err = add_items(session, settings, text, len);
 fail:
     base_buf_finish(&input);
     return err;
 }
 
+/* Ids, and an object in the place of each run of visual tokens. */
+static void json_prompt(struct base_buf *out, const struct pr_session *session)
+{
+    size_t n, n_runs, run = 0;
+    const int32_t *ids = pr_session_prompt(session, &n);
+    const struct pr_visual_run *runs = pr_session_visual(session, &n_runs);
+    base_buf_puts(out, "[");
+    for (size_t i = 0; i < n; i++) {
+        base_buf_puts(out, i > 0 ? "," : "");
+        if (ids[i] >= 0) {
+            base_buf_printf(out, "%d", (int)ids[i]);
+            continue;
+        }
+        size_t end = i;
+        while (run < n_runs && runs[run].first < i)
+            run++;
+        const struct pr_visual_run *r = run < n_runs && runs[run].first == i ? &runs[run] : NULL;
+        while (end < n && ids[end] < 0 && (!r || end < i + r->n))
+            end++;
+        base_buf_printf(out, "{\"image_tokens\":%zu", end - i);
+        if (r)
+            base_buf_printf(out, ",\"grid\":[%d,%d]", (int)r->rows, (int)r->cols);
+        if (r && r->frames > 1)
+            base_buf_printf(out, ",\"frames\":%d", (int)r->frames);
+        base_buf_puts(out, "}");
+        i = end - 1;
+    }
+    base_buf_puts(out, "]");
+}
+
 static int print_json(const struct pr_session *session, const struct answer *answer, enum pr_stop why)
 {
     struct base_buf out = {0};
-    size_t n;
-    const int32_t *ids = pr_session_prompt(session, &n);
     base_buf_puts(&out, "{\"prompt_tokens\":");
-    cli_json_ids(&out, ids, n);
+    json_prompt(&out, session);
     base_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\"}\n", answer->tokens.data ? answer->tokens.data : "",
                     stop_name(why));
     fwrite(out.data, 1, out.len, stdout);

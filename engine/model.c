@@ -116,6 +116,9 @@ int pr_model_open(const struct pr_settings *settings, struct pr_cancel *cancel, 
     if (base_cancelled(engine_cancel(cancel)))
         TRY(base_fail(PR_ERR_CANCELLED, "stopped"));
     TRY(create_decoder(model, &s));
+    model->mmproj = base_strdup(s.mmproj);
+    if (*s.mmproj)
+        TRY(engine_need_vision(model));
     *out = model;
     return PR_OK;
 fail:
@@ -141,12 +144,14 @@ void pr_model_close(struct pr_model *model)
 {
     if (!model)
         return;
+    engine_vision_close(&model->vision);
     llm_decoder_destroy(model->decoder);
     if (model->host != model->device)
         compute_device_close(model->host);
     compute_device_close(model->device);
     model_tokenizer_destroy(model->tokenizer);
     model_gguf_close(model->gguf);
+    base_free(model->mmproj);
     base_free(model->path);
     base_free(model);
 }
@@ -157,6 +162,13 @@ int engine_need_tokenizer(const struct pr_model *model)
         return PR_OK;
     return base_fail(PR_ERR_UNSUPPORTED,
                      "%s: has no tokenizer, so text can't be read with it; get a complete model file", model->path);
+}
+
+int engine_need_vision(struct pr_model *model)
+{
+    if (model->vision.encoder)
+        return PR_OK;
+    return engine_vision_open(&model->vision, model->mmproj, model->path, model->device, model->host, model->hp);
 }
 
 int engine_need_decoder(const struct pr_model *model)

@@ -7,6 +7,7 @@
 #include "base/cancel.h"
 #include "compute/device.h"
 #include "engine/options.h"
+#include "engine/vision.h"
 #include "llm/decoder.h"
 #include "model/chat.h"
 #include "model/gguf.h"
@@ -23,6 +24,8 @@ struct pr_model {
     struct device *device, *host; /* host: device itself, or the CPU beside a GPU */
     struct llm_decoder *decoder;  /* NULL: opened by pr_tokenizer_open() */
     const struct hparams *hp;
+    char *mmproj;                /* as the settings had it */
+    struct engine_vision vision; /* opened when it is needed first */
     char name[128];
 };
 
@@ -45,6 +48,8 @@ int engine_cache_create(const struct pr_model *model, const struct engine_cache 
 
 /* PR_ERR_UNSUPPORTED unless the model has a tokenizer. */
 int engine_need_tokenizer(const struct pr_model *model);
+/* Opens the vision part of the model unless it is open. */
+int engine_need_vision(struct pr_model *model);
 /* PR_ERR_INVALID unless the model can compute. */
 int engine_need_decoder(const struct pr_model *model);
 

@@ -32,7 +32,8 @@
 #define DEVICE_COMMANDS  " ask run bench-llm bench-ppl "
 #define ANSWER_COMMANDS  " ask run "
 #define SOURCE_COMMANDS  " inspect sheet "
-#define RANGE_COMMANDS   " ask inspect sheet "
+#define SEEN_COMMANDS    " run inspect sheet "
+#define RANGE_COMMANDS   " ask run inspect sheet "
 #define LIBRARY_COMMANDS " ask add list show rm "
 
 static const struct pr_option options[] = {
@@ -96,11 +97,11 @@ static const struct pr_option options[] = {
      .help = "Go on from a file of --save-session; the model and the cache type must be the same."},
     {"fps", 0, FIELD(fps), "RATE", "1", 0.0001, 1000, .commands = SOURCE_COMMANDS,
      .help = "Of a video: how many frames to look at for each second."},
-    {"frames", 0, FIELD(frames), "N", "0", 0, 1 << 24, .commands = SOURCE_COMMANDS,
+    {"frames", 0, FIELD(frames), "N", "0", 0, 1 << 24, .commands = SEEN_COMMANDS,
      .help = "Of a video: at most N frames, spread evenly over the whole, instead of --fps. 0: by --fps."},
-    {"scenes", 0, FIELD(scenes), NULL, "no", .commands = SOURCE_COMMANDS,
+    {"scenes", 0, FIELD(scenes), NULL, "no", .commands = SEEN_COMMANDS,
      .help = "Of a video: the first frame of each scene."},
-    {"keys", 0, FIELD(keys), NULL, "no", .commands = SOURCE_COMMANDS, .help = "Of a video: every key frame."},
+    {"keys", 0, FIELD(keys), NULL, "no", .commands = SEEN_COMMANDS, .help = "Of a video: every key frame."},
     {"from", 0, FIELD(from), "TIME", "", .commands = RANGE_COMMANDS,
      .help = "Of a video: begin here, such as 0:41:10.5, 41:10 or 90s."},
     {"to", 0, FIELD(to), "TIME", "", .commands = RANGE_COMMANDS, .help = "Of a video: end here."},
@@ -110,7 +111,7 @@ static const struct pr_option options[] = {
      .help = "Which of several video streams, by its number in `pagereel inspect`; -1: the best."},
     {"language", 0, FIELD(language), "CODE", "", .commands = SOURCE_COMMANDS,
      .help = "Which text tracks to read, such as en; by default all."},
-    {"password", 0, FIELD(password), "TEXT", "", .commands = " ask add plan inspect sheet frame ",
+    {"password", 0, FIELD(password), "TEXT", "", .commands = " ask run add plan inspect sheet frame ",
      .help = "Of an encrypted document. Other users of this machine can see it while pagereel runs; the config "
              "file is safer."},
     {"pixels", 0, FIELD(pixels), "N", "262144", 0, 1 << 26, .commands = " inspect frame ",
@@ -120,6 +121,16 @@ static const struct pr_option options[] = {
     {"units", 0, FIELD(units), NULL, "no", .commands = " inspect ",
      .help = "Print every frame, page and piece of text as a line of JSON."},
     {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame ", .help = "The PNG file to write."},
+    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " run ",
+     .help = "The vision part of the model; by default the mmproj file that lies beside it."},
+    {"image", 'i', PATH_FIELD(image), "FILE", "", .commands = " run ", .list = true,
+     .help = "A picture to look at; may be given again. It stands where the prompt says <image>, or else before it."},
+    {"video", 0, PATH_FIELD(video), "FILE", "", .commands = " run ", .list = true,
+     .help = "A video to look at, in the place of <video>."},
+    {"pdf", 0, PATH_FIELD(pdf), "FILE", "", .commands = " run ", .list = true,
+     .help = "A document whose pages to look at, in the place of <pdf>."},
+    {"image-tokens", 0, FIELD(image_tokens), "N", "0", 0, 1 << 20, .commands = " run ",
+     .help = "Visual tokens of one picture or frame at the most; 0: as the model was made for."},
     {"at", 0, FIELD(at), "TIME", "", .commands = " frame ", .help = "The frame that is on the screen at this time."},
     {"page", 0, FIELD(page), "N", "", .commands = " frame ", .help = "The page, counted from 1."},
     {"box", 0, FIELD(box), "X0,Y0,X1,Y1", "", .commands = " frame ",

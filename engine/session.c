@@ -21,8 +21,8 @@ struct unread {
 /* A message that waits to be rendered with those around it: formats put system and user messages together. */
 struct message {
     enum chat_role role;
-    char *text;
-    size_t len;
+    struct chat_item *items; /* texts are the message's own; media count in session->media */
+    size_t n_items;
 };
 
 struct pr_session {
@@ -37,6 +37,9 @@ struct pr_session {
     bool answer_open;      /* the assistant's turn has to be closed before the next message */
     struct tokens history; /* everything that was added or generated; -1: an embedding row */
     size_t n_prompt;
+    struct engine_media media; /* of messages that wait */
+    struct pr_visual_run *runs;
+    size_t n_runs;
     struct unread *unread;
     size_t n_unread, cap_unread;
     float *logits; /* [n_vocab] */
@@ -68,9 +71,13 @@ fail:
 
 static void forget_messages(struct pr_session *s)
 {
-    for (size_t i = 0; i < s->n_messages; i++)
-        base_free(s->messages[i].text);
+    for (size_t i = 0; i < s->n_messages; i++) {
+        for (size_t j = 0; j < s->messages[i].n_items; j++)
+            base_free((char *)s->messages[i].items[j].text);
+        base_free(s->messages[i].items);
+    }
     s->n_messages = 0;
+    engine_media_finish(&s->media);
 }
 
 /* Drops the first `n` runs of what is unread. */
@@ -96,6 +103,7 @@ void pr_session_destroy(struct pr_session *s)
     model_tokens_finish(&s->history);
     base_free(s->messages);
     base_free(s->unread);
+    base_free(s->runs);
     base_free(s->logits);
     base_free(s->format_name);
     base_free(s);
@@ -158,6 +166,19 @@ int pr_session_raw(struct pr_session *s, const char *text, size_t len, bool spec
     return add_text(s, text, len, (s->history.n == 0 ? TOKENIZE_BOS : 0) | (special ? TOKENIZE_SPECIAL : 0));
 }
 
+/* Takes over rows and positions. */
+static void add_rows(struct pr_session *s, float *rows, int32_t n, int32_t *positions, int32_t advance)
+{
+    struct unread *u = add_unread(s);
+    u->n = n;
+    u->rows = rows;
+    u->position = positions;
+    u->advance = advance;
+    for (int32_t i = 0; i < n; i++)
+        model_tokens_append(&s->history, &(int32_t){-1}, 1);
+    s->n_prompt = s->history.n;
+}
+
 int pr_session_embeddings(struct pr_session *s, const float *rows, size_t n, size_t width, const int32_t *positions,
                           int32_t advance)
 {
@@ -181,14 +202,7 @@ int pr_session_embeddings(struct pr_session *s, const float *rows, size_t n, siz
     if (positions)
         memcpy(positions_copy, positions, n * 4 * sizeof *positions_copy);
 
-    struct unread *u = add_unread(s);
-    u->n = (int32_t)n;
-    u->rows = rows_copy;
-    u->position = positions_copy;
-    u->advance = advance;
-    for (size_t i = 0; i < n; i++)
-        model_tokens_append(&s->history, &(int32_t){-1}, 1);
-    s->n_prompt = s->history.n;
+    add_rows(s, rows_copy, (int32_t)n, positions_copy, advance);
     return PR_OK;
 }
 
@@ -217,40 +231,192 @@ static int need_format(struct pr_session *s)
     return PR_OK;
 }
 
-int pr_session_chat(struct pr_session *s, enum pr_role role, const char *text, size_t len)
+static void forget_items(struct chat_item *items, size_t n)
 {
-    static const enum chat_role roles[] = {CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT};
-    int err = need_format(s);
-    if (err < 0)
-        return err;
-    if ((unsigned)role > PR_ROLE_ASSISTANT)
-        return base_fail(PR_ERR_INVALID, "there is no role number %d", (int)role);
-    char *copy = base_try_alloc(len + 1, 1);
+    for (size_t i = 0; i < n; i++)
+        base_free((char *)items[i].text);
+    base_free(items);
+}
+
+static int add_text_item(struct chat_item *out, const struct pr_item *item)
+{
+    char *copy = base_try_alloc(item->len + 1, 1);
     if (!copy)
-        return base_fail(PR_ERR_NOMEM, "no memory for a message of %zu bytes", len);
-    memcpy(copy, text, len);
-    s->messages = base_realloc(s->messages, (s->n_messages + 1) * sizeof *s->messages);
-    s->messages[s->n_messages++] = (struct message){roles[role], copy, len};
+        return base_fail(PR_ERR_NOMEM, "no memory for a message of %zu bytes", item->len);
+    memcpy(copy, item->text, item->len);
+    *out = (struct chat_item){.text = copy, .len = item->len};
     return PR_OK;
 }
 
-/* Pieces from number `from` on, tokenized as one text. */
-static int add_rendered(struct pr_session *s, const struct chat_pieces *pieces, size_t from)
+/* Items as chat formats take them. Media are read; a document becomes a medium for each page. */
+static int take_items(struct pr_session *s, const struct pr_item *items, size_t n, const struct pr_settings *given,
+                      struct pr_cancel *cancel, struct chat_item **out, size_t *n_out)
+{
+    int err;
+    struct pr_settings settings;
+    size_t before = s->media.n, n_taken = 0;
+    struct chat_item *taken = base_alloc_array(n + 1, sizeof *taken);
+    TRY(engine_settings(given, &settings));
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].kind == PR_ITEM_TEXT) {
+            TRY(add_text_item(&taken[n_taken], &items[i]));
+            n_taken++;
+            continue;
+        }
+        size_t first = s->media.n;
+        TRY(engine_need_vision(s->model));
+        TRY(engine_media_read(&s->media, &s->model->vision, items[i].kind, items[i].text, &settings, cancel));
+        taken = base_realloc(taken, (n + 1 + s->media.n - before) * sizeof *taken);
+        for (size_t m = first; m < s->media.n; m++)
+            taken[n_taken++] = (struct chat_item){.media = (int)m, .video = s->media.media[m].video};
+    }
+    *out = taken;
+    *n_out = n_taken;
+    return PR_OK;
+fail:
+    engine_media_cut(&s->media, before);
+    forget_items(taken, n_taken);
+    return err;
+}
+
+int pr_session_chat_items(struct pr_session *s, enum pr_role role, const struct pr_item *items, size_t n,
+                          const struct pr_settings *settings, struct pr_cancel *cancel)
+{
+    static const enum chat_role roles[] = {CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT};
+    struct message message;
+    int err;
+    TRY(need_format(s));
+    if ((unsigned)role > PR_ROLE_ASSISTANT)
+        return base_fail(PR_ERR_INVALID, "there is no role number %d", (int)role);
+    message.role = roles[role];
+    TRY(take_items(s, items, n, settings, cancel, &message.items, &message.n_items));
+    s->messages = base_realloc(s->messages, (s->n_messages + 1) * sizeof *s->messages);
+    s->messages[s->n_messages++] = message;
+    return PR_OK;
+fail:
+    return err;
+}
+
+int pr_session_chat(struct pr_session *s, enum pr_role role, const char *text, size_t len)
+{
+    struct pr_item item = {.kind = PR_ITEM_TEXT, .text = text, .len = len};
+    return pr_session_chat_items(s, role, &item, 1, NULL, NULL);
+}
+
+/* Parts of text that wait to be tokenized together. */
+struct parts {
+    struct tokenize_part *parts;
+    size_t n;
+};
+
+static void add_part(struct parts *p, const char *text, size_t len, bool special)
+{
+    if (!(p->n & (p->n - 1)))
+        p->parts = base_realloc(p->parts, (p->n ? 2 * p->n : 1) * sizeof *p->parts);
+    p->parts[p->n++] = (struct tokenize_part){text, len, special};
+}
+
+static int flush_parts(struct pr_session *s, struct parts *p)
 {
     int err;
     struct tokens tokens = {0};
-    struct tokenize_part *parts = base_alloc_array(pieces->n + 1, sizeof *parts);
-    for (size_t i = from; i < pieces->n; i++)
-        parts[i] = (struct tokenize_part){pieces->pieces[i].text, pieces->pieces[i].len, pieces->pieces[i].ours};
+    if (p->n == 0)
+        return PR_OK;
     TRY(engine_need_tokenizer(s->model));
-    TRY(model_tokenize_parts(s->model->tokenizer, parts + from, pieces->n - from,
-                             s->history.n == 0 ? TOKENIZE_FIRST | TOKENIZE_BOS : 0, &tokens));
+    TRY(model_tokenize_parts(s->model->tokenizer, p->parts, p->n, s->history.n == 0 ? TOKENIZE_FIRST | TOKENIZE_BOS : 0,
+                             &tokens));
     add_ids(s, tokens.ids, tokens.n);
+    p->n = 0;
     err = PR_OK;
 fail:
     model_tokens_finish(&tokens);
-    base_free(parts);
     return err;
+}
+
+/* The visual tokens of a run of crops. */
+static int add_run(struct pr_session *s, const struct engine_medium *m, const struct vision_piece *run)
+{
+    const struct vision_layout *layout = &m->layout;
+    const struct vision_crop *crop = &layout->crops[run->crop];
+    size_t width = (size_t)vision_encoder_width(s->model->vision.encoder);
+    size_t n = (size_t)vision_tokens(layout, run->crop, run->n_crops);
+    float *rows = base_try_alloc(n, width * sizeof *rows);
+    int32_t *positions = layout->params->family->grid_positions ? base_try_alloc(n, 4 * sizeof *positions) : NULL;
+    int32_t advance = (int32_t)n;
+    if (!rows || (layout->params->family->grid_positions && !positions)) {
+        base_free(rows);
+        base_free(positions);
+        return base_fail(PR_ERR_NOMEM, "no memory for %zu visual tokens", n);
+    }
+    memcpy(rows, m->rows + (size_t)vision_tokens(layout, 0, run->crop) * width, n * width * sizeof *rows);
+    if (positions)
+        vision_positions(layout, run, positions, &advance);
+    if (!(s->n_runs & (s->n_runs - 1)))
+        s->runs = base_realloc(s->runs, (s->n_runs ? 2 * s->n_runs : 1) * sizeof *s->runs);
+    s->runs[s->n_runs++] = (struct pr_visual_run){s->history.n, n, run->n_crops, crop->rows, crop->cols};
+    add_rows(s, rows, (int32_t)n, positions, advance);
+    return PR_OK;
+}
+
+static int add_medium(struct pr_session *s, const struct engine_medium *m, struct parts *parts)
+{
+    int err;
+    for (int32_t i = 0; i < m->layout.n_pieces; i++) {
+        const struct vision_piece *piece = &m->layout.pieces[i];
+        if (piece->text) {
+            add_part(parts, piece->text, strlen(piece->text), true);
+            continue;
+        }
+        TRY(flush_parts(s, parts));
+        TRY(add_run(s, m, piece));
+    }
+    return PR_OK;
+fail:
+    return err;
+}
+
+/* Pieces from number `from` on. What stands between two pictures is tokenized as one text. */
+static int add_rendered(struct pr_session *s, const struct chat_pieces *pieces, size_t from)
+{
+    int err;
+    struct parts parts = {0};
+    for (size_t i = from; i < pieces->n; i++) {
+        const struct chat_piece *piece = &pieces->pieces[i];
+        if (piece->text)
+            add_part(&parts, piece->text, piece->len, piece->ours);
+        else
+            TRY(add_medium(s, &s->media.media[piece->media], &parts));
+    }
+    TRY(flush_parts(s, &parts));
+fail:
+    base_free(parts.parts);
+    return err;
+}
+
+int pr_session_raw_items(struct pr_session *s, const struct pr_item *items, size_t n, bool special,
+                         const struct pr_settings *settings, struct pr_cancel *cancel)
+{
+    int err;
+    struct chat_item *taken = NULL;
+    size_t n_taken = 0;
+    struct chat_pieces pieces = {0};
+    TRY(take_items(s, items, n, settings, cancel, &taken, &n_taken));
+    pieces.pieces = base_alloc_array(n_taken + 1, sizeof *pieces.pieces);
+    for (size_t i = 0; i < n_taken; i++)
+        pieces.pieces[pieces.n++] = (struct chat_piece){special, (char *)taken[i].text, taken[i].len, taken[i].media};
+    TRY(add_rendered(s, &pieces, 0));
+fail:
+    base_free(pieces.pieces);
+    forget_items(taken, n_taken);
+    if (s->n_messages == 0)
+        engine_media_finish(&s->media);
+    return err;
+}
+
+const struct pr_visual_run *pr_session_visual(const struct pr_session *s, size_t *n)
+{
+    *n = s->n_runs;
+    return s->runs;
 }
 
 /* What the format writes behind an answer: the end of a rendered one. */
@@ -281,12 +447,9 @@ static int render_messages(struct pr_session *s, bool answer)
     struct chat_pieces pieces = {0};
     if (s->n_messages == 0)
         return PR_OK;
-    struct chat_item *items = base_alloc_array(s->n_messages, sizeof *items);
     struct chat_message *messages = base_alloc_array(s->n_messages, sizeof *messages);
-    for (size_t i = 0; i < s->n_messages; i++) {
-        items[i] = (struct chat_item){.text = s->messages[i].text, .len = s->messages[i].len};
-        messages[i] = (struct chat_message){s->messages[i].role, &items[i], 1};
-    }
+    for (size_t i = 0; i < s->n_messages; i++)
+        messages[i] = (struct chat_message){s->messages[i].role, s->messages[i].items, s->messages[i].n_items};
     if (s->answer_open)
         TRY(close_answer(s));
     TRY(model_chat_render(s->format, messages, s->n_messages, !s->began, answer, &pieces));
@@ -297,7 +460,6 @@ static int render_messages(struct pr_session *s, bool answer)
     err = PR_OK;
 fail:
     model_chat_pieces_finish(&pieces);
-    base_free(items);
     base_free(messages);
     return err;
 }

@@ -75,6 +75,11 @@ struct pr_settings {
 
     const char *library; /* folder of what was added; "": XDG_DATA_HOME/pagereel */
     int64_t disk;        /* bytes that the library's evidence may take; 0: no limit */
+
+    /* of pictures in prompts */
+    const char *mmproj;              /* the vision part of the model; "": the one that lies beside it */
+    const char *image, *video, *pdf; /* files, separated by newlines */
+    int32_t image_tokens;            /* of one picture or frame at the most; 0: as the model was made for */
 };
 
 enum pr_option_type {
@@ -97,6 +102,7 @@ struct pr_option {
     double min, max;      /* of numbers */
     const char *choices;  /* of texts: "f32|f16|vulkan[:N]" ("[:N]": a number may follow), or NULL: any */
     const char *commands; /* " run bench-llm ": the commands that take it, each between blanks; "*": all */
+    bool list;            /* a flag that may be given again: its values, separated by newlines */
     const char *help;
 };
 /* The table, *n rows. Static. */
@@ -175,6 +181,30 @@ int pr_session_chat(struct pr_session *session, enum pr_role role, const char *t
 /* Adds text as it is. */
 int pr_session_raw(struct pr_session *session, const char *text, size_t len, bool special);
 int pr_session_tokens(struct pr_session *session, const int32_t *ids, size_t n);
+
+/* A part of a message: text, or the path of what is to be seen. */
+enum pr_item_kind { PR_ITEM_TEXT, PR_ITEM_IMAGE, PR_ITEM_VIDEO, PR_ITEM_PAGES };
+struct pr_item {
+    enum pr_item_kind kind;
+    const char *text; /* PR_ITEM_TEXT: `len` bytes; else a path that ends with NUL */
+    size_t len;
+};
+/* As pr_session_chat() and pr_session_raw(), of text and pictures in any order. Pictures are read and encoded now, with the
+ * words around them that the family has; settings say how much of them (image_tokens, pages, from, to, frames). Opens the
+ * vision part of the model with the first picture. PR_ERR_NOT_FOUND: there is none; PR_ERR_INVALID: it belongs to another
+ * model. */
+int pr_session_chat_items(struct pr_session *session, enum pr_role role, const struct pr_item *items, size_t n,
+                          const struct pr_settings *settings, struct pr_cancel *cancel);
+int pr_session_raw_items(struct pr_session *session, const struct pr_item *items, size_t n, bool special,
+                         const struct pr_settings *settings, struct pr_cancel *cancel);
+
+/* A run of visual tokens among the prompt's tokens: of a picture, a tile of one, or frames. */
+struct pr_visual_run {
+    size_t first, n;            /* in pr_session_prompt() */
+    int32_t frames, rows, cols; /* n = frames * rows * cols */
+};
+/* In the order of the prompt. Valid until the session changes. */
+const struct pr_visual_run *pr_session_visual(const struct pr_session *session, size_t *n);
 /* Adds embedding rows [n, width] with positions [n, 4] relative to the first (or NULL); width is d_model * (1 + deepstack). */
 int pr_session_embeddings(struct pr_session *session, const float *rows, size_t n, size_t width,
                           const int32_t *positions, int32_t advance);

@@ -63,6 +63,19 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.ok("run", "-m", "x", "-s", "Be brief", "-p", "hi"), b"(Be brief)hi\n")
         self.assertEqual(self.ok("run", "-m", "x", "--raw", input=b"a\0b"), b"a\0b\n")
 
+    def test_pictures(self):
+        def said(*args):
+            return self.ok("run", "-m", "m.gguf", *args).decode().strip()
+        self.assertEqual(said("-p", "what <image> is"), "what <image> is")
+        self.assertEqual(said("-i", "a.png", "-p", "what is it"), "[image a.png]what is it")
+        self.assertEqual(said("-i", "a.png", "--image", "b.png", "-p", "one <image> two <image>."),
+                         "one [image a.png] two [image b.png].")
+        self.assertEqual(said("--image", "a.png", "--image", "b.png", "--video", "c.mkv", "--pdf", "d.pdf", "-p", "<video><image>x"),
+                         "[image b.png][pages d.pdf][video c.mkv][image a.png]x")
+        failed = self.pagereel("run", "-m", "m.gguf", "-i", "a.png", "-p", "<image> <image>")
+        self.assertEqual(failed.returncode, 2)
+        self.assertIn(b"--image was given 1 times", failed.stderr)
+
     def test_json(self):
         out = json.loads(self.ok("run", "-m", "x", "-p", "hi", "--json", "--logprobs", "3"))
         self.assertEqual(out["prompt_tokens"], [104, 105])

@@ -142,6 +142,44 @@ int pr_session_raw(struct pr_session *session, const char *text, size_t len, boo
     return PR_OK;
 }
 
+/* Pictures are written as what they are. */
+static void add_items(struct pr_session *session, const struct pr_item *items, size_t n)
+{
+    static const char *const names[] = {"", "[image ", "[video ", "[pages "};
+    for (size_t i = 0; i < n; i++)
+        if (items[i].kind == PR_ITEM_TEXT)
+            base_buf_append(&session->prompt, items[i].text, items[i].len);
+        else
+            base_buf_printf(&session->prompt, "%s%s]", names[items[i].kind], items[i].text);
+}
+
+int pr_session_chat_items(struct pr_session *session, enum pr_role role, const struct pr_item *items, size_t n,
+                          const struct pr_settings *settings, struct pr_cancel *cancel)
+{
+    (void)role;
+    (void)settings;
+    (void)cancel;
+    add_items(session, items, n);
+    return PR_OK;
+}
+
+int pr_session_raw_items(struct pr_session *session, const struct pr_item *items, size_t n, bool special,
+                         const struct pr_settings *settings, struct pr_cancel *cancel)
+{
+    (void)special;
+    (void)settings;
+    (void)cancel;
+    add_items(session, items, n);
+    return PR_OK;
+}
+
+const struct pr_visual_run *pr_session_visual(const struct pr_session *session, size_t *n)
+{
+    (void)session;
+    *n = 0;
+    return NULL;
+}
+
 const int32_t *pr_session_prompt(const struct pr_session *session, size_t *n)
 {
     struct pr_session *s = (struct pr_session *)session;

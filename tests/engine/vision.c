@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Pictures in prompts, from files on: small random models of each family answer as transformers says (tests/golden/vision), on
+ * every device; what doesn't fit together is said.
+ */
+#include "engine/model.h"
+
+#include "draw/canvas.h"
+#include "tests/support/golden_json.h"
+#include "tests/vision/pictures.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A family, and what stands in its golden prompts where a picture comes. */
+static const struct family {
+    const char *name, *mark;
+} families[] = {{"idefics3", "<image>"}};
+enum { N_FAMILIES = sizeof families / sizeof families[0], STEPS = 16, TOP = 20, MAX_ITEMS = 8 };
+
+static char folder[] = "/tmp/pagereel-vision-XXXXXX";
+
+static const char *in_folder(const char *name)
+{
+    static char paths[8][128];
+    static int next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static const char *golden_file(const char *family, const char *suffix)
+{
+    static char paths[4][128];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "tests/golden/vision/%s%s", family, suffix);
+    return path;
+}
+
+static void write_picture(const cJSON *picture, const char *path)
+{
+    int w, h;
+    struct draw_canvas *canvas;
+    uint8_t *rgb = test_picture_json(picture, &w, &h);
+    assert_int_equal(draw_canvas_create(w, h, 0xffffff, &canvas), PR_OK);
+    draw_picture(canvas, rgb, w, h, 0, 0, w, h);
+    assert_int_equal(draw_write_png(canvas, path), PR_OK);
+    draw_canvas_destroy(canvas);
+    base_free(rgb);
+}
+
+/* The prompt of a golden cut at its pictures, which are written as files. */
+static size_t make_items(const struct family *f, const cJSON *golden, struct pr_item items[MAX_ITEMS])
+{
+    size_t n = 0;
+    const char *text = golden_text(golden, "prompt");
+    const cJSON *image;
+    cJSON_ArrayForEach(image, golden_get(golden, "images"))
+    {
+        char name[32];
+        const char *at = strstr(text, f->mark);
+        assert_true(at && n + 3 <= MAX_ITEMS);
+        snprintf(name, sizeof name, "%zu.png", n);
+        const char *path = in_folder(name);
+        write_picture(golden_get(image, "picture"), path);
+        items[n++] = (struct pr_item){PR_ITEM_TEXT, text, (size_t)(at - text)};
+        items[n++] = (struct pr_item){PR_ITEM_IMAGE, path, 0};
+        text = at + strlen(f->mark);
+    }
+    items[n++] = (struct pr_item){PR_ITEM_TEXT, text, strlen(text)};
+    return n;
+}
+
+/* The generated tokens' log-probabilities against the golden's. */
+struct answer {
+    const cJSON *step;
+    int n;
+    double worst;
+};
+
+static bool on_token(void *user, const struct pr_token *token)
+{
+    struct answer *a = user;
+    const cJSON *top;
+    if (token->id != golden_get(a->step, "id")->valueint)
+        fail_msg("token %d is %d, transformers says %d", a->n, token->id, golden_get(a->step, "id")->valueint);
+    cJSON_ArrayForEach(top, golden_get(a->step, "top"))
+    {
+        int32_t id = cJSON_GetArrayItem(top, 0)->valueint;
+        double want = cJSON_GetArrayItem(top, 1)->valuedouble, difference = INFINITY;
+        for (size_t i = 0; i < token->n_top; i++)
+            if (token->top[i].id == id)
+                difference = fabs((double)token->top[i].logprob - want);
+        a->worst = fmax(a->worst, difference);
+    }
+    a->step = a->step->next;
+    return ++a->n < STEPS && a->step;
+}
+
+/* The ids of the prompt, with as many -1 as there are visual tokens. */
+static void check_prompt(const struct pr_session *session, const cJSON *golden)
+{
+    size_t n, n_runs, at = 0;
+    const int32_t *ids = pr_session_prompt(session, &n);
+    const struct pr_visual_run *runs = pr_session_visual(session, &n_runs);
+    const cJSON *id;
+    cJSON_ArrayForEach(id, golden_get(golden, "ids"))
+    {
+        assert_true(at < n);
+        if (ids[at] >= 0)
+            assert_int_equal(ids[at], id->valueint);
+        at++;
+    }
+    assert_int_equal(at, n);
+    assert_true(n_runs > 0);
+    for (size_t i = 0; i < n_runs; i++) {
+        assert_int_equal(runs[i].n, (size_t)runs[i].frames * (size_t)runs[i].rows * (size_t)runs[i].cols);
+        for (size_t j = 0; j < runs[i].n; j++)
+            assert_int_equal(ids[runs[i].first + j], -1);
+    }
+}
+
+static void compare(const struct family *f, const char *device, double bound)
+{
+    struct pr_model *model;
+    struct pr_session *session;
+    struct pr_item items[MAX_ITEMS];
+    struct pr_settings s = pr_settings_default();
+    cJSON *golden = golden_json(golden_file(f->name, ".json"));
+    const cJSON *c = golden_get(golden, "cases")->child;
+    s.model = golden_file(f->name, ".f16.gguf");
+    s.mmproj = golden_file(f->name, ".mmproj.f16.gguf");
+    s.device = device;
+    s.cache_type = "f32";
+    s.logprobs = 1 << 20; /* all: transformers' 20 best may not be ours */
+    size_t n = make_items(f, c, items);
+    if (pr_model_open(&s, NULL, &model) < 0 || pr_session_create(model, &s, &session) < 0 ||
+        pr_session_raw_items(session, items, n, true, &s, NULL) < 0)
+        fail_msg("%s", pr_error_message());
+    check_prompt(session, c);
+    struct answer answer = {.step = golden_get(c, "steps")->child};
+    if (pr_session_generate(session, &s, on_token, &answer, NULL, NULL) < 0)
+        fail_msg("%s", pr_error_message());
+    assert_int_equal(answer.n, STEPS);
+    print_message("%s on %s: top-%d log-probabilities within %.1e\n", f->name, device, TOP, answer.worst);
+    assert_true(answer.worst <= bound);
+    pr_session_destroy(session);
+    pr_model_close(model);
+    cJSON_Delete(golden);
+}
+
+static void compare_all(const char *device, double bound)
+{
+    struct device *d;
+    if (compute_device_open(device, NULL, &d) < 0) {
+        printf("skipped: no %s device here\n", device);
+        skip();
+    }
+    compute_device_close(d);
+    for (int i = 0; i < N_FAMILIES; i++)
+        compare(&families[i], device, bound);
+}
+
+static void test_ref(void **state)
+{
+    (void)state;
+    compare_all("ref", 0.02);
+}
+
+static void test_cpu(void **state)
+{
+    (void)state;
+    compare_all("cpu", 0.04);
+}
+
+static void test_vulkan(void **state)
+{
+    (void)state;
+    compare_all("vulkan", 0.04);
+}
+
+/* ---- messages, and what doesn't fit ------------------------------------------------------------------------------- */
+
+static void copy_file(const char *from, const char *to)
+{
+    char block[4096];
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    assert_true(in && out);
+    for (size_t n; (n = fread(block, 1, sizeof block, in)) > 0;)
+        assert_int_equal(fwrite(block, 1, n, out), n);
+    fclose(in);
+    fclose(out);
+}
+
+static void open_session(const char *model_file, const char *mmproj, struct pr_model **model,
+                         struct pr_session **session)
+{
+    struct pr_settings s = pr_settings_default();
+    s.model = model_file;
+    s.mmproj = mmproj;
+    s.device = "cpu";
+    s.chat_format = "smolvlm";
+    if (pr_model_open(&s, NULL, model) < 0 || pr_session_create(*model, &s, session) < 0)
+        fail_msg("%s", pr_error_message());
+}
+
+/* The mmproj beside the model is found; the picture leads the message, so that no blank follows "User:". */
+static void test_beside(void **state)
+{
+    (void)state;
+    struct pr_model *model;
+    struct pr_session *session;
+    size_t n, n_runs;
+    const char *alone = in_folder("alone.gguf"), *beside = in_folder("mmproj-model-f16.gguf");
+    copy_file(golden_file("idefics3", ".f16.gguf"), alone);
+    cJSON *black = cJSON_Parse("[\"black\",1,1,0]");
+    write_picture(black, in_folder("one.png"));
+    cJSON_Delete(black);
+    struct pr_item items[] = {{PR_ITEM_IMAGE, in_folder("one.png"), 0}, {PR_ITEM_TEXT, "What?", 5}};
+
+    open_session(alone, "", &model, &session);
+    assert_int_equal(pr_session_chat_items(session, PR_ROLE_USER, items, 2, NULL, NULL), PR_ERR_NOT_FOUND);
+    assert_non_null(strstr(pr_error_message(), "--mmproj"));
+    pr_session_destroy(session);
+    pr_model_close(model);
+
+    copy_file(golden_file("idefics3", ".mmproj.f16.gguf"), beside);
+    open_session(alone, "", &model, &session);
+    struct pr_settings s = pr_settings_default();
+    s.max_tokens = 1;
+    assert_int_equal(pr_session_chat_items(session, PR_ROLE_USER, items, 2, &s, NULL), PR_OK);
+    assert_int_equal(pr_session_generate(session, &s, NULL, NULL, NULL, NULL), PR_OK);
+    pr_session_prompt(session, &n);
+    const struct pr_visual_run *runs = pr_session_visual(session, &n_runs);
+    assert_true(n_runs >= 1);
+    assert_int_equal(runs[0].rows, 3);
+    assert_int_equal(runs[0].first, 8); /* bos, U s e r :, fake token, global-img or the first tile */
+    pr_session_destroy(session);
+    pr_model_close(model);
+    unlink(beside);
+}
+
+/* A refused picture leaves the session as it was. */
+static void test_refused_picture(void **state)
+{
+    (void)state;
+    struct pr_model *model;
+    struct pr_session *session;
+    size_t n;
+    FILE *file = fopen(in_folder("text.png"), "wb");
+    fputs("no picture", file);
+    fclose(file);
+    open_session(golden_file("idefics3", ".f16.gguf"), golden_file("idefics3", ".mmproj.f16.gguf"), &model, &session);
+    struct pr_item items[] = {{PR_ITEM_TEXT, "a", 1}, {PR_ITEM_IMAGE, in_folder("text.png"), 0}};
+    assert_true(pr_session_raw_items(session, items, 2, true, NULL, NULL) < 0);
+    assert_non_null(strstr(pr_error_message(), "text.png"));
+    items[1].text = in_folder("nothing.png");
+    assert_int_equal(pr_session_chat_items(session, PR_ROLE_USER, items, 2, NULL, NULL), PR_ERR_IO);
+    pr_session_prompt(session, &n);
+    assert_int_equal(n, 0);
+    pr_session_destroy(session);
+    pr_model_close(model);
+}
+
+static void test_mismatch(void **state)
+{
+    (void)state;
+    struct pr_model *model;
+    struct pr_settings s = pr_settings_default();
+    s.device = "cpu";
+    s.mmproj = golden_file("idefics3", ".mmproj.f16.gguf");
+    static const char *const wrong[][2] = {
+        {"llama-mixed.gguf", "visual tokens of 64 values, the model reads rows of 256"},
+        {"qwen3vl.f16.gguf", "0 DeepStack slices"},
+        {"qwen2vl.f16.gguf", "positions"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "tests/golden/llm/%s", wrong[i][0]);
+        s.model = path;
+        assert_int_equal(pr_model_open(&s, NULL, &model), PR_ERR_INVALID);
+        if (!strstr(pr_error_message(), "doesn't belong to") || !strstr(pr_error_message(), wrong[i][1]))
+            fail_msg("\"%s\" doesn't say \"%s\"", pr_error_message(), wrong[i][1]);
+    }
+    s.model = golden_file("idefics3", ".f16.gguf");
+    s.mmproj = s.model;
+    assert_int_equal(pr_model_open(&s, NULL, &model), PR_ERR_FORMAT);
+    assert_non_null(strstr(pr_error_message(), "not the vision part"));
+    s.mmproj = in_folder("nowhere.gguf");
+    assert_int_equal(pr_model_open(&s, NULL, &model), PR_ERR_IO);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ref),
+        cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_vulkan),
+        cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_refused_picture),
+        cmocka_unit_test(test_mismatch),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
