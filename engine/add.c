@@ -5,12 +5,17 @@
  */
 #include "engine/library.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "engine/clock.h"
+#include "ingest/beside.h"
 #include "ingest/source.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What the text of a source depends on besides its bytes: change it when readers give other lines for the same file. */
 static const char text_version[] = "text 1";
@@ -246,12 +251,54 @@ fail:
     return err;
 }
 
-static void text_fingerprint(unsigned char out[BASE_HASH_BYTES])
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Hashes the subtitles beside a film; returns how many there are. */
+static size_t hash_side_files(const char *path, struct base_hash *hash)
+{
+    char *names[INGEST_MAX_SIDE_FILES];
+    size_t n = 0;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t stem = ingest_stem(name);
+    struct base_buf folder = {0};
+    base_buf_printf(&folder, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+    DIR *dir = opendir(folder.data);
+    for (struct dirent *entry; dir && n < INGEST_MAX_SIDE_FILES && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, name) && ingest_is_side_file(entry->d_name, name, stem))
+            names[n++] = base_strdup(entry->d_name);
+    if (dir)
+        closedir(dir);
+    qsort(names, n, sizeof *names, by_name);
+    for (size_t i = 0; i < n; i++) {
+        struct base_buf file = {0}, bytes = {0};
+        struct stat st;
+        base_buf_printf(&file, "%s%s", folder.data, names[i]);
+        if (stat(file.data, &st) == 0 && S_ISREG(st.st_mode) &&
+            base_file_read(file.data, INGEST_MAX_SIDE_BYTES, &bytes) >= 0) {
+            base_hash_update(hash, names[i] + stem, strlen(names[i] + stem) + 1);
+            base_hash_update(hash, &bytes.len, sizeof bytes.len);
+            base_hash_update(hash, bytes.data, bytes.len);
+        }
+        base_buf_finish(&file);
+        base_buf_finish(&bytes);
+        base_free(names[i]);
+    }
+    base_buf_finish(&folder);
+    return n;
+}
+
+/* Of what the text of a file depends on; returns how many files beside it that are. */
+static size_t text_fingerprint(const char *path, unsigned char out[BASE_HASH_BYTES])
 {
     struct base_hash hash;
     base_hash_init(&hash);
     base_hash_update(&hash, text_version, sizeof text_version);
+    size_t n = hash_side_files(path, &hash);
     base_hash_final(&hash, out);
+    return n;
 }
 
 static int begin(struct adding *a, const struct pr_source_info *info)
@@ -260,22 +307,25 @@ static int begin(struct adding *a, const struct pr_source_info *info)
     struct evidence_info kept = {a->path,       info->kind,  info->format,  info->title,
                                  info->n_pages, info->start, info->duration};
     struct evidence_setup setup = {.made = EVIDENCE_TEXT, .text = text_version};
-    char *path = NULL;
-    text_fingerprint(setup.fingerprint);
+    text_fingerprint(a->path, setup.fingerprint);
     TRY(memory_evidence_put_info(a->writer, &kept));
     TRY(memory_evidence_put_setup(a->writer, &setup));
     TRY(put_marks(a, info));
 fail:
-    base_free(path);
     return err;
 }
 
-static bool is_read(const struct evidence *evidence)
+/* Whether the log has what reading would give. Subtitles that lay beside the film and don't any more (it was moved, or deleted)
+ * remain part of it. */
+static bool is_read(const struct adding *a, const struct evidence *evidence)
 {
     unsigned char fingerprint[BASE_HASH_BYTES];
     const struct evidence_setup *setup = memory_evidence_setup(evidence, EVIDENCE_TEXT);
-    text_fingerprint(fingerprint);
-    return setup && !memcmp(setup->fingerprint, fingerprint, sizeof fingerprint);
+    if (!setup)
+        return false;
+    if (text_fingerprint(a->path, fingerprint) == 0)
+        return !strcmp(setup->text, text_version);
+    return !memcmp(setup->fingerprint, fingerprint, sizeof fingerprint);
 }
 
 /* Reads what the log doesn't hold yet. */
@@ -283,7 +333,7 @@ static int read_source(struct adding *a, const struct library_source *source, co
 {
     int err;
     struct ingest_source *file = NULL;
-    bool goes_on = evidence && is_read(evidence);
+    bool goes_on = evidence && is_read(a, evidence);
     struct ingest_options options = ingest_options_default();
     uint64_t skip = 0;
     options.max_pixels = 0;
@@ -348,7 +398,7 @@ static int add(struct adding *a, struct library_source *source, bool *fresh)
     err = memory_library_evidence(a->library, source, &evidence);
     if (err < 0 && err != PR_ERR_NOT_FOUND)
         goto fail;
-    bool complete = evidence && is_read(evidence) && memory_evidence_progress(evidence).complete;
+    bool complete = evidence && is_read(a, evidence) && memory_evidence_progress(evidence).complete;
     bool damaged = evidence && memory_evidence_damage(evidence) > 0;
     if (source->state == LIBRARY_GONE) {
         err = complete ? PR_OK : base_fail(PR_ERR_IO, "%s: isn't there any more, and was not read to its end", a->path);

@@ -532,15 +532,17 @@ int pr_ask(struct pr_model *model, const struct pr_settings *given, const char *
     size_t budget = context / 2 < EXCERPT_TOKENS ? context / 2 : EXCERPT_TOKENS;
     TRY(choose(model, &asking, budget, hits, n_hits, found, &n_found, coverage));
     coverage->passages_read = (int64_t)n_found;
-    if (n_found == 0) {
-        static const char nothing[] = "Not found: no passage of the sources shares a word with the question.";
-        on_token(&stream, &(struct pr_token){.id = -1, .text = nothing, .len = sizeof nothing - 1});
-    } else {
+    if (n_found > 0) {
         TRY(cite(answer, found, n_found, question));
         write_prompt(&asking, found, n_found, question, &prompt);
-        coverage->seconds_recall = engine_now() - start - coverage->seconds_adding;
+    }
+    coverage->seconds_recall = engine_now() - start - coverage->seconds_adding;
+    if (n_found > 0) {
         TRY(generate(model, &settings, prompt.data, &stream, cancel));
         resolve_tags(answer);
+    } else {
+        static const char nothing[] = "Not found: no passage of the sources shares a word with the question.";
+        on_token(&stream, &(struct pr_token){.id = -1, .text = nothing, .len = sizeof nothing - 1});
     }
     *out = answer;
     answer = NULL;

@@ -4,6 +4,7 @@
  * They are read after the frames, each track in one sweep over its file, with every other stream skipped.
  */
 #include "ingest/av.h"
+#include "ingest/beside.h"
 
 #include <dirent.h>
 #include <libavutil/avstring.h>
@@ -12,7 +13,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { MAX_SIDE_FILES = 32, MAX_SIDE_BYTES = 64 << 20, LOOKED_AT = 1 << 20 };
+enum { LOOKED_AT = 1 << 20 };
 
 /* ---- languages -------------------------------------------------------------------------------------------------- */
 
@@ -46,18 +47,6 @@ bool av_same_language(const char *a, const char *b)
 
 /* ---- side files ------------------------------------------------------------------------------------------------- */
 
-static bool is_side_file(const char *name, const char *stem, size_t stem_len)
-{
-    static const char *const endings[] = {".srt", ".vtt", ".ass", ".ssa"};
-    size_t len = strlen(name);
-    if (len < stem_len + 4 || strncmp(name, stem, stem_len) != 0 || name[stem_len] != '.')
-        return false;
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(name + len - 4, endings[i]) == 0)
-            return true;
-    return false;
-}
-
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct av_track *)a)->path, ((const struct av_track *)b)->path);
@@ -81,19 +70,18 @@ static void find_side_files(struct av_tracks *tracks, const char *path)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
-    const char *dot = strrchr(name, '.');
-    size_t stem_len = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+    size_t stem_len = ingest_stem(name);
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
     DIR *dir = opendir(slash ? folder : ".");
     size_t first = tracks->n;
     struct dirent *entry;
-    while (dir && (entry = readdir(dir)) && tracks->n < first + MAX_SIDE_FILES) {
-        if (strcmp(entry->d_name, name) == 0 || !is_side_file(entry->d_name, name, stem_len))
+    while (dir && (entry = readdir(dir)) && tracks->n < first + INGEST_MAX_SIDE_FILES) {
+        if (strcmp(entry->d_name, name) == 0 || !ingest_is_side_file(entry->d_name, name, stem_len))
             continue;
         struct base_buf full = {0};
         base_buf_printf(&full, "%s%s", folder, entry->d_name);
         struct stat st; /* a pipe by that name would be waited for */
-        if (stat(full.data, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_SIDE_BYTES) {
+        if (stat(full.data, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > INGEST_MAX_SIDE_BYTES) {
             base_buf_finish(&full);
             continue;
         }
@@ -113,7 +101,7 @@ void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const stru
                     struct pr_source_info *info)
 {
     size_t n_inside = input->format->nb_streams;
-    tracks->list = base_alloc_array(n_inside + MAX_SIDE_FILES, sizeof *tracks->list);
+    tracks->list = base_alloc_array(n_inside + INGEST_MAX_SIDE_FILES, sizeof *tracks->list);
     for (size_t i = 0; i < n_inside; i++)
         if (input->streams[i].kind == PR_STREAM_TEXT)
             tracks->list[tracks->n++] = (struct av_track){.path = base_strdup(input->path), .stream = (int)i};
@@ -121,7 +109,7 @@ void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const stru
     if (!piped)
         find_side_files(tracks, input->path);
     /* Side files follow the container's streams in the list of streams. */
-    struct pr_stream *streams = base_realloc(input->streams, (n_inside + MAX_SIDE_FILES) * sizeof *streams);
+    struct pr_stream *streams = base_realloc(input->streams, (n_inside + INGEST_MAX_SIDE_FILES) * sizeof *streams);
     input->streams = streams;
     for (size_t i = 0; i < tracks->n; i++) {
         struct av_track *track = &tracks->list[i];

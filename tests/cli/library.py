@@ -127,6 +127,21 @@ class Library(unittest.TestCase):
         self.assertEqual(self.ask("--pages", "1", self.text, "valve")["citations"], [])
         self.assertEqual([c["page"] for c in self.ask("--pages", "2-", self.text, "valve")["citations"]], [2])
 
+    def test_subtitles_beside(self):
+        """Subtitles that are added or changed later are read, those that went away stay in the library."""
+        film = self.film()
+        os.rename(self.path("film.srt"), self.path("other"))
+        self.json("add", film)
+        self.assertEqual(self.ask(film, "tomato")["citations"], [])
+        os.rename(self.path("other"), self.path("film.en.srt"))
+        self.assertEqual(len(self.ask(film, "tomato")["citations"]), 1)
+        self.write("film.en.srt", SUBTITLES.replace("tomato", "potato"))
+        self.assertEqual(self.ask(film, "tomato")["citations"], [])
+        self.assertEqual(len(self.ask(film, "potato")["citations"]), 1)
+        os.remove(self.path("film.en.srt"))
+        self.assertEqual(self.json("add", film)[0]["fresh"], False)
+        self.assertEqual(len(self.ask(film, "potato")["citations"]), 1)
+
     def test_plan(self):
         plan, = self.json("plan", self.text)
         self.assertEqual((plan["kind"], plan["tokens"]), ("text", 0))
