@@ -49,6 +49,8 @@ struct vision_family {
     /* Which sampling a video's own processor does unless it is told otherwise. */
     double fps;
     int32_t min_frames, max_frames;
+    /* Which frames that is, vision/sample.h: ascending indices in frames[max_frames], of `total` at `rate` a second; how many. */
+    int32_t (*sample)(const struct vision_family *family, int64_t total, double rate, int64_t *frames);
 
     /* Completes params with the family's own keys. PR_ERR_FORMAT: missing or out of range. */
     int (*read)(const struct gguf *gguf, struct vision_params *params);

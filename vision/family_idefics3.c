@@ -3,6 +3,7 @@
  * SmolVLM and SmolVLM2 (arXiv 2504.05299), Idefics3: SigLIP with a table of positions, pixel shuffle, one matrix.
  */
 #include "vision/block.h"
+#include "vision/sample.h"
 
 static int read(const struct gguf *gguf, struct vision_params *p)
 {
@@ -51,6 +52,7 @@ const struct vision_family vision_family_idefics3 = {
     .fps = 1,
     .min_frames = 1,
     .max_frames = 64,
+    .sample = vision_idefics3_sample,
     .read = read,
     .load = load,
     .record = record,

@@ -366,7 +366,7 @@ class Qwen2VL(Qwen):
                     rope_parameters=rope(1000.0, mrope_section=[4, 6, 6]))
 
     def model(self):
-        vision = dict(depth=2, embed_dim=32, hidden_size=64, mlp_ratio=2, num_heads=2, patch_size=14)
+        vision = dict(depth=2, embed_dim=32, hidden_size=64, mlp_ratio=3, num_heads=2, patch_size=14)
         return hf.Qwen2VLForConditionalGeneration(hf.Qwen2VLConfig(text_config=self.text_config(), vision_config=vision,
                                                                    tie_word_embeddings=self.tied, **self.token_ids()))
 
@@ -374,7 +374,7 @@ class Qwen2VL(Qwen):
         super().keys(w, model)
         v = model.config.vision_config
         w.add_vision_embedding_length(v.embed_dim)
-        w.add_vision_feed_forward_length(v.embed_dim * v.mlp_ratio)
+        w.add_vision_feed_forward_length(v.hidden_size)  # the converter takes the language model's width for it
 
 
 class Qwen25VL(Qwen2VL):
