@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import keep, model  # noqa: E402
+from train import keep, model, muon  # noqa: E402
 from world import picture, words  # noqa: E402
 
 MIDDLE = 4  # letters are asked for behind this layer
@@ -37,6 +37,7 @@ class Heads(nn.Module):
         self.spell = nn.Linear(width, SPELL * LETTERS)
         self.kind = nn.Linear(width, 1 + len(picture.KINDS))
         self.colour, self.amount = nn.Linear(width, len(picture.COLOURS)), nn.Linear(width, picture.AMOUNTS)
+        self.place = nn.Linear(width, 2 * picture.GRID)  # row and column: tokens that memory keeps must know where they were
 
 
 class Reader(nn.Module):
@@ -93,7 +94,12 @@ def losses(net, x, truth):
         "colour": F.cross_entropy(heads.colour(last).float().flatten(0, 1), truth["colour"].flatten()),
         "amount": F.cross_entropy(heads.amount(last.flatten(0, 1)[measured]).float(), amount[measured]) if len(measured) else last.sum() * 0,
     }
-    weight = {"centre": 1.0, "cover": 0.5, "spell": 2.0, "kind": 0.5, "colour": 0.5, "amount": 0.3}
+    g = picture.GRID
+    place = heads.place(last).float().view(-1, g, g, 2, g)
+    rows = torch.arange(g)[:, None].expand(len(place), g, g)
+    out["place"] = F.cross_entropy(place[..., 0, :].flatten(0, 2), rows.flatten()) + \
+        F.cross_entropy(place[..., 1, :].flatten(0, 2), rows.transpose(1, 2).flatten())
+    weight = {"centre": 1.0, "cover": 0.5, "spell": 2.0, "kind": 0.5, "colour": 0.5, "amount": 0.3, "place": 0.1}
     return sum(weight[k] * v for k, v in out.items()), out
 
 
@@ -128,7 +134,8 @@ def evaluate(net, level, vocabulary, n=192):
     return {k: round(right[k] / max(1, asked[k]), 4) for k in right}
 
 
-def main():
+def main(argv=None):
+    """True when the stage is done, False when it was stopped."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
     ask.add_argument("--steps", type=int, default=60000)
@@ -136,26 +143,24 @@ def main():
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words", help="another word list")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
-    args = ask.parse_args()
+    args = ask.parse_args(argv)
     torch.manual_seed(args.seed)
     state, stop, vocabulary = keep.State(args.state, "encoder"), keep.Stop(), words.read(args.words)
     shape = model.VisionShape()
     net = Reader(shape)
-    decay = [p for p in net.parameters() if p.dim() > 1]
-    plain = [p for p in net.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-                                  lr=args.rate, betas=(0.9, 0.98))
+    steps_of = muon.optimizers(net, args.rate)
     average = keep.Average(net)
     step, level = 0, 0
     saved = state.load()
     if saved:
         net.load_state_dict(saved["net"])
-        optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, was in zip(steps_of, saved["optimizers"]):
+            optimizer.load_state_dict(was)
         average.weights, average.steps = saved["average"], saved["averaged"]
         step, level = saved["step"], saved["level"]
 
     def save():
-        state.save(net=net.state_dict(), optimizer=optimizer.state_dict(), average=average.weights, averaged=average.steps,
+        state.save(net=net.state_dict(), optimizers=[o.state_dict() for o in steps_of], average=average.weights, averaged=average.steps,
                    step=step, level=level)
 
     judge, sums, began, saved_at = Reader(shape), {}, time.monotonic(), time.monotonic()
@@ -165,14 +170,14 @@ def main():
         make = random.Random(f"{args.seed} {step}")
         now = level if make.random() < 0.8 else make.randint(0, level)
         x, truth = batch(make, picture.LEVELS[now], vocabulary, BATCH)
-        for group in optimizer.param_groups:
-            group["lr"] = keep.rate(step, args.rate, 400, args.steps)
+        muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps))
         with torch.autocast("cpu", torch.bfloat16):
             loss, parts = losses(net, x, truth)
-        optimizer.zero_grad(set_to_none=True)
+        net.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in steps_of:
+            optimizer.step()
         average.update(net)
         step += 1
         for key, value in parts.items():
@@ -195,6 +200,7 @@ def main():
             saved_at = time.monotonic()
     save()
     state.log(event="stopped" if stop else "done", step=step, level=level)
+    return step >= args.steps
 
 
 if __name__ == "__main__":

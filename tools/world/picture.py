@@ -84,7 +84,9 @@ def luminance(rgb):
 
 
 def ink(rng, paper, contrast=90):
-    """A colour that stands out from `paper`."""
+    """A colour that stands out from `paper`; on pure black or white mostly the other."""
+    if paper in ((0, 0, 0), (255, 255, 255)) and rng.random() < 0.8:
+        return (255, 255, 255) if paper == (0, 0, 0) else (0, 0, 0)
     for _ in range(20):
         rgb = shade(rng, rng.choice(COLOURS)) if rng.random() < 0.5 else rng.choice(((0, 0, 0), (255, 255, 255)))
         if abs(luminance(rgb) - luminance(paper)) > contrast:
@@ -169,9 +171,13 @@ class Level:
     sizes: tuple
     dirt: float  # share of pictures with noise, blur, compression
     reading: float = 0.5  # share of pictures that are full of words
+    pages: float = 0.3  # share of those that are lines of text over the whole picture: the most letters for each patch
+    plain: float = 0.0  # share of pictures in black and white
 
 
-LEVELS = [Level(4, (26, 56), 0.0, 0.75), Level(8, (20, 56), 0.1, 0.7), Level(16, (15, 52), 0.3, 0.6), Level(99, (12, 60), 0.5, 0.5)]
+# Letters that fit into a patch come first: an encoder of patches learns them long before it puts larger ones together.
+LEVELS = [Level(4, (13, 24), 0.0, 0.85, 0.7, 0.8), Level(8, (12, 36), 0.05, 0.7, 0.5, 0.4), Level(16, (12, 48), 0.25, 0.6, 0.4, 0.2),
+          Level(99, (11, 60), 0.5, 0.5, 0.3, 0.1)]
 
 
 def _overlaps(box, taken, gap):
@@ -235,11 +241,12 @@ def _words_everywhere(rng, scene, level, vocabulary, scale, taken, count, paper)
         scene.text(box[0] + pad, box[1] + pad, text, face, size, colour, stroke, ink(rng, colour) if stroke else None)
 
 
-def _paragraph(rng, scene, level, vocabulary, scale, taken, paper):
-    face, size = rng.choice(fonts.faces()[:level.faces]), max(6, round(level.sizes[0] * rng.uniform(1, 1.4) * scale))
+def _paragraph(rng, scene, level, vocabulary, scale, taken, paper, whole=False):
+    face, size = rng.choice(fonts.faces()[:level.faces]), max(6, round(level.sizes[0] * rng.uniform(1, 1.5) * scale))
     width, height = scene.size
-    lines = rng.randint(2, 6)
-    box = _place(rng, scene, width * rng.uniform(0.5, 0.95), size * 1.4 * lines, taken)
+    step = size * rng.uniform(1.25, 1.6)
+    lines = int((height - 4) / step) if whole else rng.randint(2, 6)
+    box = (rng.uniform(2, 8), rng.uniform(2, 8), width - 4, height) if whole else _place(rng, scene, width * rng.uniform(0.5, 0.95), step * lines, taken)
     if not box:
         return
     colour = ink(rng, paper, 110)
@@ -253,7 +260,7 @@ def _paragraph(rng, scene, level, vocabulary, scale, taken, paper):
             line = f"{line} {more}".strip()
         if line:
             scene.text(box[0], y, line, face, size, colour)
-        y += size * 1.4
+        y += step
 
 
 def _objects(rng, scene, taken, count, paper):
@@ -350,11 +357,18 @@ def scene(rng, level, vocabulary):
     aspect = rng.choice((1.0, 1.0, 4 / 3, 16 / 9))
     scale = rng.uniform(0.9, 1.5)
     width, height = round(SIZE * scale * aspect), round(SIZE * scale)
-    colour = rng.choice(COLOURS) if rng.random() < 0.6 else "white"
+    plain = rng.random() < level.plain
+    colour = rng.choice(COLOURS) if rng.random() < 0.6 and not plain else rng.choice(("white", "white", "black")) if plain else "white"
     out = Scene(rng, width, height, colour)
-    paper = _backdrop(rng, out, colour)
+    if plain:
+        paper = (255, 255, 255) if colour == "white" else (0, 0, 0)
+        out.draw.rectangle((0, 0, width, height), fill=paper)
+    else:
+        paper = _backdrop(rng, out, colour)
     taken, kind = [], rng.random()
-    if kind < level.reading * 0.75:
+    if kind < level.reading * level.pages:
+        _paragraph(rng, out, level, vocabulary, scale, taken, paper, True)
+    elif kind < level.reading * (level.pages + (1 - level.pages) * 0.75):
         _words_everywhere(rng, out, level, vocabulary, scale, taken, rng.randint(6, 18), paper)
     elif kind < level.reading:
         for _ in range(rng.randint(1, 3)):

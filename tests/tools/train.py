@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests of tools/train: the tokenizer (python3 alone), and model, episodes and export where torch, numpy, Pillow and gguf are there."""
+
+import pathlib
+import random
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from train import tokenizer
+
+try:
+    import torch
+    from train import answer, encoder, keep, model, muon, prompts
+    from world import fonts, picture, words
+    fonts.faces()
+    missing = None
+except (ImportError, FileNotFoundError) as error:
+    missing = f"skipped: the training needs python3-torch, python3-numpy, python3-pil and fonts ({error})"
+try:
+    import gguf
+except ImportError:
+    gguf = None
+
+
+class Tokenizers(unittest.TestCase):
+    texts = ["What does the sign say? HARBOR 123", "the sign the sign the house", " harbor [S12]", "[S12] 00:41:10–00:41:18\n"] * 3
+
+    def setUp(self):
+        self.words = tokenizer.Tokenizer.learn(self.texts, 340)
+
+    def test_text_comes_back(self):
+        for text in self.texts + ["naïve  blanks \n\n\ttabs 日本", "", "'s don't I'll"]:
+            self.assertEqual(self.words.decode(self.words.encode(text)), text)
+
+    def test_digits_stand_alone_and_words_keep_their_blank(self):
+        shown = [p.replace("Ġ", " ").replace("Ċ", "\n") for p in tokenizer.pieces("A sign: 120 don't\n x_y")]
+        self.assertEqual(shown, ["A", " sign", ":", " ", "1", "2", "0", " don", "'t", "\n", " x", "_", "y"])
+
+    def test_special_tokens_are_one_token(self):
+        ids = self.words.encode("<|im_start|>User: the<end_of_utterance>")
+        self.assertEqual((ids[0], ids[-1]), (self.words.ids["<|im_start|>"], self.words.ids["<end_of_utterance>"]))
+
+    def test_it_has_the_size_that_was_asked_for_and_learns_what_is_common(self):
+        self.assertEqual(len(self.words.tokens), 340)
+        self.assertEqual(len(set(self.words.tokens)), 340)
+        self.assertEqual(len(self.words.encode(" the sign")), 2)
+
+    def test_it_can_be_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.words.save(pathlib.Path(folder) / "t.json")
+            again = tokenizer.Tokenizer.load(pathlib.Path(folder) / "t.json")
+        self.assertEqual(again.encode(self.texts[0]), self.words.encode(self.texts[0]))
+
+
+def tiny():
+    return model.VisionShape(width=64, layers=4, heads=2, feed=128), model.TextShape(vocab=400, width=64, layers=2, heads=2, kv_heads=2, feed=96)
+
+
+@unittest.skipIf(missing, missing)
+class Models(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(1)
+
+    def test_a_pixel_shuffled_token_is_its_square_of_patches(self):
+        x = torch.arange(16.0).view(1, 16, 1)
+        self.assertEqual(model.pixel_shuffle(x, 4, 2)[0].tolist(), [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]])
+
+    def test_patches_are_the_convolution(self):
+        net = model.Vision(tiny()[0])
+        net.layers, net.norm, x = torch.nn.ModuleList(), torch.nn.Identity(), torch.randn(2, 3, 256, 256)
+        want = net.patch(x).flatten(2).transpose(1, 2) + net.position
+        self.assertLess(float((net(x) - want).abs().max()), 1e-4)
+
+    def test_a_cache_changes_nothing_and_nothing_sees_what_comes_later(self):
+        net, rows = model.Text(tiny()[1]), torch.randn(1, 12, 64)
+        whole, _ = net(rows)
+        first, cache = net(rows[:, :7])
+        rest, _ = net(rows[:, 7:], cache)
+        self.assertLess(float((torch.cat([first, rest], 1) - whole).abs().max()), 1e-5)
+
+    def test_muon_makes_all_singular_values_alike(self):
+        for shape in ((3, 32, 32), (1, 64, 16), (1, 16, 64)):
+            values = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape)).float())
+            self.assertGreater(float(values.min()), 0.3)
+            self.assertLess(float(values.max()), 1.4)
+
+    def test_the_encoder_learns_one_batch(self):
+        net = encoder.Reader(tiny()[0])
+        x, truth = encoder.batch(random.Random(1), picture.LEVELS[0], words.read(), 4)
+        optimizer, seen = torch.optim.AdamW(net.parameters(), 3e-3), []
+        for _ in range(25):
+            loss, _ = encoder.losses(net, x, truth)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            seen.append(float(loss))
+        self.assertLess(seen[-1], 0.7 * seen[0])
+
+    def test_answers_alone_are_learnt_and_told_apart(self):
+        words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
+        net = answer.Answerer(*tiny())
+        for make in (prompts.align, prompts.single, prompts.clip, prompts.page):
+            episode = make(random.Random(3), picture.LEVELS[1], words.read())
+            _, targets, turns = answer.prepare(net, words_of, [episode], True)
+            for n, (_, wanted, _) in enumerate(episode.turns):
+                ids = targets[(turns == n) & (targets >= 0)].tolist()
+                self.assertEqual(words_of.decode(ids), " " + wanted + tokenizer.END)
+            self.assertEqual(int((targets >= 0).sum()), int((turns >= 0).sum()))
+
+    def test_what_memory_keeps_first_is_unlike_the_rest(self):
+        rows = torch.ones(10, 4)
+        rows[7] = torch.tensor([1.0, -1, 1, -1])
+        self.assertIn(7, answer.farthest(rows, 2).tolist())
+
+    def test_a_checkpoint_is_whole_or_not_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            state = keep.State(folder, "s")
+            self.assertIsNone(state.load())
+            state.save(step=3, net={"a": torch.ones(2)})
+            self.assertEqual(state.load()["step"], 3)
+            self.assertEqual([p.name for p in pathlib.Path(folder).iterdir()], ["s.pt"])
+
+    @unittest.skipUnless(gguf, "skipped: no Python package gguf")
+    def test_exported_files_hold_the_weights(self):
+        from train import export
+        vision, text = tiny()
+        words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
+        net = answer.Answerer(vision, text)
+        with tempfile.TemporaryDirectory() as folder:
+            one, two = pathlib.Path(folder) / "t.gguf", pathlib.Path(folder) / "v.gguf"
+            export.write_text(one, net.text, words_of, "t", "f32")
+            export.write_vision(two, net.vision, net.connector, "t", "q8_0", text.width)
+            tensors = {t.name: t for t in gguf.GGUFReader(one).tensors}
+            self.assertTrue((tensors["blk.1.attn_k.weight"].data == net.text.layers[1].k.weight.detach().numpy()).all())
+            self.assertEqual(len(tensors), 2 + 9 * text.layers)
+            tensors = {t.name: t for t in gguf.GGUFReader(two).tensors}
+            self.assertEqual(tensors["v.patch_embd.weight"].shape.tolist(), [16, 16, 3, 64])
+            back = gguf.quants.dequantize(tensors["v.blk.0.attn_v.weight"].data, gguf.GGMLQuantizationType.Q8_0)
+            self.assertLess(abs(back - net.vision.layers[0].qkv.weight[128:].detach().numpy()).max(), 0.002)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An optimizer for matrices: momentum, turned into the nearest matrix whose singular values are all about one.
+
+Each step changes all directions of a layer alike, which small transformers learn from in markedly fewer steps than from AdamW.
+Method: Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024 (five Newton-Schulz iterations).
+"""
+
+import torch
+
+
+def orthogonal(g, steps=5):
+    """Newton-Schulz iteration with a quintic whose slope at zero is steep; [.., rows, cols]."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g.bfloat16()
+    turned = x.shape[-2] > x.shape[-1]
+    if turned:
+        x = x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        s = x @ x.mT
+        x = a * x + (b * s + c * s @ s) @ x
+    return (x.mT if turned else x).float()
+
+
+class Muon(torch.optim.Optimizer):
+    """`split`: a matrix that holds several side by side (q, k, v) is treated as that many."""
+
+    def __init__(self, groups, lr, momentum=0.95, weight_decay=0.0):
+        super().__init__(groups, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, split=1))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                ahead = p.grad.lerp(state["momentum"], group["momentum"])
+                parts = ahead.view(group["split"], -1, ahead.shape[1])
+                # Scaled so that a step is about as long as AdamW's with the same rate.
+                scale = 0.2 * max(parts.shape[1:]) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(orthogonal(parts).view_as(p), alpha=-group["lr"] * scale)
+
+
+def optimizers(net, rate, decay=0.05, vision_share=1.0):
+    """Muon for the matrices of layers, AdamW for all else (embeddings, heads, norms, biases). `vision_share` scales the encoder's rate."""
+    groups = {}
+    for name, p in net.named_parameters():
+        matrix = p.dim() == 2 and ".layers." in f".{name}"
+        share = vision_share if name.startswith("vision.") else 1.0
+        split = 3 if matrix and "qkv" in name else 1
+        groups.setdefault((matrix, share, split, p.dim() > 1), []).append(p)
+    out = []
+    for kind in (True, False):
+        chosen = [{"params": ps, "share": share, "weight_decay": decay if wide else 0.0, **({"split": split} if kind else {})}
+                  for (matrix, share, split, wide), ps in groups.items() if matrix == kind]
+        out.append(Muon(chosen, lr=rate) if kind else torch.optim.AdamW(chosen, lr=rate, betas=(0.9, 0.98)))
+    return out
+
+
+def set_rate(optimizers_of, rate):
+    for optimizer in optimizers_of:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A byte-level BPE tokenizer of our own, stored in GGUF as model `gpt2`, pre-tokenizer `smollm`: digits stand alone, the rest is
+cut as GPT-2 does. Learnt from what the world says; invented words keep most tokens of names shorter than a word, so that reading
+stays spelling.
+"""
+
+import collections
+import json
+import pathlib
+import re
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>"] + \
+    [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
+END = "<end_of_utterance>"
+_CUT = re.compile("|".join(map(re.escape, sorted(SPECIAL, key=len, reverse=True))))
+_WORDS = re.compile(r"\d|'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+
+
+def byte_letters():
+    """GPT-2's printable stand-ins for bytes."""
+    plain = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
+    out, extra = {}, 0
+    for b in range(256):
+        out[b] = chr(b) if b in plain else chr(256 + extra)
+        extra += b not in plain
+    return out
+
+
+_LETTER = byte_letters()
+_BYTE = {c: b for b, c in _LETTER.items()}
+
+
+def pieces(text):
+    """Words in stand-in letters. A blank before a digit is a piece of its own, as the smollm pre-tokenizer has it."""
+    for part in re.split(r"(\d)", text):
+        for word in _WORDS.findall(part):
+            yield "".join(_LETTER[b] for b in word.encode())
+
+
+class Tokenizer:
+    def __init__(self, tokens, merges):
+        self.tokens, self.merges = tokens, [tuple(m) for m in merges]
+        self.ids = {t: i for i, t in enumerate(tokens)}
+        self.ranks = {m: i for i, m in enumerate(self.merges)}
+        self.known = {}
+
+    @classmethod
+    def learn(cls, texts, size):
+        counts = collections.Counter(p for text in texts for p in pieces(text))
+        words = {w: list(w) for w in counts}
+        merges = []
+        tokens = SPECIAL + [_LETTER[b] for b in range(256)]
+        pairs, where = collections.Counter(), collections.defaultdict(set)
+        for w, parts in words.items():
+            for pair in zip(parts, parts[1:]):
+                pairs[pair] += counts[w]
+                where[pair].add(w)
+        while len(tokens) < size and pairs:
+            best = max(pairs, key=lambda p: (pairs[p], p))
+            if pairs[best] < 2:
+                break
+            merges.append(best)
+            tokens.append(best[0] + best[1])
+            for w in list(where[best]):
+                parts = words[w]
+                for pair in zip(parts, parts[1:]):
+                    pairs[pair] -= counts[w]
+                    where[pair].discard(w)
+                words[w] = parts = _join(parts, best)
+                for pair in zip(parts, parts[1:]):
+                    pairs[pair] += counts[w]
+                    where[pair].add(w)
+            del pairs[best]
+        tokens += [f"<unused_{i}>" for i in range(size - len(tokens))]
+        return cls(tokens, merges)
+
+    def save(self, path):
+        pathlib.Path(path).write_text(json.dumps({"tokens": self.tokens, "merges": self.merges}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        return cls(**json.loads(pathlib.Path(path).read_text(encoding="utf-8")))
+
+    def _word(self, word):
+        ids = self.known.get(word)
+        if ids is None:
+            parts = list(word)
+            while True:
+                ranked = [(self.ranks.get(p, 1 << 30), p) for p in zip(parts, parts[1:])]
+                if not ranked or min(ranked)[0] == 1 << 30:
+                    break
+                parts = _join(parts, min(ranked)[1])
+            ids = self.known[word] = [self.ids[p] for p in parts]
+        return ids
+
+    def encode(self, text):
+        """Ids of a text in which special tokens stand as such."""
+        out, at = [], 0
+        for match in list(_CUT.finditer(text)) + [None]:
+            for word in pieces(text[at:match.start() if match else len(text)]):
+                out += self._word(word)
+            if match:
+                out.append(self.ids[match.group()])
+                at = match.end()
+        return out
+
+    def decode(self, ids):
+        data = b""
+        for i in ids:
+            token = self.tokens[i]
+            data += token.encode() if token in SPECIAL or token.startswith("<unused_") else bytes(_BYTE[c] for c in token)
+        return data.decode("utf-8", "replace")
+
+
+def _join(parts, pair):
+    out, i = [], 0
+    while i < len(parts):
+        if i + 1 < len(parts) and (parts[i], parts[i + 1]) == pair:
+            out.append(parts[i] + parts[i + 1])
+            i += 2
+        else:
+            out.append(parts[i])
+            i += 1
+    return out
