@@ -17,7 +17,8 @@ struct vision_graph {
     int32_t n_crops, rows, cols; /* patches of a crop */
     struct tensor *frame[2];     /* f32 [n_crops * 3 * rows * patch, cols * patch], planar, normalised; [1]: of pairs */
     struct tensor *order;        /* i32 [1, n]: patch row by row of each place in the encoder's order */
-    struct tensor *places;       /* i32 [1, n]: its row of the position table; NULL: no table */
+    struct tensor *table_rows;   /* i32 [1, n_positions]: 0, 1, 2, ...; NULL: no table */
+    struct tensor *places;       /* i32 [1, n]: its number in its crop, row by row; NULL: no table of positions */
     struct tensor *positions;    /* i32 [n, 4] = (y, x, 0, 0) for rope; NULL: no rope */
     struct tensor *range;        /* i32 [n, 2]: the ends of the patch's own crop */
     struct tensor *window_range; /* i32 [n, 2]: of its window; NULL: no windows */
@@ -32,5 +33,11 @@ struct tensor *vision_norm(struct vision_graph *g, struct tensor *x, const struc
 struct tensor *vision_matmul(struct vision_graph *g, struct tensor *x, const struct vision_linear *l);
 /* x[n, d] -> [n / merge^2, merge^2 * d]. */
 struct tensor *vision_merge(struct vision_graph *g, struct tensor *x);
+/* What the families of Qwen share (family_qwen2vl.c): keys, with the limits of files that don't say; and x[n, d_model] normed with
+ * post_norm, merged, and through mm[0], GELU, mm[1]. */
+int vision_qwen_read(const struct gguf *gguf, int32_t min_pixels, int32_t max_pixels, struct vision_params *p);
+int vision_qwen_load_merger(struct vision_weights *w);
+struct tensor *vision_qwen_merger(struct vision_graph *g, struct tensor *x);
+
 /* Visual tokens row by row. */
 struct tensor *vision_restore(struct vision_graph *g, struct tensor *x);

@@ -77,6 +77,9 @@ static void fill_constants(const struct vision_graph *g)
     int32_t *at = base_alloc_array((size_t)n, sizeof *at);
     int32_t(*ends)[2] = base_alloc_array((size_t)n, sizeof *ends);
     int32_t *back = g->back ? compute_pass_host(g->pass, g->back) : NULL;
+    int32_t *table_rows = g->table_rows ? compute_pass_host(g->pass, g->table_rows) : NULL;
+    for (int32_t i = 0; table_rows && i < p->n_positions; i++)
+        table_rows[i] = i;
     order_tokens(rows, cols, p->window / s, at, ends);
     for (int32_t crop = 0; crop < g->n_crops; crop++)
         for (int32_t i = 0; i < n; i++) {
@@ -99,6 +102,8 @@ static void record_inputs(struct vision_graph *g)
         g->frame[i] = compute_pass_input(g->pass, TYPE_F32, (int64_t)g->n_crops * 3 * g->rows * p->patch,
                                          (int64_t)g->cols * p->patch, names[i]);
     g->order = compute_pass_input(g->pass, TYPE_I32, 1, n, "order");
+    if (p->n_positions)
+        g->table_rows = compute_pass_input(g->pass, TYPE_I32, 1, p->n_positions, "table rows");
     if (p->n_positions)
         g->places = compute_pass_input(g->pass, TYPE_I32, 1, n, "places");
     if (p->rope)
@@ -146,11 +151,11 @@ fail:
 
 static int check_size(const struct vision_encoder *e, int32_t width, int32_t height, int32_t n)
 {
-    int32_t step = e->params.patch * e->params.merge;
-    int64_t patches = (int64_t)width / e->params.patch * (height / e->params.patch) * n;
-    if (width < step || height < step || width % step || height % step || n < 1 || patches > 1 << 24)
-        return base_fail(PR_ERR_INVALID, "%d pictures of %d x %d pixels can't be encoded; sides are multiples of %d", n,
-                         width, height, step);
+    int32_t rows = height / e->params.patch, cols = width / e->params.patch, s = e->params.merge;
+    if (rows < s || cols < s || rows % s || cols % s || n < 1 || (int64_t)rows * cols * n > 1 << 24)
+        return base_fail(PR_ERR_INVALID,
+                         "%d pictures of %d x %d pixels can't be encoded: %d x %d patches of %d don't merge by %d", n,
+                         width, height, rows, cols, e->params.patch, s);
     return PR_OK;
 }
 
@@ -244,16 +249,18 @@ int32_t vision_encoder_width(const struct vision_encoder *e)
 
 /* ---- encoding --------------------------------------------------------------------------------------------------- */
 
-/* rgb [height, width, 3] -> planes [3 * height, width]: (v / 255 - mean) / std. */
-static void normalise(const struct vision_params *p, const uint8_t *rgb, size_t n, float *planes)
+/* rgb [height, width, 3] -> planes [3 * rows, cols], the upper left corner of whole patches: (v / 255 - mean) / std. */
+static void normalise(const struct vision_params *p, const uint8_t *rgb, int32_t width, int32_t rows, int32_t cols,
+                      float *planes)
 {
     float value[3][256];
     for (int c = 0; c < 3; c++)
         for (int v = 0; v < 256; v++)
             value[c][v] = ((float)v / 255 - p->mean[c]) / p->std[c];
-    for (int c = 0; c < 3; c++, planes += n)
-        for (size_t i = 0; i < n; i++)
-            planes[i] = value[c][rgb[3 * i + (size_t)c]];
+    for (int c = 0; c < 3; c++)
+        for (int32_t y = 0; y < rows; y++, planes += cols)
+            for (int32_t x = 0; x < cols; x++)
+                planes[x] = value[c][rgb[3 * ((size_t)y * (size_t)width + (size_t)x) + (size_t)c]];
 }
 
 static int take_rows(const struct vision_encoder *e, const struct plan *plan, float *rows)
@@ -277,11 +284,14 @@ static int encode_batch(struct vision_encoder *e, int32_t width, int32_t height,
     int err;
     struct plan *plan;
     size_t area = (size_t)width * (size_t)height;
+    int32_t rows_seen = height / e->params.patch * e->params.patch,
+            cols_seen = width / e->params.patch * e->params.patch;
     TRY(get_plan(e, width, height, n, &plan));
     for (int32_t i = 0; i < n; i++)
         for (int f = 0; f < e->params.n_frames; f++, rgb += 3 * area) {
             float *frame = compute_pass_host(plan->graph.pass, plan->graph.frame[f]);
-            normalise(&e->params, rgb, area, frame + (size_t)i * 3 * area);
+            normalise(&e->params, rgb, width, rows_seen, cols_seen,
+                      frame + (size_t)i * 3 * (size_t)rows_seen * (size_t)cols_seen);
         }
     TRY(compute_pass_run(plan->graph.pass, cancel));
     TRY(take_rows(e, plan, rows));

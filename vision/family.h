@@ -77,4 +77,5 @@ int vision_params_read(const struct gguf *gguf, struct vision_params *out);
 /* For read(): an integer key of min..max. Absent: `fallback`; -1: it must be there. */
 int vision_key_int(const struct gguf *gguf, const char *key, int32_t min, int32_t max, int32_t fallback, int32_t *out);
 
-extern const struct vision_family vision_family_idefics3;
+extern const struct vision_family vision_family_idefics3, vision_family_qwen2vl, vision_family_qwen25vl,
+    vision_family_qwen3vl;

@@ -13,7 +13,7 @@ static int read(const struct gguf *gguf, struct vision_params *p)
     /* Files from before 2026 don't say how large a picture is before it is cut; the models were made for four tiles a side. */
     TRY(vision_key_int(gguf, "clip.vision.preproc_image_size", p->image_size, 8 * p->image_size, 4 * p->image_size,
                        &p->longest_edge));
-    if (p->image_size % p->patch || side % p->merge)
+    if (side % p->merge) /* what is left of a tile beside whole patches isn't seen: SmolVLM2-2.2B, 384 = 27 * 14 + 6 */
         TRY(base_fail(PR_ERR_FORMAT,
                       "%s: tiles of %d pixels don't divide into %d x %d patches of %d; the file is damaged or was "
                       "converted wrongly, get it again",

@@ -11,6 +11,9 @@
 
 static const struct vision_family *const families[] = {
     &vision_family_idefics3,
+    &vision_family_qwen3vl,
+    &vision_family_qwen2vl,
+    &vision_family_qwen25vl,
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
@@ -108,6 +111,20 @@ static int read_family(const struct gguf *gguf, struct vision_params *p)
     return PR_OK;
 }
 
+/* The key feed_forward_length isn't read: Qwen2-VL's files have something else there. The weights tell. */
+static int read_feed_forward(const struct gguf *gguf, struct vision_params *p)
+{
+    const struct gguf_tensor *up = model_gguf_tensor(gguf, "v.blk.0.ffn_up.weight");
+    int64_t width = !up ? 0 : up->ne[0] == p->d_model ? up->ne[1] : up->ne[0];
+    if (width < 1 || width > MAX_WIDTH)
+        return base_fail(PR_ERR_FORMAT,
+                         "%s: tensor \"v.blk.0.ffn_up.weight\" is missing or of an impossible shape; the file is "
+                         "damaged or was converted wrongly, get it again",
+                         model_gguf_path(gguf));
+    p->d_ff = (int32_t)width;
+    return PR_OK;
+}
+
 int vision_params_read(const struct gguf *gguf, struct vision_params *out)
 {
     int err;
@@ -115,7 +132,7 @@ int vision_params_read(const struct gguf *gguf, struct vision_params *out)
     TRY(read_family(gguf, &p));
     TRY(vision_key_int(gguf, "clip.vision.block_count", 1, VISION_MAX_LAYERS, -1, &p.n_layer));
     TRY(vision_key_int(gguf, "clip.vision.embedding_length", 1, MAX_WIDTH, -1, &p.d_model));
-    TRY(vision_key_int(gguf, "clip.vision.feed_forward_length", 1, MAX_WIDTH, -1, &p.d_ff));
+    TRY(read_feed_forward(gguf, &p));
     TRY(vision_key_int(gguf, "clip.vision.attention.head_count", 1, MAX_HEADS, -1, &p.n_head));
     TRY(vision_key_int(gguf, "clip.vision.projection_dim", 1, MAX_WIDTH, -1, &p.d_out));
     TRY(vision_key_int(gguf, "clip.vision.patch_size", 1, MAX_PATCH, -1, &p.patch));

@@ -23,7 +23,10 @@
 /* A family, and what stands in its golden prompts where a picture comes. */
 static const struct family {
     const char *name, *mark;
-} families[] = {{"idefics3", "<image>"}};
+} families[] = {{"idefics3", "<image>"},
+                {"qwen3vl", "<|vision_start|><|image_pad|><|vision_end|>"},
+                {"qwen2vl", "<|vision_start|><|image_pad|><|vision_end|>"},
+                {"qwen2.5vl", "<|vision_start|><|image_pad|><|vision_end|>"}};
 enum { N_FAMILIES = sizeof families / sizeof families[0], STEPS = 16, TOP = 20, MAX_ITEMS = 8 };
 
 static char folder[] = "/tmp/pagereel-vision-XXXXXX";

@@ -40,7 +40,6 @@ static int read_changed(const struct change *change, struct vision_params *out)
     gguf_writer_string(&w, "clip.projector_type", family);
     write_u32(&w, change, "clip.vision.block_count", 2);
     write_u32(&w, change, "clip.vision.embedding_length", 48);
-    write_u32(&w, change, "clip.vision.feed_forward_length", 80);
     write_u32(&w, change, "clip.vision.attention.head_count", 3);
     write_u32(&w, change, "clip.vision.projection_dim", 64);
     write_u32(&w, change, "clip.vision.patch_size", 8);
@@ -53,7 +52,11 @@ static int read_changed(const struct change *change, struct vision_params *out)
     gguf_writer_array(&w, "clip.vision.image_std", GGUF_F32, 3, flat ? zero : half, sizeof half);
     gguf_writer_f32(&w, "clip.vision.attention.layer_norm_epsilon", 1e-6F);
     gguf_writer_bool(&w, "clip.use_gelu", true);
+    bool no_up = change->key && !strcmp(change->key, "ffn_up");
+    gguf_writer_tensor(&w, no_up ? "v.blk.0.ffn_gate.weight" : "v.blk.0.ffn_up.weight", TYPE_F32, 2,
+                       (int64_t[]){48, 80});
     gguf_writer_header(&w, &file);
+    gguf_writer_data(&w, 0, NULL, &file);
     gguf_writer_finish(&w);
     assert_int_equal(model_gguf_open_memory(file.data, file.len, NAME, &gguf), PR_OK);
     int err = vision_params_read(gguf, out);
@@ -70,6 +73,7 @@ static void test_right(void **state)
     assert_ptr_equal(p.family, &vision_family_idefics3);
     assert_int_equal(p.merge, 2);
     assert_int_equal(p.n_positions, 36);
+    assert_int_equal(p.d_ff, 80);
     assert_int_equal(p.longest_edge, 4 * 48); /* the key is newer than many files */
     assert_int_equal(p.activation, ACT_GELU_TANH);
 }
@@ -89,7 +93,8 @@ static void test_wrong(void **state)
         {{"clip.vision.attention.head_count", false, 5}, PR_ERR_FORMAT, "divide"},
         {{"clip.vision.attention.head_count", false, 0}, PR_ERR_FORMAT, "head_count"},
         {{"clip.vision.patch_size", false, 0}, PR_ERR_FORMAT, "patch_size"},
-        {{"clip.vision.patch_size", false, 7}, PR_ERR_FORMAT, "patches"},
+        {{"clip.vision.patch_size", false, 9}, PR_ERR_FORMAT, "patches"},
+        {{"ffn_up", false, 0}, PR_ERR_FORMAT, "ffn_up"},
         {{"clip.vision.image_size", false, 1 << 30}, PR_ERR_FORMAT, "image_size"},
         {{"clip.vision.projector.scale_factor", false, 4}, PR_ERR_FORMAT, "patches"},
         {{"clip.vision.projector.scale_factor", true, 0}, PR_ERR_FORMAT, "missing"},
