@@ -17,6 +17,7 @@
 
 enum {
     MAX_MARKS = 10000, /* outlines may be cyclic or endless */
+    MAX_NAMES = 100000,
     MAX_DEPTH = 16,
     MAX_REGIONS = 2000,  /* of a page */
     MIN_CHARACTERS = 50, /* fewer on an inked page: its text is in pictures */
@@ -25,6 +26,7 @@ enum {
 struct pdf {
     GMappedFile *map;
     PopplerDocument *document;
+    GHashTable *named_pages; /* name of a destination -> its page + 1: finding one walks over the pages */
     char *path, *title, *label;
     char format[16];
     int next, last;
@@ -63,19 +65,29 @@ static void add_mark(struct pdf *pdf, const char *title, int page, int depth)
         .span = {.page = page, .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE}, .depth = depth, .title = g_strdup(title)};
 }
 
+static int find_named_page(struct pdf *pdf, const char *name)
+{
+    gpointer known = g_hash_table_lookup(pdf->named_pages, name);
+    if (known)
+        return GPOINTER_TO_INT(known) - 1;
+    PopplerDest *found = poppler_document_find_dest(pdf->document, name);
+    int page = found && found->page_num > 0 ? found->page_num - 1 : PR_PAGE_NONE;
+    if (found)
+        poppler_dest_free(found);
+    if (page >= 0 && g_hash_table_size(pdf->named_pages) < MAX_NAMES)
+        g_hash_table_insert(pdf->named_pages, g_strdup(name), GINT_TO_POINTER(page + 1));
+    return page;
+}
+
 /* The page that an action leads to, from 0; PR_PAGE_NONE if it leads elsewhere. */
-static int action_page(const struct pdf *pdf, const PopplerAction *action)
+static int action_page(struct pdf *pdf, const PopplerAction *action)
 {
     if (action->type != POPPLER_ACTION_GOTO_DEST || !action->goto_dest.dest)
         return PR_PAGE_NONE;
     PopplerDest *dest = action->goto_dest.dest;
-    if (dest->type != POPPLER_DEST_NAMED)
-        return dest->page_num > 0 ? dest->page_num - 1 : PR_PAGE_NONE;
-    PopplerDest *found = poppler_document_find_dest(pdf->document, dest->named_dest);
-    int page = found && found->page_num > 0 ? found->page_num - 1 : PR_PAGE_NONE;
-    if (found)
-        poppler_dest_free(found);
-    return page;
+    if (dest->type == POPPLER_DEST_NAMED)
+        return find_named_page(pdf, dest->named_dest);
+    return dest->page_num > 0 ? dest->page_num - 1 : PR_PAGE_NONE;
 }
 
 static void read_outline(struct pdf *pdf, PopplerIndexIter *iter, int depth)
@@ -100,6 +112,7 @@ static int pdf_open(void *priv, const char *path, const struct ingest_options *o
     struct pdf *pdf = priv;
     GError *error = NULL;
     pdf->path = base_strdup(path);
+    pdf->named_pages = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     pdf->map = g_mapped_file_new(path, FALSE, &error);
     if (!pdf->map)
         return open_failed(path, error);
@@ -205,10 +218,11 @@ static void add_links(struct pdf *pdf, PopplerPage *page, double height)
     for (GList *l = list; l; l = l->next) {
         const PopplerLinkMapping *link = l->data;
         char *target = NULL;
+        int to = action_page(pdf, link->action);
         if (link->action->type == POPPLER_ACTION_URI)
             target = g_strdup(link->action->uri.uri);
-        else if (action_page(pdf, link->action) >= 0)
-            target = g_strdup_printf("page %d", action_page(pdf, link->action) + 1);
+        else if (to >= 0)
+            target = g_strdup_printf("page %d", to + 1);
         add_region(pdf, PR_REGION_LINK, flip(&link->area, height), target);
     }
     poppler_page_free_link_mapping(list);
@@ -386,6 +400,7 @@ static void pdf_close(void *priv)
     base_free(pdf->rgb);
     g_free(pdf->label);
     g_free(pdf->title);
+    g_hash_table_destroy(pdf->named_pages);
     if (pdf->document)
         g_object_unref(pdf->document);
     if (pdf->map)
