@@ -19,7 +19,8 @@ struct windows {
     int *first, *n;
     int32_t *weight;
     int reach, bits;
-    bool same; /* the side stays: nothing to do */
+    bool narrow; /* weights fit 16 bits */
+    bool same;   /* the side stays: nothing to do */
 };
 
 static double triangle(double x)
@@ -105,7 +106,8 @@ static int windows_init(struct windows *w, int in, int out, enum resize_filter f
             largest = k[j] > largest ? k[j] : largest;
         }
     }
-    w->bits = rounding == RESIZE_TORCH ? torch_bits(largest) : 22;
+    w->narrow = rounding == RESIZE_TORCH;
+    w->bits = w->narrow ? torch_bits(largest) : 22;
     for (size_t i = 0; i < n; i++) {
         double v = weight[i] * (1 << w->bits);
         w->weight[i] = (int32_t)(v < 0 ? v - 0.5 : v + 0.5);
@@ -129,6 +131,18 @@ static void gather_rows(const uint8_t *src, size_t stride, int w, int n, uint8_t
     }
 }
 
+/* sum += in * weight over n values. Weights of 16 bits are multiplied as such: twice as quick without SSE4. */
+static inline void add_products(int32_t *sum, const uint8_t *in, int n, int32_t weight, bool narrow)
+{
+    int16_t w = (int16_t)weight;
+    if (narrow)
+        for (int i = 0; i < n; i++)
+            sum[i] += (int16_t)in[i] * w;
+    else
+        for (int i = 0; i < n; i++)
+            sum[i] += in[i] * weight;
+}
+
 static void squeeze_rows(const struct windows *x, const uint8_t *lanes, int w, int n, uint8_t *const *to)
 {
     for (int i = 0; i < w; i++) {
@@ -137,9 +151,12 @@ static void squeeze_rows(const struct windows *x, const uint8_t *lanes, int w, i
             sum[l] = 1 << (x->bits - 1);
         const int32_t *weight = x->weight + (size_t)i * (size_t)x->reach;
         const uint8_t *in = lanes + (size_t)x->first[i] * PIXEL;
-        for (int k = 0; k < x->n[i]; k++, in += PIXEL)
-            for (int l = 0; l < PIXEL; l++)
-                sum[l] += in[l] * weight[k];
+        if (x->narrow)
+            for (int k = 0; k < x->n[i]; k++, in += PIXEL)
+                add_products(sum, in, PIXEL, weight[k], true);
+        else
+            for (int k = 0; k < x->n[i]; k++, in += PIXEL)
+                add_products(sum, in, PIXEL, weight[k], false);
         for (int l = 0; l < PIXEL; l++)
             sum[l] >>= x->bits;
         for (int r = 0; r < n; r++)
@@ -154,12 +171,8 @@ static void sum_rows(const struct windows *y, int i, const uint8_t *const *rows,
     for (int b = 0; b < n; b++)
         sum[b] = 1 << (y->bits - 1);
     const int32_t *weight = y->weight + (size_t)i * (size_t)y->reach;
-    for (int k = 0; k < y->n[i]; k++) {
-        const uint8_t *row = rows[k];
-        int32_t w = weight[k];
-        for (int b = 0; b < n; b++)
-            sum[b] += row[b] * w;
-    }
+    for (int k = 0; k < y->n[i]; k++)
+        add_products(sum, rows[k], n, weight[k], y->narrow);
     for (int b = 0; b < n; b++)
         dst[b] = clip(sum[b] >> y->bits);
 }
