@@ -156,3 +156,38 @@ fail:
     pr_model_close(model);
     return err;
 }
+
+/* ---- vision ------------------------------------------------------------------------------------------------------- */
+
+int cli_bench_vision(const struct args *args)
+{
+    struct pr_bench_vision b;
+    struct base_buf out = {0};
+    int err = pr_bench_vision(&args->settings, cli_cancel(), &b);
+    if (err < 0)
+        return err;
+    if (args->settings.json) {
+        base_buf_puts(&out, "{");
+        json_string(&out, "family", b.family);
+        json_string(&out, "device", b.device);
+        json_number(&out, "side", b.side);
+        json_number(&out, "crops", b.crops);
+        json_number(&out, "tokens", (double)b.tokens);
+        json_number(&out, "runs", b.runs);
+        json_number(&out, "prepare_s", b.prepare_s);
+        json_number(&out, "encode_s", b.encode_s);
+        json_number(&out, "gflop_s", b.gflop_s);
+        json_number(&out, "arena_bytes", (double)b.arena_bytes);
+        json_number(&out, "peak_device_bytes", (double)b.peak_device_bytes);
+        base_buf_puts(&out, "}\n");
+        return write_buf(&out);
+    }
+    base_buf_printf(&out, "%s on %s: a picture of %d x %d pixels, %d crops, %lld tokens; medians of %d runs\n",
+                    b.family, b.device, (int)b.side, (int)b.side, (int)b.crops, (long long)b.tokens, (int)b.runs);
+    base_buf_printf(&out, "preparing            %9.4f s\n", b.prepare_s);
+    base_buf_printf(&out, "encoding             %9.4f s  %.1f tokens/s  %.1f GFLOP/s\n", b.encode_s,
+                    (double)b.tokens / b.encode_s, b.gflop_s);
+    base_buf_printf(&out, "memory               %.1f MiB for activations, device peak %.1f MiB\n",
+                    (double)b.arena_bytes / 0x1p20, (double)b.peak_device_bytes / 0x1p20);
+    return write_buf(&out);
+}

@@ -33,6 +33,7 @@ extern const struct command cli_commands[];
 
 int cli_add(const struct args *args);
 int cli_ask(const struct args *args);
+int cli_embed(const struct args *args);
 int cli_devices(const struct args *args);
 int cli_frame(const struct args *args);
 int cli_inspect(const struct args *args);
@@ -45,6 +46,7 @@ int cli_show(const struct args *args);
 int cli_tokenize(const struct args *args);
 int cli_bench_llm(const struct args *args);
 int cli_bench_ppl(const struct args *args);
+int cli_bench_vision(const struct args *args);
 
 /* Whether an option is one of the command's. */
 bool cli_takes(const struct command *command, const struct pr_option *option);

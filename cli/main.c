@@ -108,6 +108,13 @@ const struct command cli_commands[] = {
      "pagereel frame film.mkv --at 0:41:10.5 -o frame.png\n"
      "pagereel frame paper.pdf --page 7 --box 72,100,300,250 --pixels 4M -o a.png",
      cli_frame},
+    {"embed", "embed", "FILE", 1, 1, "write what a model sees of a picture, a video or a document",
+     "Encodes FILE with the vision part of a model (--mmproj) alone and writes its visual tokens, the rows that a language model "
+     "reads, as a NumPy array of 32-bit floats [tokens, width]. Without --mmproj it is the one that lies beside --model.\n\n"
+     "With --json it prints one object: family; tokens and width; tiles, the rows and columns that a picture was cut into; runs, "
+     "each with its first row, image_tokens, grid [rows, columns] and frames; positions [time, row, column] of each token in its "
+     "run, or null where they follow each other as text does.",
+     "pagereel embed --mmproj mmproj.gguf photo.jpg -o photo.npy", cli_embed},
     {"devices", "devices", "", 0, 0, "list what can compute",
      "Lists the devices in order of preference: the first is what --device auto takes. Under each stands what the "
      "hardware and its driver may offer, and whether pagereel uses it or why not.",
@@ -121,6 +128,9 @@ const struct command cli_commands[] = {
      "logarithm of the probability of each next token. With --window the cache slides, and memory stays the same "
      "for any length.",
      "pagereel bench ppl -m model.gguf --text book.txt --window 1024 --sinks 4", cli_bench_ppl},
+    {"bench vision", "bench-vision", "", 0, 0, "measure how fast pictures are encoded",
+     "Prepares and encodes a picture of 1024 x 1024 pixels several times with the vision part of a model, and gives the medians.",
+     "pagereel bench vision --mmproj mmproj.gguf --device cpu", cli_bench_vision},
     {"help", "help", "[COMMAND]", 0, 2, "explain a command", "Prints the overview, or the help of a command.",
      "pagereel help run", cli_help},
     {"version", "version", "", 0, 0, "print the version and what it was built with",

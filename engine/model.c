@@ -62,7 +62,7 @@ static bool is_host(const struct device *device)
     return !strcmp(device->info.id, "cpu") || !strcmp(device->info.id, "ref");
 }
 
-static int open_devices(struct pr_model *model, const struct pr_settings *s)
+int engine_open_devices(struct pr_model *model, const struct pr_settings *s)
 {
     char *cache_dir = *s->cache_dir ? base_strdup(s->cache_dir) : default_cache_dir();
     struct device_options options = {.threads = s->threads,
@@ -112,7 +112,7 @@ int pr_model_open(const struct pr_settings *settings, struct pr_cancel *cancel, 
     struct pr_model *model = base_alloc(sizeof *model);
     TRY(engine_settings(settings, &s));
     TRY(open_file(model, s.model));
-    TRY(open_devices(model, &s));
+    TRY(engine_open_devices(model, &s));
     if (base_cancelled(engine_cancel(cancel)))
         TRY(base_fail(PR_ERR_CANCELLED, "stopped"));
     TRY(create_decoder(model, &s));

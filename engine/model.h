@@ -48,6 +48,8 @@ int engine_cache_create(const struct pr_model *model, const struct engine_cache 
 
 /* PR_ERR_UNSUPPORTED unless the model has a tokenizer. */
 int engine_need_tokenizer(const struct pr_model *model);
+/* Fills model->device and model->host; pr_model_close() closes them. */
+int engine_open_devices(struct pr_model *model, const struct pr_settings *settings);
 /* Opens the vision part of the model unless it is open. */
 int engine_need_vision(struct pr_model *model);
 /* PR_ERR_INVALID unless the model can compute. */

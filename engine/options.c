@@ -28,23 +28,24 @@
 #define BYTES_FIELD(name) .type = PR_OPTION_BYTES, .offset = offsetof(struct pr_settings, name)
 #define PATH_FIELD(name)  .type = PR_OPTION_PATH, .offset = offsetof(struct pr_settings, name)
 
-#define MODEL_COMMANDS   " ask run tokenize bench-llm bench-ppl "
+#define MODEL_COMMANDS   " ask run tokenize bench-llm bench-ppl embed bench-vision "
 #define DEVICE_COMMANDS  " ask run bench-llm bench-ppl "
+#define COMPUTE_COMMANDS DEVICE_COMMANDS "embed bench-vision "
 #define ANSWER_COMMANDS  " ask run "
 #define SOURCE_COMMANDS  " inspect sheet "
-#define SEEN_COMMANDS    " run inspect sheet "
-#define RANGE_COMMANDS   " ask run inspect sheet "
+#define SEEN_COMMANDS    " run embed inspect sheet "
+#define RANGE_COMMANDS   " ask run embed inspect sheet "
 #define LIBRARY_COMMANDS " ask add list show rm "
 
 static const struct pr_option options[] = {
     {"model", 'm', PATH_FIELD(model), "FILE", "", .commands = MODEL_COMMANDS,
      .help = "The language model: a GGUF file, or the first file of a split one."},
-    {"device", 'd', FIELD(device), "DEVICE", "auto", .choices = "auto|cpu|vulkan[:N]|ref", .commands = DEVICE_COMMANDS,
+    {"device", 'd', FIELD(device), "DEVICE", "auto", .choices = "auto|cpu|vulkan[:N]|ref", .commands = COMPUTE_COMMANDS,
      .help = "Where to compute: the first GPU, or the CPU if there is none (auto); the CPU; the Nth Vulkan device; "
              "or the slow definition of every operation (ref)."},
-    {"threads", 't', FIELD(threads), "N", "0", 0, 1024, .commands = DEVICE_COMMANDS,
+    {"threads", 't', FIELD(threads), "N", "0", 0, 1024, .commands = COMPUTE_COMMANDS,
      .help = "CPU threads; 0: one for each physical core."},
-    {"gpu-memory", 0, BYTES_FIELD(gpu_memory), "BYTES", "0", 0, 0x1p50, .commands = DEVICE_COMMANDS,
+    {"gpu-memory", 0, BYTES_FIELD(gpu_memory), "BYTES", "0", 0, 0x1p50, .commands = COMPUTE_COMMANDS,
      .help = "How much of the GPU's memory to use; layers that don't fit stay on the CPU. 0: what it has."},
     {"ctx", 'c', FIELD(ctx), "TOKENS", "0", 0, 1 << 24, .commands = DEVICE_COMMANDS,
      .help = "Room for prompt and answer; 0: as much as the model was trained for, but at most 16384."},
@@ -84,12 +85,12 @@ static const struct pr_option options[] = {
      .help =
          "With --json: give the K most probable tokens at each step, with the natural logarithm of their probability."},
     {"json", 0, FIELD(json), NULL, "no",
-     .commands = " ask add list show plan run inspect tokenize devices bench-llm bench-ppl ",
+     .commands = " ask add list show plan run inspect tokenize embed devices bench-llm bench-ppl bench-vision ",
      .help = "Print one JSON object instead of text."},
     {"special", 0, FIELD(special), NULL, "no", .commands = " tokenize ",
      .help = "Text of control tokens, such as <|im_end|>, becomes those tokens."},
     {"text", 'f', PATH_FIELD(text), "FILE", "", .commands = " bench-ppl ", .help = "The text to read, in UTF-8."},
-    {"runs", 0, FIELD(runs), "N", "5", 1, 1000, .commands = " bench-llm ",
+    {"runs", 0, FIELD(runs), "N", "5", 1, 1000, .commands = " bench-llm bench-vision ",
      .help = "How often to measure; medians are given."},
     {"save-session", 0, PATH_FIELD(session_save), "FILE", "", .commands = " run ",
      .help = "Keep what the model has read and written in a file."},
@@ -120,8 +121,9 @@ static const struct pr_option options[] = {
      .help = "Read the sound, too, and tell how loud it is."},
     {"units", 0, FIELD(units), NULL, "no", .commands = " inspect ",
      .help = "Print every frame, page and piece of text as a line of JSON."},
-    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame ", .help = "The PNG file to write."},
-    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " run ",
+    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed ",
+     .help = "The file to write: a PNG picture; of embed a NumPy array (.npy)."},
+    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " run embed bench-vision ",
      .help = "The vision part of the model; by default the mmproj file that lies beside it."},
     {"image", 'i', PATH_FIELD(image), "FILE", "", .commands = " run ", .list = true,
      .help = "A picture to look at; may be given again. It stands where the prompt says <image>, or else before it."},
@@ -129,7 +131,7 @@ static const struct pr_option options[] = {
      .help = "A video to look at, in the place of <video>."},
     {"pdf", 0, PATH_FIELD(pdf), "FILE", "", .commands = " run ", .list = true,
      .help = "A document whose pages to look at, in the place of <pdf>."},
-    {"image-tokens", 0, FIELD(image_tokens), "N", "0", 0, 1 << 20, .commands = " run ",
+    {"image-tokens", 0, FIELD(image_tokens), "N", "0", 0, 1 << 20, .commands = " run embed bench-vision ",
      .help = "Visual tokens of one picture or frame at the most; 0: as the model was made for."},
     {"at", 0, FIELD(at), "TIME", "", .commands = " frame ", .help = "The frame that is on the screen at this time."},
     {"page", 0, FIELD(page), "N", "", .commands = " frame ", .help = "The page, counted from 1."},
@@ -139,9 +141,10 @@ static const struct pr_option options[] = {
      .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
     {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " ask add ",
      .help = "How much the library's evidence may take, such as 20G; what would exceed it isn't added. 0: no limit."},
-    {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "", .commands = " ask run devices bench-llm bench-ppl ",
+    {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "",
+     .commands = " ask run embed devices bench-llm bench-ppl bench-vision ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},
-    {"lose-device-after", 0, FIELD(lose_device_after), "N", "0", 0, 0x1p62, .commands = DEVICE_COMMANDS,
+    {"lose-device-after", 0, FIELD(lose_device_after), "N", "0", 0, 0x1p62, .commands = COMPUTE_COMMANDS,
      .help = "For tests: behave as if the device were lost at its Nth piece of work; 0: never."},
     {"verbose", 'v', FIELD(verbose), NULL, "no", .commands = "*",
      .help = "Say on standard error where the layers are and how long things take."},

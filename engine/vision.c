@@ -90,6 +90,8 @@ int engine_vision_open(struct engine_vision *out, const char *mmproj, const char
     const char *path = mmproj;
     struct vision_encoder_options options = {.device = device, .host = host};
     *out = (struct engine_vision){0};
+    if (!*path && !*model)
+        return base_fail(PR_ERR_INVALID, "no vision part of a model was given; use --mmproj FILE");
     if (!*path) {
         TRY(find_beside(model, &found));
         path = found.data;

@@ -4,6 +4,7 @@
  * (arXiv 2502.13923) is the same with RMS norms, gated feed-forward and layers that look through windows.
  */
 #include "vision/block.h"
+#include "vision/sample.h"
 
 enum { MAX_PIXELS = 1 << 26, WINDOW = 112 /* pixels a side, of files that don't say */ };
 
@@ -95,6 +96,7 @@ const struct vision_family vision_family_qwen2vl = {
     .fps = 2,
     .min_frames = 4,
     .max_frames = 768,
+    .sample = vision_qwen2vl_sample,
     .read = read,
     .load = vision_qwen_load_merger,
     .record = record,
@@ -109,6 +111,7 @@ const struct vision_family vision_family_qwen25vl = {
     .fps = 2,
     .min_frames = 4,
     .max_frames = 768,
+    .sample = vision_qwen2vl_sample,
     .read = read25,
     .load = vision_qwen_load_merger,
     .record = record,

@@ -4,6 +4,7 @@
  * what some layers make is merged, too, and goes into the language model's first layers.
  */
 #include "vision/block.h"
+#include "vision/sample.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -98,6 +99,7 @@ const struct vision_family vision_family_qwen3vl = {
     .fps = 2,
     .min_frames = 4,
     .max_frames = 768,
+    .sample = vision_qwen3vl_sample,
     .read = read,
     .load = load,
     .record = record,

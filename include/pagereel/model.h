@@ -235,6 +235,24 @@ int pr_session_generate(struct pr_session *session, const struct pr_settings *se
 int pr_session_save(struct pr_session *session, const char *path);
 int pr_session_restore(struct pr_session *session, const char *path); /* into a new session of the same model */
 
+/* ---- visual tokens ------------------------------------------------------------------------------------------------ */
+
+/* What a model would see of a file: visual tokens with their positions. */
+struct pr_visual {
+    float *rows; /* [n, width] */
+    size_t n, width;
+    struct pr_visual_run *runs; /* [n_runs]; first counts in rows */
+    size_t n_runs;
+    int32_t (*positions)
+        [4]; /* [n] (t, row, column, 0) from the beginning of the run; NULL: rows follow each other as text does */
+    int32_t tile_rows, tile_cols; /* of a picture that is cut into tiles; otherwise 0 */
+    char family[64];
+};
+/* Encodes a picture, a video or the pages of a document with settings->mmproj alone, without a language model. On success the caller
+ * ends *out with pr_visual_finish(). */
+int pr_embed(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_visual *out);
+void pr_visual_finish(struct pr_visual *visual); /* takes a zeroed one */
+
 /* ---- benchmarks --------------------------------------------------------------------------------------------------- */
 
 struct pr_bench_llm {
@@ -246,6 +264,17 @@ struct pr_bench_llm {
 };
 int pr_bench_llm(struct pr_model *model, const struct pr_settings *settings, struct pr_cancel *cancel,
                  struct pr_bench_llm *out);
+
+struct pr_bench_vision {
+    int32_t side, crops, runs; /* a picture of side x side pixels, and what it is cut into */
+    int64_t tokens;
+    double prepare_s, encode_s; /* medians over runs: resizing and cutting; encoder and connector */
+    double gflop_s;             /* of encoding */
+    uint64_t arena_bytes, peak_device_bytes;
+    char family[64], device[64];
+};
+/* Opens settings->mmproj by itself. */
+int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_bench_vision *out);
 
 struct pr_bench_ppl {
     int64_t n_tokens, n_scored;

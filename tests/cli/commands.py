@@ -238,6 +238,28 @@ class Commands(unittest.TestCase):
     def start(self, *args, **kw):
         return subprocess.Popen([PROGRAM, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
 
+    def test_embed(self):
+        path = os.path.join(self.home, "x.npy")
+        self.ok("embed", "--mmproj", "m.gguf", "a.png", "-o", path)
+        with open(path, "rb") as f:
+            data = f.read()
+        self.assertEqual(data[:8], b"\x93NUMPY\x01\x00")
+        size = struct.unpack("<H", data[8:10])[0]
+        self.assertEqual((10 + size) % 64, 0)
+        self.assertIn(b"'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)", data[10:10 + size])
+        self.assertEqual(struct.unpack("<6f", data[10 + size:]), (1, 2, 3, 4, 5, 6))
+        told = json.loads(self.ok("embed", "--mmproj", "m.gguf", "a.png", "--json"))
+        self.assertEqual((told["tokens"], told["width"], told["positions"]), (2, 3, None))
+        self.assertEqual(told["runs"], [{"first": 0, "image_tokens": 2, "grid": [1, 2], "frames": 1}])
+        self.assertEqual(self.pagereel("embed", "a.png").returncode, 2)
+        self.assertEqual(self.pagereel("embed", "a.png", "-o", "/nowhere/x.npy").returncode, 1)
+        self.assertEqual(self.pagereel("embed", "fail", "--json").returncode, 1)
+
+    def test_bench_vision(self):
+        self.assertIn(b"17 crops, 1088 tokens", self.ok("bench", "vision", "--mmproj", "m.gguf"))
+        told = json.loads(self.ok("bench", "vision", "--mmproj", "m.gguf", "--json", "--runs", "3"))
+        self.assertEqual((told["tokens"], told["runs"], told["encode_s"]), (1088, 3, 2.0))
+
     def test_interrupt(self):
         for number in signal.SIGINT, signal.SIGTERM:
             program = self.start("run", "-m", "x", "-p", "forever", stdin=subprocess.DEVNULL)

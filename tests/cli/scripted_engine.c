@@ -270,3 +270,27 @@ int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, con
     *out = (struct pr_bench_ppl){(int64_t)len, (int64_t)len - 1, 3.0, 2.5, 1000, 2000, 77.0};
     return PR_OK;
 }
+
+int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_bench_vision *out)
+{
+    (void)cancel;
+    *out = (struct pr_bench_vision){1024, 17, settings->runs, 1088, 0.5, 2.0, 10.0, 1 << 20, 2 << 20, "Made up", "cpu"};
+    return PR_OK;
+}
+
+int pr_embed(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_visual *out)
+{
+    static float rows[6] = {1, 2, 3, 4, 5, 6};
+    static struct pr_visual_run run = {0, 2, 1, 1, 2};
+    (void)settings;
+    (void)cancel;
+    if (!strcmp(path, "fail"))
+        return base_fail(PR_ERR_IO, "fail: it does");
+    *out = (struct pr_visual){.rows = rows, .n = 2, .width = 3, .runs = &run, .n_runs = 1, .family = "Made up"};
+    return PR_OK;
+}
+
+void pr_visual_finish(struct pr_visual *visual)
+{
+    (void)visual;
+}

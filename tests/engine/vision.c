@@ -301,6 +301,62 @@ static void test_mismatch(void **state)
     assert_int_equal(pr_model_open(&s, NULL, &model), PR_ERR_IO);
 }
 
+/* Visual tokens of files, without a language model: the rows of the goldens' pictures, one behind the other. */
+static void test_embed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_FAMILIES; i++) {
+        cJSON *golden = golden_json(golden_file(families[i].name, ".json"));
+        const cJSON *c = golden_get(golden, "cases")->child, *image;
+        FILE *want = fopen(golden_file(families[i].name, ".images.rows.f32"), "rb");
+        assert_non_null(want);
+        struct pr_settings s = pr_settings_default();
+        s.mmproj = golden_file(families[i].name, ".mmproj.f16.gguf");
+        s.device = "ref";
+        cJSON_ArrayForEach(image, golden_get(c, "images"))
+        {
+            struct pr_visual v;
+            size_t n = 0;
+            write_picture(golden_get(image, "picture"), in_folder("seen.png"));
+            if (pr_embed(in_folder("seen.png"), &s, NULL, &v) < 0)
+                fail_msg("%s", pr_error_message());
+            assert_int_equal(v.width, golden_get(c, "row_width")->valueint);
+            for (size_t j = 0; j < v.n * v.width; j++) {
+                float x;
+                assert_int_equal(fread(&x, sizeof x, 1, want), 1);
+                assert_true(fabs((double)(v.rows[j] - x)) <= 1e-3 * fmax(1, fabs((double)x)));
+            }
+            for (size_t j = 0; j < v.n_runs; j++) {
+                assert_int_equal(v.runs[j].first, n);
+                n += v.runs[j].n;
+            }
+            assert_int_equal(n, v.n);
+            assert_true((i == 0) == (v.positions == NULL));
+            pr_visual_finish(&v);
+        }
+        assert_int_equal(fgetc(want), EOF);
+        fclose(want);
+        cJSON_Delete(golden);
+    }
+    struct pr_visual v;
+    assert_int_equal(pr_embed(in_folder("seen.png"), NULL, NULL, &v), PR_ERR_INVALID);
+    assert_non_null(strstr(pr_error_message(), "--mmproj"));
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    struct pr_bench_vision b;
+    struct pr_settings s = pr_settings_default();
+    s.mmproj = golden_file("idefics3", ".mmproj.f16.gguf");
+    s.device = "cpu";
+    s.runs = 2;
+    assert_int_equal(pr_bench_vision(&s, NULL, &b), PR_OK);
+    assert_int_equal(b.crops, 17);
+    assert_int_equal(b.tokens, 17 * 9);
+    assert_true(b.encode_s > 0 && b.gflop_s > 0 && b.arena_bytes > 0 && b.peak_device_bytes >= b.arena_bytes);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -324,6 +380,8 @@ int main(void)
         cmocka_unit_test(test_beside),
         cmocka_unit_test(test_refused_picture),
         cmocka_unit_test(test_mismatch),
+        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * pagereel embed: the visual tokens of a file as a NumPy array.
+ */
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* NumPy's format 1.0: magic, length of the header, a Python dictionary padded to 64 bytes, the values (little-endian f32). */
+static int write_npy(const char *path, const struct pr_visual *v)
+{
+    struct base_buf head = {0};
+    base_buf_printf(&head, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", v->n, v->width);
+    while ((10 + head.len + 1) % 64 != 0)
+        base_buf_puts(&head, " ");
+    base_buf_puts(&head, "\n");
+    const unsigned char magic[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)head.len, (unsigned char)(head.len >> 8)};
+    FILE *file = fopen(path, "wb");
+    bool written = file && fwrite(magic, sizeof magic, 1, file) == 1 && fwrite(head.data, head.len, 1, file) == 1 &&
+                   fwrite(v->rows, sizeof *v->rows, v->n * v->width, file) == v->n * v->width;
+    written = file && fclose(file) == 0 && written;
+    base_buf_finish(&head);
+    return written ? PR_OK : base_fail(PR_ERR_IO, "%s: can't be written: %s", path, strerror(errno));
+}
+
+static int print_json(const struct pr_visual *v)
+{
+    struct base_buf out = {0};
+    base_buf_printf(&out, "{\"family\":");
+    base_json_text(&out, v->family, strlen(v->family));
+    base_buf_printf(&out, ",\"tokens\":%zu,\"width\":%zu,\"tiles\":[%d,%d],\"runs\":[", v->n, v->width,
+                    (int)v->tile_rows, (int)v->tile_cols);
+    for (size_t i = 0; i < v->n_runs; i++) {
+        const struct pr_visual_run *r = &v->runs[i];
+        base_buf_printf(&out, "%s{\"first\":%zu,\"image_tokens\":%zu,\"grid\":[%d,%d],\"frames\":%d}", i ? "," : "",
+                        r->first, r->n, (int)r->rows, (int)r->cols, (int)r->frames);
+    }
+    base_buf_puts(&out, "],\"positions\":");
+    if (!v->positions)
+        base_buf_puts(&out, "null");
+    for (size_t i = 0; v->positions && i < v->n; i++)
+        base_buf_printf(&out, "%s[%d,%d,%d]", i ? "," : "[", (int)v->positions[i][0], (int)v->positions[i][1],
+                        (int)v->positions[i][2]);
+    base_buf_puts(&out, v->positions ? "]}\n" : "}\n");
+    int err = cli_write(out.data, out.len);
+    base_buf_finish(&out);
+    return err;
+}
+
+int cli_embed(const struct args *args)
+{
+    const struct pr_settings *settings = &args->settings;
+    struct pr_visual visual = {0};
+    int err;
+    if (!settings->output[0] && !settings->json)
+        return base_fail(PR_ERR_INVALID, "no file to write; give --output FILE.npy, or --json");
+    TRY(pr_embed(args->words[0], settings, cli_cancel(), &visual));
+    if (settings->output[0])
+        TRY(write_npy(settings->output, &visual));
+    if (settings->json)
+        TRY(print_json(&visual));
+    else
+        cli_printf("%s: %zu visual tokens of %zu values\n", settings->output, visual.n, visual.width);
+fail:
+    pr_visual_finish(&visual);
+    return err;
+}
