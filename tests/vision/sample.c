@@ -12,8 +12,7 @@
 
 #include <cmocka.h>
 
-static void check(const char *name, const struct vision_family *family,
-                  int32_t (*sample)(const struct vision_family *family, int64_t total, double fps, int64_t *frames))
+static void check(const char *name, const struct vision_family *family)
 {
     char path[64];
     snprintf(path, sizeof path, "tests/golden/vision/%s.videos.json", name);
@@ -26,7 +25,7 @@ static void check(const char *name, const struct vision_family *family,
     {
         double fps = golden_get(c, "fps")->valuedouble;
         int64_t total = (int64_t)golden_get(c, "total")->valuedouble;
-        int32_t n = sample(family, total, fps, frames), i = 0;
+        int32_t n = family->sample(family, total, fps, frames), i = 0;
         if (n != golden_get(c, "n")->valueint)
             fail_msg("%s: %d frames of %d, the processor takes %d", name, (int)n, (int)total,
                      golden_get(c, "n")->valueint);
@@ -53,12 +52,10 @@ static void check(const char *name, const struct vision_family *family,
 static void test_processors(void **state)
 {
     (void)state;
-    static const struct vision_family smol = {.fps = 1, .min_frames = 1, .max_frames = 64},
-                                      qwen = {.fps = 2, .min_frames = 4, .max_frames = 768};
-    check("idefics3", &smol, vision_idefics3_sample);
-    check("qwen2vl", &qwen, vision_qwen2vl_sample);
-    check("qwen2.5vl", &qwen, vision_qwen2vl_sample);
-    check("qwen3vl", &qwen, vision_qwen3vl_sample);
+    check("idefics3", &vision_family_idefics3);
+    check("qwen2vl", &vision_family_qwen2vl);
+    check("qwen2.5vl", &vision_family_qwen25vl);
+    check("qwen3vl", &vision_family_qwen3vl);
 }
 
 static void test_one_frame(void **state)
