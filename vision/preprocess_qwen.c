@@ -24,8 +24,8 @@ static int64_t round_to(double n, int32_t unit)
     return (int64_t)nearbyint(n / unit) * unit;
 }
 
-int qwen_smart_resize(int32_t width, int32_t height, int32_t unit, int64_t min_pixels, int64_t max_pixels,
-                      int32_t frames, int32_t *out_width, int32_t *out_height)
+int vision_qwen_smart_resize(int32_t width, int32_t height, int32_t unit, int64_t min_pixels, int64_t max_pixels,
+                             int32_t frames, int32_t *out_width, int32_t *out_height)
 {
     double w = width, h = height, longer = w > h ? w : h, shorter = w > h ? h : w;
     if (longer / shorter > 200)
@@ -69,11 +69,11 @@ static int64_t budget(const struct vision_params *p, const struct vision_request
     return r->max_tokens > 0 && asked < max_pixels ? asked : max_pixels;
 }
 
-int qwen_picture_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)
+int vision_qwen_picture_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)
 {
     int64_t most = budget(p, r, p->max_pixels), least = p->min_pixels < most ? p->min_pixels : most;
-    int err = qwen_smart_resize(r->width, r->height, p->patch * p->merge, least, most, 1, &out->resized_width,
-                                &out->resized_height);
+    int err = vision_qwen_smart_resize(r->width, r->height, p->patch * p->merge, least, most, 1, &out->resized_width,
+                                       &out->resized_height);
     if (err < 0)
         return err;
     vision_add_words(out, "<|vision_start|>");
@@ -83,13 +83,13 @@ int qwen_picture_layout(const struct vision_params *p, const struct vision_reque
     return PR_OK;
 }
 
-void qwen_add_pair(struct vision_layout *out, int32_t pair, int32_t t)
+void vision_qwen_add_pair(struct vision_layout *out, int32_t pair, int32_t t)
 {
     add_crop(out, 2 * pair, t);
 }
 
-int qwen_video_layout(const struct vision_params *p, const struct vision_request *r, double step,
-                      struct vision_layout *out)
+int vision_qwen_video_layout(const struct vision_params *p, const struct vision_request *r, double step,
+                             struct vision_layout *out)
 {
     /* qwen-vl-utils: 128 to 768 tokens a frame, and 90% of 128000 tokens for all pairs. */
     int32_t unit = p->patch * p->merge;
@@ -97,19 +97,20 @@ int qwen_video_layout(const struct vision_params *p, const struct vision_request
             share = (int64_t)(128000.0 * (double)token * 0.9) * 2 / r->n_frames;
     int64_t most = at_least(share < 768 * token ? share : 768 * token, (int64_t)((double)least * 1.05));
     most = budget(p, r, most);
-    int err = qwen_smart_resize(r->width, r->height, unit, least < most ? least : most, most, 1, &out->resized_width,
-                                &out->resized_height);
+    int err = vision_qwen_smart_resize(r->width, r->height, unit, least < most ? least : most, most, 1,
+                                       &out->resized_width, &out->resized_height);
     if (err < 0)
         return err;
     vision_add_words(out, "<|vision_start|>");
     for (int32_t pair = 0; pair < (r->n_frames + 1) / 2; pair++)
-        qwen_add_pair(out, pair, (int32_t)((float)pair * (float)step));
+        vision_qwen_add_pair(out, pair, (int32_t)((float)pair * (float)step));
     vision_add_run(out, 0, out->n_crops);
     vision_add_words(out, "<|vision_end|>");
     return PR_OK;
 }
 
-int qwen_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images, uint8_t *rgb)
+int vision_qwen_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
+                     uint8_t *rgb)
 {
     int32_t per_crop = l->params->n_frames;
     size_t size = 3 * (size_t)l->resized_width * (size_t)l->resized_height;

@@ -9,21 +9,21 @@
 
 /* Sides that are multiples of `unit` pixels with `frames` * width * height between the limits, about the aspect of width x height.
  * PR_ERR_INVALID: more than 200 times as long as wide. */
-int qwen_smart_resize(int32_t width, int32_t height, int32_t unit, int64_t min_pixels, int64_t max_pixels,
-                      int32_t frames, int32_t *out_width, int32_t *out_height);
+int vision_qwen_smart_resize(int32_t width, int32_t height, int32_t unit, int64_t min_pixels, int64_t max_pixels,
+                             int32_t frames, int32_t *out_width, int32_t *out_height);
 
 /* The one crop of a picture, with <|vision_start|> and <|vision_end|> around it. */
-int qwen_picture_layout(const struct vision_params *params, const struct vision_request *request,
-                        struct vision_layout *out);
+int vision_qwen_picture_layout(const struct vision_params *params, const struct vision_request *request,
+                               struct vision_layout *out);
 
 /* A video's crops, a pair of frames each: the size of all frames from min_pixels and max_pixels of one frame (Qwen2-VL and Qwen2.5-VL). They are
  * one run; crop k stands at trunc(k * step) in time. */
-int qwen_video_layout(const struct vision_params *params, const struct vision_request *request, double step,
-                      struct vision_layout *out);
+int vision_qwen_video_layout(const struct vision_params *params, const struct vision_request *request, double step,
+                             struct vision_layout *out);
 
 /* Resizes each picture or frame to its crop's size: the fill of all families. */
-int qwen_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
-              uint8_t *rgb);
+int vision_qwen_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
+                     uint8_t *rgb);
 
 /* Adds the crop of frames 2 * pair and 2 * pair + 1. */
-void qwen_add_pair(struct vision_layout *out, int32_t pair, int32_t t);
+void vision_qwen_add_pair(struct vision_layout *out, int32_t pair, int32_t t);

@@ -8,7 +8,7 @@ enum { TOKENS_PER_SECOND = 2 }; /* tokens_per_second in the models' config.json;
 
 int vision_qwen2vl_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)
 {
-    return r->medium == VISION_VIDEO ? qwen_video_layout(p, r, 1, out) : qwen_picture_layout(p, r, out);
+    return r->medium == VISION_VIDEO ? vision_qwen_video_layout(p, r, 1, out) : vision_qwen_picture_layout(p, r, out);
 }
 
 /* Frames a second, as the processor computes them (VideoMetadata.sampled_fps): 0 where nothing is known. */
@@ -25,13 +25,13 @@ static double sampled_fps(const struct vision_request *r)
 int vision_qwen25vl_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)
 {
     if (r->medium != VISION_VIDEO)
-        return qwen_picture_layout(p, r, out);
+        return vision_qwen_picture_layout(p, r, out);
     double fps = sampled_fps(r);
-    return qwen_video_layout(p, r, fps > 0 ? TOKENS_PER_SECOND * (2 / fps) : 1, out);
+    return vision_qwen_video_layout(p, r, fps > 0 ? TOKENS_PER_SECOND * (2 / fps) : 1, out);
 }
 
 int vision_qwen2vl_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
                         uint8_t *rgb)
 {
-    return qwen_fill(l, first, n, images, rgb);
+    return vision_qwen_fill(l, first, n, images, rgb);
 }

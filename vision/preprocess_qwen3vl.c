@@ -21,14 +21,14 @@ static int video_size(const struct vision_params *p, const struct vision_request
         height = (int32_t)(height * scale);
         width = (int32_t)(width * scale);
     }
-    return qwen_smart_resize(width, height, unit, VIDEO_MIN_PIXELS, most * n, n, &out->resized_width,
-                             &out->resized_height);
+    return vision_qwen_smart_resize(width, height, unit, VIDEO_MIN_PIXELS, most * n, n, &out->resized_width,
+                                    &out->resized_height);
 }
 
 int vision_qwen3vl_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)
 {
     if (r->medium != VISION_VIDEO)
-        return qwen_picture_layout(p, r, out);
+        return vision_qwen_picture_layout(p, r, out);
     int err = video_size(p, r, out);
     if (err < 0)
         return err;
@@ -36,7 +36,7 @@ int vision_qwen3vl_layout(const struct vision_params *p, const struct vision_req
         int32_t second = 2 * pair + 1 < r->n_frames ? 2 * pair + 1 : 2 * pair;
         double seconds = ((double)r->times[2 * pair] / 1e6 + (double)r->times[second] / 1e6) / 2;
         vision_add_words(out, "<%.1f seconds><|vision_start|>", seconds);
-        qwen_add_pair(out, pair, 0);
+        vision_qwen_add_pair(out, pair, 0);
         vision_add_run(out, pair, 1);
         vision_add_words(out, "<|vision_end|>");
     }
@@ -46,5 +46,5 @@ int vision_qwen3vl_layout(const struct vision_params *p, const struct vision_req
 int vision_qwen3vl_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
                         uint8_t *rgb)
 {
-    return qwen_fill(l, first, n, images, rgb);
+    return vision_qwen_fill(l, first, n, images, rgb);
 }
