@@ -87,6 +87,18 @@ class Models(unittest.TestCase):
             self.assertGreater(float(values.min()), 0.3)
             self.assertLess(float(values.max()), 1.4)
 
+    def test_every_weight_has_one_optimizer(self):
+        net = answer.Answerer(*tiny())
+        of = muon.optimizers(net, 1e-3, vision_share=0.2)
+        held = [[id(p) for g in o.param_groups for p in g["params"]] for o in of]
+        self.assertEqual(sorted(held[0] + held[1]), sorted(id(p) for p in net.parameters()))
+        self.assertIn(id(net.vision.layers[0].qkv.weight), held[0])
+        self.assertIn(id(net.text.embed.weight), held[1])
+        muon.set_rate(of, 1e-3)
+        rates = {id(p): g["lr"] for o in of for g in o.param_groups for p in g["params"]}
+        self.assertAlmostEqual(rates[id(net.vision.position)], 2e-4)
+        self.assertAlmostEqual(rates[id(net.connector.fc.weight)], 1e-3)
+
     def test_the_encoder_learns_one_batch(self):
         net = encoder.Reader(tiny()[0])
         x, truth = encoder.batch(random.Random(1), picture.LEVELS[0], words.read(), 4)

@@ -46,6 +46,9 @@ class Muon(torch.optim.Optimizer):
                 p.add_(orthogonal(parts).view_as(p), alpha=-group["lr"] * scale)
 
 
+FASTER = 3.0  # Muon's rate over AdamW's: 3e-3 beside 1e-3 learnt letters in three quarters of the steps of 1e-3 beside 1e-3
+
+
 def optimizers(net, rate, decay=0.05, vision_share=1.0):
     """Muon for the matrices of layers, AdamW for all else (embeddings, heads, norms, biases). `vision_share` scales the encoder's rate."""
     groups = {}
@@ -56,7 +59,7 @@ def optimizers(net, rate, decay=0.05, vision_share=1.0):
         groups.setdefault((matrix, share, split, p.dim() > 1), []).append(p)
     out = []
     for kind in (True, False):
-        chosen = [{"params": ps, "share": share, "weight_decay": decay if wide else 0.0, **({"split": split} if kind else {})}
+        chosen = [{"params": ps, "share": share * (FASTER if kind else 1.0), "weight_decay": decay if wide else 0.0, **({"split": split} if kind else {})}
                   for (matrix, share, split, wide), ps in groups.items() if matrix == kind]
         out.append(Muon(chosen, lr=rate) if kind else torch.optim.AdamW(chosen, lr=rate, betas=(0.9, 0.98)))
     return out
