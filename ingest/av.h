@@ -68,9 +68,13 @@ void av_hdr_map(const AVFrame *frame, AVFrame *picture);
 /* ---- animated WebP ----------------------------------------------------------------------------------------------- */
 
 struct av_webp;
-/* PR_OK with *out NULL if the file is no animated WebP; otherwise the caller owns *out. duration: in microseconds.
+struct av_webp_info {
+    int32_t width, height;
+    int64_t duration; /* microseconds */
+};
+/* PR_OK with *out NULL if the file is no animated WebP; otherwise the caller owns *out and *info is filled.
  * PR_ERR_FORMAT: it is one, but damaged. */
-int av_webp_open(const char *path, struct av_webp **out, int64_t *duration);
+int av_webp_open(const char *path, struct av_webp **out, struct av_webp_info *info);
 void av_webp_close(struct av_webp *webp); /* takes NULL */
 /* The next whole picture: RGBA, time and pkt_duration in milliseconds. PR_EOF at the end, also of a file that breaks off. */
 int av_webp_next(struct av_webp *webp, AVFrame *frame);

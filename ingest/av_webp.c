@@ -43,7 +43,7 @@ static int64_t total_duration(const WebPData *data)
     return milliseconds;
 }
 
-int av_webp_open(const char *path, struct av_webp **out, int64_t *duration)
+int av_webp_open(const char *path, struct av_webp **out, struct av_webp_info *info)
 {
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -70,7 +70,8 @@ int av_webp_open(const char *path, struct av_webp **out, int64_t *duration)
         av_webp_close(webp);
         return base_fail(PR_ERR_FORMAT, "%s: its animation can't be decoded; it is damaged or too large", path);
     }
-    *duration = total_duration(&data) * 1000;
+    *info = (struct av_webp_info){(int32_t)webp->info.canvas_width, (int32_t)webp->info.canvas_height,
+                                  total_duration(&data) * 1000};
     *out = webp;
     return PR_OK;
 }

@@ -105,21 +105,24 @@ static bool is_still(const AVFormatContext *format)
 /* An animated WebP looks like a still to libav. */
 static int open_webp(struct video *video, const char *path, struct pr_source_info *info)
 {
-    int64_t duration = 0;
+    struct av_webp_info webp = {0};
+    struct pr_stream *stream = &video->input.streams[video->stream->index];
     int err = strcmp(video->input.format->iformat->name, "webp_pipe") == 0 && strcmp(path, "-") != 0
-                  ? av_webp_open(path, &video->webp, &duration)
+                  ? av_webp_open(path, &video->webp, &webp)
                   : PR_OK;
     if (!video->webp)
         return err;
     video->still = false;
     video->stream->time_base = (AVRational){1, 1000};
     video->stream->avg_frame_rate = (AVRational){0, 1};
-    video->input.format->duration = duration;
-    video->input.streams[video->stream->index].rate = 0;
+    video->input.format->duration = webp.duration;
+    stream->rate = 0;
+    stream->width = webp.width;
+    stream->height = webp.height;
     video->input.start = 0;
     info->kind = "video";
     info->start = 0;
-    info->duration = duration;
+    info->duration = webp.duration;
     return PR_OK;
 }
 

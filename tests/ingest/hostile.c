@@ -121,11 +121,12 @@ static struct outcome look(void)
 }
 
 /* A sanitizer that finds something in the worker ends it with a status of its own; so does a program that runs out of what it
- * may take. Neither may come of a file that is merely damaged. */
+ * may take. Neither may come of a file that is merely damaged, nor may the worker crash. */
 static void look_at_damaged(void)
 {
     struct outcome outcome = look();
-    if (strstr(outcome.message, "gave up") || strstr(outcome.message, "no progress"))
+    if (strstr(outcome.message, "crashed") || strstr(outcome.message, "gave up") ||
+        strstr(outcome.message, "no progress"))
         fail_msg("%s", outcome.message);
 }
 
@@ -155,6 +156,19 @@ static void damage(const char *name)
         for (uint32_t flips = i < 2 ? 8 : (uint32_t)len / 50 + 1; flips; flips--)
             broken[any(i % 2 ? (uint32_t)len : len < 512 ? (uint32_t)len : 512)] ^= (unsigned char)(1u << any(8));
         write_file(name, broken, len);
+        look_at_damaged();
+    }
+    write_file(name, whole, len);
+}
+
+/* Small files are cut behind every byte. */
+static void cut_everywhere(const char *name)
+{
+    static unsigned char whole[MAX_FILE];
+    size_t len = read_file(name, whole);
+    assert_true(len > 16 && len < 4096);
+    for (size_t cut = 1; cut < len; cut++) {
+        write_file(name, whole, cut);
         look_at_damaged();
     }
     write_file(name, whole, len);
@@ -461,14 +475,14 @@ static void test_deep_nesting(void **state)
             memcpy(text + len, pieces[i], piece);
         strcpy(text + len, "\nendstream");
         write_pdf("deep.pdf", (const char *const[]){CATALOG, PAGES, page, text}, 4);
-        look();
+        look_at_damaged();
         /* The same in the document itself. */
         len = (size_t)sprintf(text, "<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/A ");
         for (int k = 0; k < DEPTH; k++, len += piece)
             memcpy(text + len, pieces[i], piece);
         text[len] = '\0';
         write_pdf("deeper.pdf", (const char *const[]){CATALOG, PAGES, text}, 3);
-        look();
+        look_at_damaged();
     }
 }
 
@@ -507,6 +521,41 @@ static void test_page_that_hangs(void **state)
     assert_int_equal(outcome.units, 1);
 }
 
+static void test_cut_at_every_byte(void **state)
+{
+    (void)state;
+    static const char page[] = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F "
+                               "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>";
+    write_pdf("small.pdf",
+              (const char *const[]){"<</Type/Catalog/Pages 2 0 R>>", PAGES, page,
+                                    "<</Length 35>>stream\nBT /F 9 Tf 9 50 Td (words) Tj ET    \nendstream"},
+              4);
+    assert_int_equal(look().units, 1);
+    cut_everywhere("small.pdf");
+    write_file("small.md", "# A\n\n![b](small.png)\n\n```\nc\n", 31);
+    cut_everywhere("small.md");
+    write_file("small.txt", "\xc3\xa4 line\n\fa \xf0\x9f\x98\x80 page\n", 23);
+    cut_everywhere("small.txt");
+    if (!have_ffmpeg)
+        return;
+    static const char *const files[][2] = {
+        {"small.png", "-frames:v 1 -vf scale=4:4"},
+        {"small.webp", "-frames:v 3 -vf scale=4:4 -c:v libwebp_anim -lossless 1"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        assert_true(run_ffmpeg(files[i][0], files[i][1]));
+        assert_true(look().pictures > 0);
+        cut_everywhere(files[i][0]);
+    }
+    char command[256];
+    snprintf(command, sizeof command,
+             "cd %s && python3 -c \"import zipfile; zipfile.ZipFile('small.cbz', 'w').write('small.png')\"", folder);
+    assert_int_equal(system(command), 0);
+    name_path("small.cbz");
+    assert_int_equal(look().pictures, 1);
+    cut_everywhere("small.cbz");
+}
+
 static void test_damaged_documents(void **state)
 {
     (void)state;
@@ -538,6 +587,7 @@ int main(void)
         cmocka_unit_test(test_endless_streams),   cmocka_unit_test(test_lying_sizes),
         cmocka_unit_test(test_page_sizes),        cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_deep_nesting),      cmocka_unit_test(test_page_that_hangs),
+        cmocka_unit_test(test_cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
