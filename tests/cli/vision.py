@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""run and embed on pictures, a film and pages that are made here, over the small random models of tests/golden/vision.
+usage: vision.py PROGRAM"""
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+PROGRAM = None
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "vision")
+
+
+def png(width, height, row):
+    """An RGB picture whose rows are all alike."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress((b"\0" + row) * height)) + chunk(b"IEND", b""))
+
+
+class Vision(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="pagereel-vision-")
+        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
+        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        cls.picture = cls.write("a.png", png(100, 40, bytes(range(150)) * 2))
+        cls.film = os.path.join(cls.folder, "film.mp4")
+        if shutil.which("ffmpeg"):
+            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=80x60:r=10:d=5", cls.film], check=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def write(cls, name, data):
+        path = os.path.join(cls.folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def pagereel(self, *args):
+        return subprocess.run([PROGRAM, *args], env=self.env, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def prompt(self, family, *args):
+        """The prompt's tokens as `run --json` has them."""
+        done = self.pagereel("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf",
+                             "--device", "cpu", "--raw", "--json", "-n", "1", "-c", "8192", *args)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        return json.loads(done.stdout)["prompt_tokens"]
+
+    def runs(self, *args):
+        return [t for t in self.prompt(*args) if isinstance(t, dict)]
+
+    def refused(self, *args):
+        done = self.pagereel(*args)
+        self.assertIn(done.returncode, (1, 2))
+        self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+        return done.stderr.decode()
+
+    def test_pictures(self):
+        tile = {"image_tokens": 9, "grid": [3, 3]}
+        self.assertEqual(self.runs("idefics3", "-i", self.picture, "-p", "x"), [tile] * 9)
+        self.assertEqual(self.runs("idefics3", "-i", self.picture, "-i", self.picture, "-p", "a <image> b <image>"), [tile] * 18)
+        self.assertEqual(self.runs("idefics3", "-i", self.picture, "--image-tokens", "9", "-p", "x"), [tile])
+        tokens = self.prompt("qwen2vl", "-i", self.picture, "-p", "a<image>b")
+        run = [t for t in tokens if isinstance(t, dict)]
+        self.assertEqual(len(run), 1)
+        self.assertEqual(run[0]["image_tokens"], run[0]["grid"][0] * run[0]["grid"][1])
+        self.assertEqual((tokens[0], tokens[-1]), (ord("a"), ord("b")))
+
+    def test_film(self):
+        if not os.path.exists(self.film):
+            print("skipped: no ffmpeg here")
+            self.skipTest("no ffmpeg")
+        self.assertEqual(len(self.runs("idefics3", "--video", self.film, "-p", "x")), 5)  # one frame a second
+        self.assertEqual(len(self.runs("idefics3", "--video", self.film, "--from", "2s", "-p", "x")), 3)
+        self.assertEqual(len(self.runs("qwen3vl", "--video", self.film, "-p", "x")), 5)  # two a second, in pairs
+        for family in ("qwen2vl", "qwen2.5vl"):
+            run = self.runs(family, "--video", self.film, "-p", "x")
+            self.assertEqual((len(run), run[0]["frames"]), (1, 5))
+            self.assertEqual(run[0]["image_tokens"], 5 * run[0]["grid"][0] * run[0]["grid"][1])
+
+    def test_embed(self):
+        out = os.path.join(self.folder, "x.npy")
+        done = self.pagereel("embed", "--mmproj", f"{GOLDEN}/qwen3vl.mmproj.f16.gguf", self.picture, "-o", out, "--json")
+        told = json.loads(done.stdout)
+        self.assertEqual(len(told["positions"]), told["tokens"])
+        self.assertEqual(os.path.getsize(out) % 64, told["tokens"] * told["width"] * 4 % 64)
+
+    def test_refusals(self):
+        model, mmproj = f"{GOLDEN}/idefics3.f16.gguf", f"{GOLDEN}/idefics3.mmproj.f16.gguf"
+        with open(mmproj, "rb") as file:
+            data = file.read()
+        cut = self.write("cut.gguf", data[:len(data) // 2])
+        alone = shutil.copy(model, os.path.join(self.folder, "alone.gguf"))
+        text = self.write("text.png", b"no picture at all")
+        self.assertIn("cut.gguf", self.refused("run", "-m", model, "--mmproj", cut, "-i", self.picture, "-p", "x"))
+        self.assertIn("not the vision part", self.refused("run", "-m", model, "--mmproj", model, "-i", self.picture, "-p", "x"))
+        self.assertIn("is the vision part", self.refused("run", "-m", mmproj, "-p", "x"))
+        self.assertIn("--mmproj", self.refused("embed", self.picture, "--json"))
+        self.assertIn("text.png", self.refused("run", "-m", model, "--mmproj", mmproj, "--raw", "-i", text, "-p", "x"))
+        os.rename(cut, os.path.join(self.folder, "unused"))
+        self.assertIn("no mmproj file lies beside", self.refused("run", "-m", alone, "--raw", "-i", self.picture, "-p", "x"))
+        self.assertIn("doesn't belong to", self.refused("run", "-m", model, "--mmproj", f"{GOLDEN}/qwen3vl.mmproj.f16.gguf",
+                                                        "-i", self.picture, "-p", "x"))
+
+
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    unittest.main(verbosity=2)
