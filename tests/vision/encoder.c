@@ -64,7 +64,7 @@ static float *encode_case(struct rig *r, const cJSON *golden, int64_t *n)
             struct vision_layout layout;
             struct rig_bytes pixels = {0};
             if (kind == 0)
-                rig_picture(golden_get(medium, "picture"), params, &layout, &pixels);
+                rig_picture(medium, params, &layout, &pixels);
             else
                 rig_film(medium, params, &layout, &pixels);
             rows = base_realloc(rows, (size_t)(*n + layout.n_tokens) * width * sizeof *rows);

@@ -45,15 +45,18 @@ static void check_pixels(const cJSON *golden, const struct vision_params *params
         fail_msg("%s: some pixels differ from the processor's", what);
 }
 
-void rig_picture(const cJSON *picture, const struct vision_params *params, struct vision_layout *layout,
+void rig_picture(const cJSON *golden, const struct vision_params *params, struct vision_layout *layout,
                  struct rig_bytes *p)
 {
     struct vision_image image = {0};
-    uint8_t *rgb = test_picture_json(picture, &image.width, &image.height);
+    const cJSON *max_tokens = cJSON_GetObjectItem(golden, "max_tokens");
+    uint8_t *rgb = test_picture_json(golden_get(golden, "picture"), &image.width, &image.height);
     image.rgb = rgb;
     image.stride = 3 * (size_t)image.width;
     struct vision_request request = {
         .medium = VISION_IMAGE, .width = image.width, .height = image.height, .n_frames = 1};
+    request.max_tokens = max_tokens ? max_tokens->valueint : 0;
+    request.whole = cJSON_IsTrue(cJSON_GetObjectItem(golden, "whole"));
     assert_int_equal(vision_layout_init(layout, params, &request), 0);
     add_pixels(p, layout, &image);
     base_free(rgb);
@@ -82,7 +85,7 @@ void rig_pixels(const char *name, struct vision_params *params,
         struct vision_layout layout;
         struct rig_bytes p = {0};
         set(params, golden_get(c, "settings"));
-        rig_picture(picture, params, &layout, &p);
+        rig_picture(c, params, &layout, &p);
         snprintf(what, sizeof what, "%s: %s of %d x %d", golden_text(c, "model"),
                  cJSON_GetArrayItem(picture, 0)->valuestring, cJSON_GetArrayItem(picture, 1)->valueint,
                  cJSON_GetArrayItem(picture, 2)->valueint);
@@ -202,7 +205,7 @@ static void check_prompt(const cJSON *golden, const struct vision_params *params
         if (video)
             rig_film(medium, params, layout, &pixels);
         else {
-            rig_picture(golden_get(medium, "picture"), params, layout, &pixels);
+            rig_picture(medium, params, layout, &pixels);
             check_grid(medium, layout);
         }
         add_text(&p, text, (size_t)(mark - text));

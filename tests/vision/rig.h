@@ -14,8 +14,9 @@ struct rig_bytes {
     uint8_t *rgb;
     size_t size;
 };
-/* The layout of a "picture" of a golden file, and of a film, one of "films"; their pixels are added to *p. */
-void rig_picture(const cJSON *picture, const struct vision_params *params, struct vision_layout *layout,
+/* The layout of one of "images" (or of the cases of a pixels file, with max_tokens and whole), and of one of "films"; their pixels
+ * are added to *p. */
+void rig_picture(const cJSON *golden, const struct vision_params *params, struct vision_layout *layout,
                  struct rig_bytes *p);
 void rig_film(const cJSON *film, const struct vision_params *params, struct vision_layout *layout, struct rig_bytes *p);
 

@@ -201,6 +201,18 @@ class Idefics3:
     def sampling(self, processor, film):
         return {}
 
+    def asked(self, rng):
+        """What somebody asks for: a picture that isn't cut, and fewer tokens by a smaller longest edge."""
+        for model, settings in self.published.items():
+            tile = settings['tile']
+            for source in (['photo', 640, 480, 1], ['text', 300, 900, 2]):
+                for edge, more in ((settings['longest'], dict(do_image_splitting=False)), (2 * tile, {})):
+                    given = self.processor(edge, tile).image_processor([[Image.fromarray(picture(*source))]], return_tensors='pt',
+                                                                       return_row_col_info=True, **more)
+                    asked = {'whole': True} if more else {'max_tokens': given['pixel_values'].shape[1] * (64 if tile == 512 else 81)}
+                    yield {'model': model, 'settings': settings, **asked, 'picture': source, 'rows': given['rows'][0][0],
+                           'cols': given['cols'][0][0], **pixels(self, given, rng)}
+
     nested = True
     own_pictures = True
     image_args = dict(return_row_col_info=True)
@@ -277,6 +289,16 @@ class Qwen:
                 out.append(x.reshape(-1, 3))
         x = np.concatenate(out).astype(np.float64)
         return to_bytes(x, np.array(self.mean), np.array(self.std)), x
+
+    def asked(self, rng):
+        """Fewer tokens by a smaller longest_edge, which is a number of pixels here."""
+        for model, settings in self.published.items():
+            token = (2 * settings['patch']) ** 2
+            for source, n in ((['photo', 640, 480, 1], 100), (['text', 850, 1100, 2], 256), (['photo', 640, 480, 1], 16)):
+                least = min(settings['min_pixels'], n * token)
+                given = self.processor(least, n * token, settings['patch']).image_processor(Image.fromarray(picture(*source)),
+                                                                                            return_tensors='pt')
+                yield {'model': model, 'settings': settings, 'max_tokens': n, 'picture': source, **pixels(self, given, rng)}
 
     def about_image(self, processor, source):
         return {}
@@ -448,6 +470,7 @@ def make_pixels(family, out):
                                               return_tensors='pt', **family.image_args)
             done.append({'model': model, 'settings': settings, 'picture': source, **family.about_image(processor, source), **pixels(family, given, rng)})
             print(family.name, model, source, done[-1]['shape'])
+    done += family.asked(np.random.default_rng(3))
     with open(os.path.join(out, f'{family.name}.pixels.json'), 'w') as f:
         f.write(f'{{\n"family": "{family.name}",\n"made_with": "transformers {hf.__version__}",\n"cases": [\n' +
                 ',\n'.join(json.dumps(d) for d in done) + '\n]\n}\n')
