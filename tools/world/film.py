@@ -2,7 +2,7 @@
 """Films of the world: shots with things, signs, title cards, subtitles, clocks, scores and events, and the truth about them.
 
 A film is a plan (`Film`), made from a seed; `frame()` draws any moment of it, with the truth that picture.labels() takes.
-`write()` encodes it with ffmpeg and puts the truth beside it: NAME.mp4, NAME.json, NAME.srt.
+`write()` encodes it with ffmpeg and puts the truth beside it: NAME.mp4 and NAME.json.
 """
 
 import dataclasses
@@ -288,13 +288,13 @@ def _stamp(t):
 
 
 def write(film, path, questions=(), fps=5, width=640, height=360, burn_subtitles=False):
-    """Encodes the film to `path` (.mp4); subtitles become a text track and NAME.srt, the truth NAME.json."""
+    """Encodes the film to `path` (.mp4); subtitles become a text track (or a part of the picture), the truth NAME.json."""
     path = pathlib.Path(path)
-    subtitles = path.with_suffix(".srt")
+    subtitles = path.with_suffix(".subtitles.srt")  # for ffmpeg alone: beside the film it would be read as a second track
     with open(subtitles, "w", encoding="utf-8") as out:
         for n, said in enumerate(film.subtitles, 1):
             out.write(f"{n}\n{_stamp(said.t0)} --> {_stamp(said.t1)}\n{said.text}\n\n")
-    track = ["-i", str(subtitles), "-map", "0:v", "-map", "1:s", "-c:s", "mov_text"] if film.subtitles else []
+    track = ["-i", str(subtitles), "-map", "0:v", "-map", "1:s", "-c:s", "mov_text"] if film.subtitles and not burn_subtitles else []
     run = subprocess.Popen(
         ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps),
          "-i", "pipe:0", *track, "-c:v", "libx264", "-preset", "veryfast", "-crf", "27", "-pix_fmt", "yuv420p",
@@ -310,7 +310,9 @@ def write(film, path, questions=(), fps=5, width=640, height=360, burn_subtitles
         before = (shot.t0, said and said.t0)
         run.stdin.write(still)
     run.stdin.close()
-    if run.wait():
+    failed = run.wait()
+    subtitles.unlink()
+    if failed:
         raise RuntimeError(f"ffmpeg couldn't write {path}; its own words stand above")
     with open(path.with_suffix(".json"), "w", encoding="utf-8") as out:
         json.dump({**truth(film), "fps": fps, "questions": list(questions)}, out, indent=1)
