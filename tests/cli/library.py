@@ -187,7 +187,7 @@ class Library(unittest.TestCase):
         book, killed = self.book(6000), 0
         for i in range(12):
             child = subprocess.Popen([PROGRAM, "add", book], env=self.env, stdout=subprocess.DEVNULL)
-            time.sleep(random.uniform(0, 0.3))
+            time.sleep(random.uniform(0, 0.03 * (i + 1)))
             child.send_signal(random.choice((signal.SIGKILL, signal.SIGINT)))
             killed += child.wait() != 0
         self.ok("add", book)
