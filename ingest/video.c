@@ -204,6 +204,8 @@ static void video_close(void *priv)
 static int64_t sample_step(const struct video *video)
 {
     const struct ingest_options *options = &video->options;
+    if (video->still)
+        return 0;
     switch (options->sampling) {
     case INGEST_RATE:
         return options->rate > 0 ? (int64_t)llround(1e6 / options->rate) : 0;

@@ -95,6 +95,17 @@ static void test_stills_and_animations(void **state)
     assert_string_equal(kind, "image");
     assert_true(shots[0].t0 == PR_TIME_NONE && shots[0].t1 == PR_TIME_NONE);
     expect_colour(shots[0].first, 0, 0, 255);
+    /* A still has no middle of its length: a budget takes it, too. */
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source = NULL;
+    struct pr_unit unit;
+    options.sampling = INGEST_BUDGET;
+    options.budget = 8;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_non_null(unit.rgb);
+    assert_int_equal(ingest_next(source, &unit), PR_EOF);
+    ingest_close(source);
     make("moving.gif", FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=2 moving.gif");
     assert_int_equal(take_shots(5, -1, kind, shots), 10);
     assert_string_equal(kind, "video");
