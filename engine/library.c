@@ -246,6 +246,9 @@ int pr_plan(const struct pr_settings *given, const char *path, struct pr_cancel 
     }
     if (units > 0) {
         double scale = (double)(out->units > units ? out->units : units) / (double)units;
+        if (out->units == 0 && bytes > 0 &&
+            size > bytes) /* plain text: its pages aren't counted, but it is its own length */
+            scale = (double)size / (double)bytes;
         out->seconds += (engine_now() - start) * scale;
         out->bytes = (int64_t)(scale * (double)(bytes + 48 * lines + 224 * units));
     }

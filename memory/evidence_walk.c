@@ -48,7 +48,12 @@ static int find_record(int fd, const char *path, const struct evidence_walk *wal
                        uint64_t *offset, struct disk_record *record)
 {
     int err;
-    char *block = base_alloc(LOOK_AHEAD);
+    size_t whole;
+    char *block = NULL;
+    TRY(read_at(fd, path, *offset, record, sizeof *record, &whole));
+    if (whole == sizeof *record && is_record(record, walk, *offset, file_size, number))
+        return PR_OK; /* right where it should be */
+    block = base_alloc(LOOK_AHEAD);
     while (*offset + sizeof *record <= file_size) {
         size_t got;
         TRY(read_at(fd, path, *offset, block, LOOK_AHEAD, &got));
