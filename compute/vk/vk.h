@@ -134,7 +134,7 @@ int vk_open_logical(struct vk *vk);
 /* Translates a failure; `doing` says what was being done. VK_SUCCESS gives PR_OK. */
 int vk_result(struct vk *vk, VkResult result, const char *doing);
 /* Whether `word` is among the comma-separated words of PAGEREEL_VK_ASSUME, by which tests take away from a device what it
- * has; "name=123" gives *value. */
+ * has, or have it use what it isn't fast at ("fast-dot"); "name=123" gives *value. */
 bool vk_assumed(const char *word, size_t *value);
 
 /* ---- memory.c */
