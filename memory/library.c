@@ -9,9 +9,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -204,11 +206,19 @@ int memory_library_open(const char *folder, struct library **out)
 {
     int err;
     bool rebuilt;
+    int lock = -1;
     struct base_buf path = {0};
     struct library *library = base_alloc(sizeof *library);
     library->folder = base_strdup(folder);
     name_file(library, "evidence", &path);
     TRY(make_folder(path.data));
+    /* One at a time: what one makes anew, another mustn't take for missing. */
+    name_file(library, "lock", &path);
+    lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0) {
+        err = base_fail(PR_ERR_IO, "%s: can't be locked: %s", path.data, strerror(errno));
+        goto fail;
+    }
     TRY(open_or_rebuild(library, &rebuilt));
     name_file(library, "text.db", &path);
     rebuilt |= access(path.data, F_OK) < 0;
@@ -217,9 +227,12 @@ int memory_library_open(const char *folder, struct library **out)
         err = reindex(library);
     TRY(err);
     base_buf_finish(&path);
+    close(lock);
     *out = library;
     return PR_OK;
 fail:
+    if (lock >= 0)
+        close(lock);
     base_buf_finish(&path);
     memory_library_close(library);
     return err;
