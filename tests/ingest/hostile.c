@@ -532,9 +532,11 @@ static void test_cut_at_every_byte(void **state)
               4);
     assert_int_equal(look().units, 1);
     cut_everywhere("small.pdf");
-    write_file("small.md", "# A\n\n![b](small.png)\n\n```\nc\n", 31);
+    static const char markdown[] = "# A\n\n![b](small.png)\n\n```\nc\n";
+    write_file("small.md", markdown, strlen(markdown));
     cut_everywhere("small.md");
-    write_file("small.txt", "\xc3\xa4 line\n\fa \xf0\x9f\x98\x80 page\n", 23);
+    static const char text[] = "\xc3\xa4 line\n\fa \xf0\x9f\x98\x80 page\n";
+    write_file("small.txt", text, strlen(text));
     cut_everywhere("small.txt");
     if (!have_ffmpeg)
         return;
