@@ -21,7 +21,8 @@ static int keep(struct vision_weights *w, int err, struct tensor *t)
 int vision_fetch(struct vision_weights *w, const char *name, int64_t rows, int64_t cols, unsigned flags,
                  struct tensor **out)
 {
-    return keep(w, model_weight(w->weights, name, rows, cols, flags, out), *out);
+    int err = model_weight(w->weights, name, rows, cols, flags, out);
+    return keep(w, err, *out);
 }
 
 int vision_fetch_linear(struct vision_weights *w, const char *name, int64_t rows, int64_t cols,

@@ -70,6 +70,10 @@ static float *encode_case(struct rig *r, const cJSON *golden, int64_t *n)
             rows = base_realloc(rows, (size_t)(*n + layout.n_tokens) * width * sizeof *rows);
             if (vision_encode(r->encoder, &layout, 0, layout.n_crops, pixels.rgb, rows + (size_t)*n * width, NULL) < 0)
                 fail_msg("%s", pr_error_message());
+            struct pass_cost cost;
+            assert_int_equal(vision_encoder_cost(r->encoder, layout.crops[0].width, layout.crops[0].height, 1, &cost),
+                             PR_OK);
+            assert_int_equal(cost.n_parts, 1); /* the host computed nothing for the device */
             *n += layout.n_tokens;
             vision_layout_finish(&layout);
             base_free(pixels.rgb);
