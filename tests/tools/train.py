@@ -19,6 +19,7 @@ try:
     missing = None
 except (ImportError, FileNotFoundError) as error:
     missing = f"skipped: the training needs python3-torch, python3-numpy, python3-pil and fonts ({error})"
+    print(missing)
 try:
     import gguf
 except ImportError:
