@@ -1,5 +1,9 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "engine/model.h"
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One timeline over a model: adding, rendering, reading, generating.
+ * Long because all of it works on the one list of what was added and not yet read.
+ */
+#include "engine/session.h"
 
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -8,42 +12,6 @@
 
 #include <string.h>
 #include <time.h>
-
-/* A run of input that the model hasn't read yet. */
-struct unread {
-    size_t first; /* in session->history */
-    int32_t n;
-    float *rows;       /* NULL: the ids of the history */
-    int32_t *position; /* of rows, or NULL */
-    int32_t advance;
-};
-
-/* A message that waits to be rendered with those around it: formats put system and user messages together. */
-struct message {
-    enum chat_role role;
-    struct chat_item *items; /* texts are the message's own; media count in session->media */
-    size_t n_items;
-};
-
-struct pr_session {
-    struct pr_model *model;
-    struct llm_kv *kv;
-    struct llm_sequence *sequence;
-    const struct chat_format *format; /* NULL until it is needed */
-    char *format_name;                /* "": as the model says */
-    struct message *messages;
-    size_t n_messages;
-    bool began;            /* the conversation's beginning was rendered */
-    bool answer_open;      /* the assistant's turn has to be closed before the next message */
-    struct tokens history; /* everything that was added or generated; -1: an embedding row */
-    size_t n_prompt;
-    struct engine_media media; /* of messages that wait */
-    struct pr_visual_run *runs;
-    size_t n_runs;
-    struct unread *unread;
-    size_t n_unread, cap_unread;
-    float *logits; /* [n_vocab] */
-};
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
@@ -105,6 +73,8 @@ void pr_session_destroy(struct pr_session *s)
     base_free(s->unread);
     base_free(s->runs);
     base_free(s->logits);
+    base_free(s->marks);
+    base_free(s->known);
     base_free(s->format_name);
     base_free(s);
 }
@@ -121,10 +91,22 @@ static struct unread *add_unread(struct pr_session *s)
     return &s->unread[s->n_unread++];
 }
 
+/* Notes what the next token of the history is. */
+static void add_mark(struct pr_session *s, size_t at, uint64_t mark)
+{
+    if (at >= s->cap_marks) {
+        s->cap_marks = s->cap_marks ? 2 * s->cap_marks : 256;
+        s->marks = base_realloc(s->marks, s->cap_marks * sizeof *s->marks);
+    }
+    s->marks[at] = mark;
+}
+
 static void add_ids(struct pr_session *s, const int32_t *ids, size_t n)
 {
     if (n == 0)
         return;
+    for (size_t i = 0; i < n; i++)
+        add_mark(s, s->history.n + i, (uint64_t)ids[i]);
     struct unread *last = s->n_unread ? &s->unread[s->n_unread - 1] : NULL;
     if (!last || last->rows)
         last = add_unread(s);
@@ -166,9 +148,28 @@ int pr_session_raw(struct pr_session *s, const char *text, size_t len, bool spec
     return add_text(s, text, len, (s->history.n == 0 ? TOKENIZE_BOS : 0) | (special ? TOKENIZE_SPECIAL : 0));
 }
 
+static uint64_t mark_row(uint64_t hash, const void *bytes, size_t size)
+{
+    uint64_t word;
+    for (size_t i = 0; i + sizeof word <= size; i += sizeof word) {
+        memcpy(&word, (const char *)bytes + i, sizeof word);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
 /* Takes over rows and positions. */
 static void add_rows(struct pr_session *s, float *rows, int32_t n, int32_t *positions, int32_t advance)
 {
+    size_t bytes = (size_t)s->model->hp->d_model * (size_t)(1 + s->model->hp->n_deepstack) * sizeof *rows;
+    for (int32_t i = 0; i < n; i++) {
+        uint64_t mark =
+            mark_row((uint64_t)i << 32 | (uint32_t)advance | 1ull << 63, (char *)rows + (size_t)i * bytes, bytes);
+        if (positions)
+            mark = mark_row(mark, positions + 4 * (size_t)i, 4 * sizeof *positions);
+        add_mark(s, s->history.n + (size_t)i, mark | 1ull << 63);
+    }
     struct unread *u = add_unread(s);
     u->n = n;
     u->rows = rows;
@@ -358,9 +359,33 @@ static int add_run(struct pr_session *s, const struct engine_medium *m, const st
     return PR_OK;
 }
 
+/* Tokens that were encoded before; the session takes the rows over. */
+static int add_runs(struct pr_session *s, const struct engine_medium *m, struct parts *parts)
+{
+    int err = PR_OK;
+    for (size_t i = 0; i < m->n_runs; i++) {
+        struct engine_run *run = &m->runs[i];
+        if (run->text) {
+            add_part(parts, run->text, strlen(run->text), true);
+            continue;
+        }
+        TRY(flush_parts(s, parts));
+        if (!(s->n_runs & (s->n_runs - 1)))
+            s->runs = base_realloc(s->runs, (s->n_runs ? 2 * s->n_runs : 1) * sizeof *s->runs);
+        s->runs[s->n_runs++] = (struct pr_visual_run){s->history.n, (size_t)run->n, 1, 1, run->n};
+        add_rows(s, run->rows, run->n, run->positions, run->advance);
+        run->rows = NULL;
+        run->positions = NULL;
+    }
+fail:
+    return err;
+}
+
 static int add_medium(struct pr_session *s, const struct engine_medium *m, struct parts *parts)
 {
     int err;
+    if (m->runs)
+        return add_runs(s, m, parts);
     for (int32_t i = 0; i < m->layout.n_pieces; i++) {
         const struct vision_piece *piece = &m->layout.pieces[i];
         if (piece->text) {
@@ -408,6 +433,42 @@ int pr_session_raw_items(struct pr_session *s, const struct pr_item *items, size
 fail:
     base_free(pieces.pieces);
     forget_items(taken, n_taken);
+    if (s->n_messages == 0)
+        engine_media_finish(&s->media);
+    return err;
+}
+
+int engine_session_parts(struct pr_session *s, enum pr_role role, struct engine_part *parts, size_t n, bool raw)
+{
+    static const enum chat_role roles[] = {CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT};
+    int err;
+    struct chat_pieces pieces = {0};
+    struct chat_item *items = base_alloc_array(n + 1, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].text) {
+            char *copy = base_alloc(parts[i].len + 1);
+            memcpy(copy, parts[i].text, parts[i].len);
+            items[i] = (struct chat_item){.text = copy, .len = parts[i].len};
+            continue;
+        }
+        s->media.media = base_realloc(s->media.media, (s->media.n + 1) * sizeof *s->media.media);
+        s->media.media[s->media.n] = (struct engine_medium){.runs = parts[i].runs, .n_runs = parts[i].n_runs};
+        parts[i].runs = NULL;
+        items[i] = (struct chat_item){.media = (int)s->media.n++};
+    }
+    if (!raw) {
+        TRY(need_format(s));
+        s->messages = base_realloc(s->messages, (s->n_messages + 1) * sizeof *s->messages);
+        s->messages[s->n_messages++] = (struct message){roles[role], items, n};
+        return PR_OK;
+    }
+    pieces.pieces = base_alloc_array(n + 1, sizeof *pieces.pieces);
+    for (size_t i = 0; i < n; i++)
+        pieces.pieces[pieces.n++] = (struct chat_piece){false, (char *)items[i].text, items[i].len, items[i].media};
+    TRY(add_rendered(s, &pieces, 0));
+fail:
+    base_free(pieces.pieces);
+    forget_items(items, n);
     if (s->n_messages == 0)
         engine_media_finish(&s->media);
     return err;
@@ -502,6 +563,60 @@ static int read_unread(struct pr_session *s, int32_t n_logits, const struct base
         base_free(pieces);
     mark_read(s, llm_sequence_length(s->sequence) - before);
     return err;
+}
+
+void engine_session_restart(struct pr_session *s)
+{
+    base_free(s->known);
+    s->n_known = (size_t)llm_sequence_length(s->sequence);
+    s->known = s->marks;
+    s->marks = NULL;
+    s->cap_marks = s->history.n = s->n_prompt = s->n_runs = 0;
+    s->began = s->answer_open = false;
+    forget_messages(s);
+    forget_unread(s, s->n_unread);
+}
+
+/* Keeps of the cache what the new prompt begins with, in whole pictures; the last token is read in any case. */
+static int reuse_known(struct pr_session *s)
+{
+    int err;
+    size_t same = 0;
+    if (!s->known)
+        return PR_OK;
+    while (same < s->n_known && same + 1 < s->history.n && s->known[same] == s->marks[same])
+        same++;
+    for (size_t i = 0, at = 0; i < s->n_unread && at < same; at += (size_t)s->unread[i++].n)
+        if (s->unread[i].rows && at + (size_t)s->unread[i].n > same)
+            same = at;
+    base_free(s->known);
+    s->known = NULL;
+    TRY(llm_sequence_rollback(s->sequence, (int64_t)same));
+    mark_read(s, (int64_t)same);
+fail:
+    return err;
+}
+
+int engine_session_pin(struct pr_session *s)
+{
+    int err;
+    struct llm_slide slide = *llm_sequence_slide(s->sequence);
+    struct llm_sequence *pinned;
+    TRY(render_messages(s, false));
+    if (slide.window == 0 || s->history.n > (size_t)slide.sinks)
+        return base_fail(PR_ERR_INVALID, "a beginning of %zu tokens doesn't fit the window of the session",
+                         s->history.n);
+    slide.sinks = (int32_t)s->history.n;
+    TRY(llm_sequence_create(s->kv, &slide, &pinned));
+    llm_sequence_destroy(s->sequence);
+    s->sequence = pinned;
+fail:
+    return err;
+}
+
+int64_t engine_session_length(const struct pr_session *s)
+{
+    return llm_sequence_length(s->sequence);
 }
 
 /* Sees to it that there is something to read, since logits come from the last token: without new input it is read again. */
@@ -663,6 +778,7 @@ int pr_session_generate(struct pr_session *s, const struct pr_settings *given, p
     enum pr_stop stop = PR_STOP_END;
     TRY(engine_settings(given, &settings));
     TRY(render_messages(s, true));
+    TRY(reuse_known(s));
     TRY(need_input(s));
     if (!has_room(s))
         TRY(base_fail(PR_ERR_NOMEM,
@@ -679,71 +795,23 @@ fail:
     return err;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------ */
+/* ---- for files of sessions -------------------------------------------------------------------------------------- */
 
-/* The session's own part of a file: flags, then the history. */
-struct saved {
-    uint32_t version, began, answer_open, reserved;
-    uint64_t n_history;
-};
-
-int pr_session_save(struct pr_session *s, const char *path)
+int engine_session_read(struct pr_session *s)
 {
     int err;
-    struct base_buf extra = {0};
     TRY(render_messages(s, false));
     if (s->n_unread)
         TRY(read_unread(s, 0, NULL));
-    struct saved saved = {.version = 1, .began = s->began, .answer_open = s->answer_open, .n_history = s->history.n};
-    base_buf_append(&extra, &saved, sizeof saved);
-    if (s->history.n)
-        base_buf_append(&extra, s->history.ids, s->history.n * sizeof *s->history.ids);
-    TRY(llm_sequence_save(s->sequence, path, engine_fingerprint(s->model), extra.data, extra.len));
-    base_buf_finish(&extra);
-    return PR_OK;
 fail:
-    base_buf_finish(&extra);
     return err;
 }
 
-static int check_saved(const struct pr_session *s, const char *path, const void *extra, size_t size, int64_t length)
+void engine_session_remember(struct pr_session *s, const int32_t *ids, size_t n)
 {
-    const struct saved *saved = extra;
-    const int32_t *ids = (const int32_t *)(saved + 1);
-    bool good = size >= sizeof *saved && saved->version == 1 && saved->began <= 1 && saved->answer_open <= 1 &&
-                (size - sizeof *saved) % sizeof *ids == 0 && (size - sizeof *saved) / sizeof *ids == saved->n_history &&
-                (int64_t)saved->n_history == length;
-    for (size_t i = 0; good && i < saved->n_history; i++)
-        good = ids[i] >= -1 && ids[i] < s->model->hp->n_vocab;
-    return good ? PR_OK : base_fail(PR_ERR_FORMAT, "%s: not a saved session, or damaged; make it again", path);
-}
-
-int pr_session_restore(struct pr_session *s, const char *path)
-{
-    int err;
-    struct llm_sequence *sequence = NULL;
-    void *extra = NULL;
-    size_t size;
-    if (s->history.n || s->n_messages)
-        return base_fail(PR_ERR_INVALID, "%s: a session is restored into a new one", path);
-    TRY(llm_sequence_restore(s->kv, path, engine_fingerprint(s->model), &sequence, &extra, &size));
-    TRY(check_saved(s, path, extra, size, llm_sequence_length(sequence)));
-    const struct llm_slide *slide = llm_sequence_slide(sequence), *own = llm_sequence_slide(s->sequence);
-    if (slide->window != own->window || slide->sinks != own->sinks)
-        TRY(base_fail(PR_ERR_INVALID, "%s: saved with --window %d --sinks %d; use these, or make it again", path,
-                      slide->window, slide->sinks));
-    const struct saved *saved = extra;
-    if (saved->n_history)
-        model_tokens_append(&s->history, (const int32_t *)(saved + 1), saved->n_history);
+    for (size_t i = 0; i < n; i++)
+        add_mark(s, s->history.n + i, (uint64_t)ids[i]);
+    if (n)
+        model_tokens_append(&s->history, ids, n);
     s->n_prompt = s->history.n;
-    s->began = saved->began;
-    s->answer_open = saved->answer_open;
-    llm_sequence_destroy(s->sequence);
-    s->sequence = sequence;
-    base_free(extra);
-    return PR_OK;
-fail:
-    llm_sequence_destroy(sequence);
-    base_free(extra);
-    return err;
 }

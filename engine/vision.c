@@ -117,9 +117,20 @@ void engine_vision_close(struct engine_vision *v)
 
 /* ---- media ------------------------------------------------------------------------------------------------------ */
 
+void engine_run_finish(struct engine_run *run)
+{
+    base_free(run->text);
+    base_free(run->rows);
+    base_free(run->positions);
+    *run = (struct engine_run){0};
+}
+
 void engine_medium_finish(struct engine_medium *m)
 {
     vision_layout_finish(&m->layout);
+    for (size_t i = 0; i < m->n_runs; i++)
+        engine_run_finish(&m->runs[i]);
+    base_free(m->runs);
     base_free(m->rows);
     *m = (struct engine_medium){0};
 }

@@ -21,11 +21,22 @@ int engine_vision_open(struct engine_vision *out, const char *mmproj, const char
                        struct device *host, const struct hparams *hp);
 void engine_vision_close(struct engine_vision *vision); /* takes a zeroed one */
 
+/* A run of a picture that was encoded before: words, which may hold control tokens, or visual tokens. */
+struct engine_run {
+    char *text;         /* NULL: tokens */
+    float *rows;        /* [n, width of the model's rows] */
+    int32_t *positions; /* [n, 4] from the beginning of the run, or NULL: 0, 1, 2, ... */
+    int32_t n, advance; /* how far the run moves the position of what follows */
+};
+void engine_run_finish(struct engine_run *run);
+
 /* What the model sees of one picture, video or page. */
 struct engine_medium {
     struct vision_layout layout;
     bool video;
-    float *rows; /* [layout.n_tokens, vision_encoder_width()] */
+    float *rows;             /* [layout.n_tokens, vision_encoder_width()] */
+    struct engine_run *runs; /* in place of the layout, for a medium that was encoded before */
+    size_t n_runs;
 };
 void engine_medium_finish(struct engine_medium *medium);
 

@@ -2,7 +2,7 @@
  *
  * Sessions over a small random model: it says nothing, but always the same.
  */
-#include "engine/model.h"
+#include "engine/session.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -274,6 +274,72 @@ static void embeddings_are_read_as_tokens_are(void **state)
     base_buf_finish(&b.text);
 }
 
+static struct pr_session *with_picture(struct pr_session *session, const struct pr_settings *s, float value,
+                                       const char *question)
+{
+    size_t d = (size_t)model->hp->d_model;
+    struct engine_run *runs = base_alloc_array(2, sizeof *runs);
+    runs[0].text = base_strdup("picture:");
+    runs[1] = (struct engine_run){.rows = base_alloc_array(3 * d, sizeof(float)), .n = 3, .advance = 3};
+    for (size_t i = 0; i < 3 * d; i++)
+        runs[1].rows[i] = value + (float)(i % 7) / 100;
+    struct engine_part parts[] = {{"look ", 5, NULL, 0}, {NULL, 0, runs, 2}, {question, strlen(question), NULL, 0}};
+    if (!session)
+        session = new_session(model, s);
+    check(engine_session_parts(session, PR_ROLE_USER, parts, 3, true));
+    return session;
+}
+
+/* A prompt that begins as the one before gives what it gives alone, and its beginning isn't read again. */
+static void what_begins_alike_is_read_once(void **state)
+{
+    (void)state;
+    struct pr_settings s = settings_for("");
+    struct made again = {0}, alone = {0};
+    struct pr_session *kept = with_picture(NULL, &s, 0.1f, "what is it");
+    check(generate(kept, &s, &again));
+    for (int i = 0; i < 4; i++) {
+        float value = i == 2 ? 0.2f : 0.1f; /* another picture is not the same beginning */
+        const char *question = i == 0 ? "what is it" : i == 1 ? "where" : "who was there";
+        struct pr_session *fresh = with_picture(NULL, &s, value, question);
+        check(generate(fresh, &s, &alone));
+        engine_session_restart(kept);
+        with_picture(kept, &s, value, question);
+        check(generate(kept, &s, &again));
+        assert_int_equal(again.n, alone.n);
+        assert_memory_equal(again.ids, alone.ids, alone.n * sizeof *alone.ids);
+        assert_int_equal(engine_session_length(kept), engine_session_length(fresh));
+        pr_session_destroy(fresh);
+    }
+    pr_session_destroy(kept);
+    base_buf_finish(&again.text);
+    base_buf_finish(&alone.text);
+}
+
+static void a_pinned_beginning_stays(void **state)
+{
+    (void)state;
+    struct pr_settings s = settings_for("");
+    struct made m = {0};
+    s.window = 48;
+    s.sinks = 64;
+    s.max_tokens = 200;
+    struct pr_session *session = new_session(model, &s);
+    check(pr_session_raw(session, "hello there", 11, false));
+    size_t n;
+    pr_session_prompt(session, &n);
+    check(engine_session_pin(session));
+    assert_int_equal(llm_sequence_slide(session->sequence)->sinks, n);
+    check(generate(session, &s, &m));
+    assert_int_equal(m.n, 200);
+    pr_session_destroy(session);
+    s.window = 0;
+    session = new_session(model, &s);
+    assert_int_equal(engine_session_pin(session), PR_ERR_INVALID);
+    pr_session_destroy(session);
+    base_buf_finish(&m.text);
+}
+
 static void saved_sessions_go_on(void **state)
 {
     (void)state;
@@ -431,6 +497,8 @@ int main(void)
         cmocka_unit_test(text_held_back_comes_at_the_end),
         cmocka_unit_test(interrupted_answers_leave_a_usable_session),
         cmocka_unit_test(embeddings_are_read_as_tokens_are),
+        cmocka_unit_test(what_begins_alike_is_read_once),
+        cmocka_unit_test(a_pinned_beginning_stays),
         cmocka_unit_test(saved_sessions_go_on),
         cmocka_unit_test(sliding_sessions_never_fill_up),
         cmocka_unit_test(logprobs_are_those_of_the_step),
