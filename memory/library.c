@@ -532,7 +532,7 @@ static struct library_hit resolve(int64_t id, double score)
 {
     return (struct library_hit){id >> (SEGMENT_BITS + LINE_BITS),
                                 (uint64_t)(id >> LINE_BITS) & ((1u << SEGMENT_BITS) - 1),
-                                (size_t)(id & ((1 << LINE_BITS) - 1)), score};
+                                (size_t)(id & ((1 << LINE_BITS) - 1)), score, 0};
 }
 
 static bool accept_id(void *user, int64_t id)
@@ -567,8 +567,10 @@ static int search_once(struct library *library, const char *question, const int6
                                    accept};
         size_t n_found;
         err = memory_text_index_search(library->text, question, &range, k, found, &n_found);
-        for (size_t j = 0; j < n_found && err >= 0; j++)
-            all[total++] = resolve(found[j].id, found[j].score);
+        for (size_t j = 0; j < n_found && err >= 0; j++) {
+            all[total] = resolve(found[j].id, found[j].score);
+            all[total++].coverage = found[j].coverage;
+        }
     }
     qsort(all, total, sizeof *all, by_score);
     *n = total < k ? total : k;

@@ -70,7 +70,7 @@ struct library_hit {
     int64_t source; /* id */
     uint64_t segment;
     size_t line;
-    double score;
+    double score, coverage; /* as struct text_hit has them */
 };
 /* Which passages of a source may be found; NULL: all. */
 typedef bool (*library_accept_fn)(void *user, const struct library_hit *hit);

@@ -2,6 +2,7 @@
 #include "memory/text_index.h"
 
 #include "base/mem.h"
+#include "memory/text_rank.h"
 
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -39,12 +40,14 @@ static int prepare(struct text_index *index)
     } statements[] = {
         {offsetof(struct text_index, add), "INSERT INTO passages(rowid, text) VALUES (?1, ?2)"},
         {offsetof(struct text_index, remove), "INSERT INTO passages(passages, rowid, text) VALUES ('delete', ?1, ?2)"},
-        {offsetof(struct text_index, search), "SELECT rowid, rank FROM passages WHERE passages MATCH ?1 "
-                                              "AND rowid BETWEEN ?2 AND ?3 ORDER BY rank"},
+        {offsetof(struct text_index, search), "SELECT rowid, rank, passage_coverage(passages) FROM passages "
+                                              "WHERE passages MATCH ?1 AND rowid BETWEEN ?2 AND ?3 "
+                                              "AND rank MATCH 'passage_rank()' ORDER BY rank"},
         {offsetof(struct text_index, get), "SELECT a, b FROM mark WHERE key = ?1"},
         {offsetof(struct text_index, set), "INSERT OR REPLACE INTO mark(key, a, b) VALUES (?1, ?2, ?3)"},
     };
-    if (sqlite3_exec(index->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+    if (memory_text_rank_register(index->db) != SQLITE_OK ||
+        sqlite3_exec(index->db, schema, NULL, NULL, NULL) != SQLITE_OK)
         return failed(index, "can't be made");
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         sqlite3_stmt **statement = (sqlite3_stmt **)(void *)((char *)index + statements[i].offset);
@@ -151,8 +154,19 @@ static bool is_function_word(const char *word, size_t len)
     return strstr(words, spaced) != NULL;
 }
 
+/* Whether a query has a word already: said twice, it doesn't count twice. */
+static bool has_word(const struct base_buf *query, const char *word, size_t len)
+{
+    for (const char *c = query->data, *end = c ? c + query->len : c; c && c + len < end; c++)
+        if (c[0] == '"' && c[len + 1] == '"' && !memcmp(c + 1, word, len))
+            return true;
+    return false;
+}
+
 static void write_word(const char *word, size_t len, bool query, bool prefix, struct base_buf *out)
 {
+    if (query && has_word(out, word, len))
+        return;
     if (out->len)
         base_buf_puts(out, query ? " OR " : " ");
     base_buf_puts(out, query ? "\"" : "");
@@ -275,7 +289,8 @@ int memory_text_index_search(struct text_index *index, const char *question, con
     while (*n < k && (result = sqlite3_step(index->search)) == SQLITE_ROW) {
         int64_t id = sqlite3_column_int64(index->search, 0);
         if (!range->accept || range->accept(range->user, id))
-            hits[(*n)++] = (struct text_hit){id, -sqlite3_column_double(index->search, 1)};
+            hits[(*n)++] = (struct text_hit){id, -sqlite3_column_double(index->search, 1),
+                                             sqlite3_column_double(index->search, 2)};
     }
     int err = result == SQLITE_DONE || result == SQLITE_ROW ? PR_OK : failed(index, "search");
     sqlite3_reset(index->search);

@@ -32,7 +32,8 @@ int memory_text_index_marked(struct text_index *index, int64_t key, int64_t valu
 
 struct text_hit {
     int64_t id;
-    double score; /* BM25, larger is better */
+    double score;    /* larger is better; memory/text_rank.h */
+    double coverage; /* share of the question's words that it has, 0 to 1, rare ones weighing more */
 };
 /* Which passages may be found. */
 struct text_range {

@@ -55,6 +55,34 @@ static void test_words(void **state)
     memory_text_index_close(index);
 }
 
+/* A heading of one word doesn't stand before the passage that has all of the question; what is found says how much of the question
+ * it has. */
+static void test_short_passages(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "author",
+        "Author",
+        "The author of this guide is Mary Miller of Leeds, who wrote it for new maintainers of packages.",
+        "A package is built from its source, and the build is described by a file of rules that every package has.",
+        "Guide",
+        "The new edition of the handbook was printed in Leeds in the year of the flood.",
+    };
+    struct text_index *index;
+    struct text_hit hits[8];
+    size_t n;
+    assert_int_equal(memory_text_index_open(NULL, &index), PR_OK);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_int_equal(memory_text_index_add(index, (int64_t)i, texts[i], strlen(texts[i])), PR_OK);
+    expect_best(index, "Who is the author of the guide?", 2);
+    expect_best(index, "built package", 3);
+    assert_int_equal(memory_text_index_search(index, "author guide author", NULL, 8, hits, &n), PR_OK);
+    assert_true(n == 4 && hits[0].coverage > 0.999 && hits[1].coverage < 0.7 && hits[1].coverage > 0.3);
+    assert_int_equal(memory_text_index_search(index, "author zebra giraffe", NULL, 8, hits, &n), PR_OK);
+    assert_true(n == 3 && hits[0].coverage < 0.3);
+    memory_text_index_close(index);
+}
+
 static void test_unspaced_scripts(void **state)
 {
     (void)state;
@@ -97,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_short_passages),
         cmocka_unit_test(test_unspaced_scripts),
         cmocka_unit_test(test_hostile_questions),
     };
