@@ -129,7 +129,7 @@ const struct command cli_commands[] = {
      "for any length.",
      "pagereel bench ppl -m model.gguf --text book.txt --window 1024 --sinks 4", cli_bench_ppl},
     {"bench vision", "bench-vision", "", 0, 0, "measure how fast pictures are encoded",
-     "Prepares and encodes a picture of 1024 x 1024 pixels several times with the vision part of a model, and gives the medians.",
+     "Prepares and encodes a picture (--side) several times with the vision part of a model, and gives the medians.",
      "pagereel bench vision --mmproj mmproj.gguf --device cpu", cli_bench_vision},
     {"help", "help", "[COMMAND]", 0, 2, "explain a command", "Prints the overview, or the help of a command.",
      "pagereel help run", cli_help},

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SIDE = 1024 };
-
 static int compare(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -22,13 +20,13 @@ static double median(double *values, int32_t n)
 }
 
 /* A picture with something on it. */
-static uint8_t *draw(void)
+static uint8_t *draw(int32_t side)
 {
-    uint8_t *rgb = base_alloc((size_t)3 * SIDE * SIDE);
-    for (int y = 0; y < SIDE; y++)
-        for (int x = 0; x < SIDE; x++)
+    uint8_t *rgb = base_alloc(3 * (size_t)side * (size_t)side);
+    for (int32_t y = 0; y < side; y++)
+        for (int32_t x = 0; x < side; x++)
             for (int c = 0; c < 3; c++)
-                rgb[3 * (y * SIDE + x) + c] = (uint8_t)(x * (c + 1) / 4 + (x / 16 + y / 16) % 2 * 60 + y / 8);
+                rgb[3 * (y * side + x) + c] = (uint8_t)(x * (c + 1) / 4 + (x / 16 + y / 16) % 2 * 60 + y / 8);
     return rgb;
 }
 
@@ -36,11 +34,12 @@ static int measure(struct vision_encoder *encoder, const struct vision_layout *l
                    const struct base_cancel *cancel, struct pr_bench_vision *out)
 {
     int err = PR_OK;
-    uint8_t *picture = draw(), *rgb = base_alloc(vision_fill_size(layout, 0, layout->n_crops));
+    int32_t side = out->side;
+    uint8_t *picture = draw(side), *rgb = base_alloc(vision_fill_size(layout, 0, layout->n_crops));
     float *rows = base_alloc((size_t)layout->n_tokens * (size_t)vision_encoder_width(encoder) * sizeof *rows);
     double *prepare = base_alloc_array((size_t)runs, sizeof *prepare),
            *encode = base_alloc_array((size_t)runs, sizeof *encode);
-    struct vision_image image = {.width = SIDE, .height = SIDE, .stride = (size_t)3 * SIDE, .rgb = picture};
+    struct vision_image image = {.width = side, .height = side, .stride = 3 * (size_t)side, .rgb = picture};
     for (int32_t i = -1; i < runs; i++) { /* the first one warms up */
         double start = engine_now();
         TRY(vision_fill(layout, 0, layout->n_crops, &image, rgb));
@@ -84,13 +83,14 @@ int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel
     struct pr_settings s;
     struct vision_layout layout = {0};
     struct pr_model *model = base_alloc(sizeof *model);
-    *out = (struct pr_bench_vision){.side = SIDE};
+    *out = (struct pr_bench_vision){0};
     TRY(engine_settings(settings, &s));
+    out->side = s.side;
     TRY(engine_open_devices(model, &s));
     TRY(engine_vision_open(&model->vision, s.mmproj, s.model, model->device, model->host, NULL));
     struct vision_encoder *encoder = model->vision.encoder;
     struct vision_request request = {
-        .medium = VISION_IMAGE, .width = SIDE, .height = SIDE, .n_frames = 1, .max_tokens = s.image_tokens};
+        .medium = VISION_IMAGE, .width = s.side, .height = s.side, .n_frames = 1, .max_tokens = s.image_tokens};
     TRY(vision_layout_init(&layout, vision_encoder_params(encoder), &request));
     TRY(measure(encoder, &layout, s.runs, engine_cancel(cancel), out));
     TRY(fill_costs(encoder, &layout, out));

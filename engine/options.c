@@ -133,6 +133,8 @@ static const struct pr_option options[] = {
      .help = "A document whose pages to look at, in the place of <pdf>."},
     {"image-tokens", 0, FIELD(image_tokens), "N", "0", 0, 1 << 20, .commands = " run embed bench-vision ",
      .help = "Visual tokens of one picture or frame at the most; 0: as the model was made for."},
+    {"side", 0, FIELD(side), "PIXELS", "1024", 16, 4096, .commands = " bench-vision ",
+     .help = "The picture that is encoded is so many pixels wide and high."},
     {"at", 0, FIELD(at), "TIME", "", .commands = " frame ", .help = "The frame that is on the screen at this time."},
     {"page", 0, FIELD(page), "N", "", .commands = " frame ", .help = "The page, counted from 1."},
     {"box", 0, FIELD(box), "X0,Y0,X1,Y1", "", .commands = " frame ",

@@ -80,6 +80,7 @@ struct pr_settings {
     const char *mmproj;              /* the vision part of the model; "": the one that lies beside it */
     const char *image, *video, *pdf; /* files, separated by newlines */
     int32_t image_tokens;            /* of one picture or frame at the most; 0: as the model was made for */
+    int32_t side;                    /* bench vision: pixels a side of its picture */
 };
 
 enum pr_option_type {

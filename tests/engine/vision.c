@@ -355,6 +355,11 @@ static void test_bench(void **state)
     assert_int_equal(b.crops, 17);
     assert_int_equal(b.tokens, 17 * 9);
     assert_true(b.encode_s > 0 && b.gflop_s > 0 && b.arena_bytes > 0 && b.peak_device_bytes >= b.arena_bytes);
+    s.side = 64;
+    s.image_tokens = 9;
+    assert_int_equal(pr_bench_vision(&s, NULL, &b), PR_OK);
+    assert_int_equal(b.side, 64);
+    assert_int_equal(b.crops, 1);
 }
 
 static int make_folder(void **state)
