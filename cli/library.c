@@ -56,8 +56,8 @@ void cli_progress(void *user, const struct pr_progress *progress)
     struct base_buf name = {0};
     cli_filter(&filter, slash && slash[1] ? slash + 1 : progress->source,
                strlen(slash && slash[1] ? slash + 1 : progress->source), &name);
-    fprintf(stderr, "\r\033[K%.40s: %s", name.data ? name.data : "",
-            progress->hashing ? "looking whether it is known" : "reading");
+    static const char *const doing[] = {"looking whether it is known", "reading", "looking at its pictures"};
+    fprintf(stderr, "\r\033[K%.40s: %s", name.data ? name.data : "", doing[progress->what]);
     if (progress->total > 0)
         fprintf(stderr, ", %.0f %%", 100.0 * (double)progress->done / (double)progress->total);
     if (progress->seconds_left >= 0)
@@ -115,6 +115,9 @@ static void put_entry(struct base_buf *out, const struct pr_entry *entry)
         "\"damaged\":%lld",
         (long long)entry->pages, (long long)entry->failed, (long long)entry->without_text, (long long)entry->segments,
         (long long)entry->bytes, (long long)entry->damaged);
+    base_buf_printf(out, ",\"seen\":%s,", entry->seen ? "true" : "false");
+    put_text(out, "model", entry->model);
+    base_buf_printf(out, ",\"tokens\":%lld", (long long)entry->tokens);
 }
 
 /* "30 pages" or "1:02:03.000". */
@@ -132,6 +135,8 @@ static int print_troubles(const struct pr_entry *entry)
     int err = PR_OK;
     if (!entry->complete)
         err = cli_printf("  not read to its end yet; pagereel add goes on\n");
+    if (err >= 0 && entry->complete && *entry->model && !entry->seen)
+        err = cli_printf("  its pictures were not looked at to the end yet; pagereel add goes on\n");
     if (err >= 0 && entry->state == PR_FILE_GONE)
         err = cli_printf("  the file isn't there any more; what was read of it can still be asked\n");
     if (err >= 0 && entry->state == PR_FILE_CHANGED)
@@ -168,7 +173,8 @@ static int print_added(const struct args *args, const char *path, const struct p
     if (args->settings.json) {
         struct base_buf out = {0};
         put_entry(&out, entry);
-        base_buf_printf(&out, ",\"fresh\":%s}", entry->fresh ? "true" : "false");
+        base_buf_printf(&out, ",\"encoded\":%lld,\"fresh\":%s}", (long long)entry->encoded,
+                        entry->fresh ? "true" : "false");
         return write_line(&out);
     }
     char extent[48];
@@ -179,8 +185,11 @@ static int print_added(const struct args *args, const char *path, const struct p
                                                          : "added";
     int err =
         cli_printf("%s: %s (%s, %s, %lld segments)\n", path, what, entry->kind, extent, (long long)entry->segments);
-    if (err >= 0 && entry->without_text > 0)
-        err = cli_printf("  %lld pages have no text layer: nothing on them can be found\n",
+    if (err >= 0 && *entry->model)
+        err = cli_printf("  %lld visual tokens: %s\n", (long long)entry->tokens, entry->model);
+    if (err >= 0 && entry->without_text > 0 && !entry->seen)
+        err = cli_printf("  %lld pages have no text layer: nothing on them can be found; a model that sees can look at "
+                         "them: --model, --mmproj\n",
                          (long long)entry->without_text);
     if (err >= 0 && entry->duration != PR_TIME_NONE && entry->segments == 0)
         err = cli_printf("  it has neither subtitles nor chapters: nothing in it can be found\n");
@@ -282,7 +291,9 @@ static int print_segment(const struct pr_segment *segment)
         err = cli_printf(", chapters");
     if (err < 0)
         return err;
-    if (segment->lines == 0 && segment->tokens == 0)
+    if (segment->tokens > 0 && segment->lines == 0)
+        return cli_printf(": %lld visual tokens\n", (long long)segment->tokens);
+    if (segment->lines == 0)
         return cli_printf(": no text\n");
     return cli_printf(": %lld lines, \"%.60s\"\n", (long long)segment->lines, segment->text);
 }
@@ -314,7 +325,7 @@ int cli_show(const struct args *args)
     if (showing.json) {
         struct base_buf out = {0};
         put_entry(&out, &entry);
-        base_buf_printf(&out, ",\"lines\":%lld,\"tokens\":%lld}", (long long)entry.lines, (long long)entry.tokens);
+        base_buf_printf(&out, ",\"lines\":%lld}", (long long)entry.lines);
         return write_line(&out);
     }
     TRY(print_entry(&entry));

@@ -41,16 +41,24 @@ const struct command cli_commands[] = {
      "Reads each file (or folder of pictures) once and keeps its text, each line with its page and box or its time: "
      "pages of documents, subtitles and chapters of films. A file is known again by its content, also under another "
      "name. After Ctrl-C or a power failure, the next add goes on from there.\n\n"
-     "With --json it prints an object for each file: those of pagereel list --json, and fresh, whether something was "
-     "read.",
-     "pagereel add lecture.mkv notes.pdf\npagereel add --disk 20G films/*.mkv", cli_add},
+     "With a model that sees (--model with its mmproj file beside it, or --mmproj alone) it also looks at frames, "
+     "pages and pictures, and keeps what the model sees as visual tokens: of a film a share (--keep), of pages and "
+     "pictures all but blank places. Then questions about pictures need no second look. Tokens that one model made "
+     "are of no use to another; those of several are kept beside each other.\n\n"
+     "With --json it prints an object for each file: those of pagereel list --json; encoded, how many pictures, tiles "
+     "or frames (pairs of them) the vision encoder was run on; and fresh, whether something was read.",
+     "pagereel add lecture.mkv notes.pdf\n"
+     "pagereel add -m model.gguf --mmproj mmproj.gguf lecture.mkv\n"
+     "pagereel add --disk 20G films/*.mkv",
+     cli_add},
     {"list", "list", "", 0, 0, "list what is in the library",
      "Prints each source with the beginning of its id, where the file was last seen, its kind, length and size on the "
      "disk, and what is wrong with it: files that are gone or have changed, sources that weren't read to their "
      "end.\n\n"
      "With --json it prints a line for each: id, path, file (here, changed, gone), kind, title, complete, added "
      "(seconds since 1970), duration (seconds or null), pages, pages_failed, pages_without_text, segments, bytes, "
-     "damaged.",
+     "damaged, seen (its pictures were looked at to the end), model (by which, and what was kept), tokens (visual "
+     "ones).",
      "pagereel list", cli_list},
     {"show", "show", "SOURCE", 1, 1, "show what the library holds of a source",
      "Prints the segments that were kept of a source, named by its path or the beginning of its id, on their timeline: "

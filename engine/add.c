@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Adding a source: its units become segments of its evidence log, committed in batches, so that it can be stopped and killed at any
- * moment and goes on behind the last commit. Units come in the same order each time; their count says where.
+ * Adding a source: its text becomes segments of its evidence log, committed in batches, so that it can be stopped and killed at any
+ * moment and goes on behind the last commit. Units come in the same order each time; their count says where. Its pictures come
+ * afterwards (add_visual.c).
  */
-#include "engine/library.h"
+#include "engine/add.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -32,38 +33,31 @@ struct group {
 };
 
 struct adding {
-    struct library *library;
-    const struct pr_settings *settings;
-    const char *path;
-    pr_progress_fn fn;
-    void *user;
-    const struct base_cancel *cancel;
+    struct add_job job;
     struct evidence_writer *writer;
     struct evidence_progress progress;
     struct group groups[MAX_GROUPS];
     size_t n_groups;
-    double started, committed, told;
-    int64_t first_position; /* that this run began at */
-    int64_t disk_left;      /* bytes; INT64_MAX: no limit */
+    double committed;
 };
 
 /* ---- progress ----------------------------------------------------------------------------------------------------- */
 
-static void tell(struct adding *a, bool hashing, int64_t done, int64_t total)
+void engine_add_tell(struct add_job *job, enum pr_adding what, int64_t done, int64_t total)
 {
     double now = engine_now();
-    if (!a->fn || now - a->told < 0.1)
+    if (!job->fn || now - job->told < 0.1)
         return;
-    a->told = now;
+    job->told = now;
     double share =
-        total > a->first_position ? (double)(done - a->first_position) / (double)(total - a->first_position) : 0;
-    double left = share > 0.002 ? (now - a->started) * (1 - share) / share : -1;
-    a->fn(a->user, &(struct pr_progress){a->path, hashing, done, total, left});
+        total > job->first_position ? (double)(done - job->first_position) / (double)(total - job->first_position) : 0;
+    double left = share > 0.002 ? (now - job->started) * (1 - share) / share : -1;
+    job->fn(job->user, &(struct pr_progress){job->path, what, done, total, left});
 }
 
 static void on_hash(void *user, int64_t done, int64_t total)
 {
-    tell(user, true, done, total);
+    engine_add_tell(user, PR_ADDING_HASH, done, total);
 }
 
 /* ---- units to segments -------------------------------------------------------------------------------------------- */
@@ -196,11 +190,11 @@ static int commit(struct adding *a)
     for (size_t i = 0; i < a->n_groups; i++)
         TRY(flush_group(a, &a->groups[i]));
     int64_t bytes = (int64_t)memory_evidence_pending(a->writer);
-    if (bytes > a->disk_left)
+    if (bytes > a->job.disk_left)
         return base_fail(PR_ERR_NOMEM,
                          "%s: the library holds as much as --disk %lld allows; remove something with pagereel rm",
-                         a->path, (long long)a->settings->disk);
-    a->disk_left -= bytes;
+                         a->job.path, (long long)a->job.settings->disk);
+    a->job.disk_left -= bytes;
     TRY(memory_evidence_commit(a->writer, &a->progress));
     a->committed = engine_now();
 fail:
@@ -209,24 +203,18 @@ fail:
 
 /* ---- a whole source ------------------------------------------------------------------------------------------------ */
 
-/* A failure of which another try would say the same: the unit, or the rest of the source, can't be read. */
-static bool is_final(int err)
-{
-    return err == PR_ERR_FORMAT || err == PR_ERR_UNSUPPORTED;
-}
-
 static int read_units(struct adding *a, struct ingest_source *file, uint64_t skip)
 {
     int err;
     const struct pr_source_info *info = ingest_info(file);
     int64_t total = info->n_pages > 0 ? info->n_pages : info->duration != PR_TIME_NONE ? info->duration : 0;
     struct pr_unit unit;
-    a->first_position = ingest_position(file);
-    a->started = a->committed = engine_now();
+    a->job.first_position = ingest_position(file);
+    a->job.started = a->committed = engine_now();
     while ((err = ingest_next(file, &unit)) != PR_EOF) {
-        if (base_cancelled(a->cancel))
+        if (base_cancelled(a->job.cancel))
             err = base_fail(PR_ERR_CANCELLED, "interrupted");
-        if (err < 0 && !is_final(err))
+        if (err < 0 && !engine_is_final(err))
             return err;
         if (skip > 0) {
             skip--;
@@ -241,7 +229,7 @@ static int read_units(struct adding *a, struct ingest_source *file, uint64_t ski
             TRY(put_timed_text(a, &unit));
         }
         a->progress.units++;
-        tell(a, false, ingest_position(file), total);
+        engine_add_tell(&a->job, PR_ADDING_TEXT, ingest_position(file), total);
         if (memory_evidence_pending(a->writer) > BATCH_BYTES || engine_now() - a->committed > BATCH_SECONDS)
             TRY(commit(a));
     }
@@ -304,10 +292,10 @@ static size_t text_fingerprint(const char *path, unsigned char out[BASE_HASH_BYT
 static int begin(struct adding *a, const struct pr_source_info *info)
 {
     int err;
-    struct evidence_info kept = {a->path,       info->kind,  info->format,  info->title,
+    struct evidence_info kept = {a->job.path,   info->kind,  info->format,  info->title,
                                  info->n_pages, info->start, info->duration};
     struct evidence_setup setup = {.made = EVIDENCE_TEXT, .text = text_version};
-    text_fingerprint(a->path, setup.fingerprint);
+    text_fingerprint(a->job.path, setup.fingerprint);
     TRY(memory_evidence_put_info(a->writer, &kept));
     TRY(memory_evidence_put_setup(a->writer, &setup));
     TRY(put_marks(a, info));
@@ -323,7 +311,7 @@ static bool is_read(const struct adding *a, const struct evidence *evidence)
     const struct evidence_setup *setup = memory_evidence_setup(evidence, EVIDENCE_TEXT);
     if (!setup)
         return false;
-    if (text_fingerprint(a->path, fingerprint) == 0)
+    if (text_fingerprint(a->job.path, fingerprint) == 0)
         return !strcmp(setup->text, text_version);
     return !memcmp(setup->fingerprint, fingerprint, sizeof fingerprint);
 }
@@ -338,8 +326,8 @@ static int read_source(struct adding *a, const struct library_source *source, co
     uint64_t skip = 0;
     options.max_pixels = 0;
     options.sampling = INGEST_NONE;
-    options.password = a->settings->password[0] ? a->settings->password : NULL;
-    options.cancel = a->cancel;
+    options.password = a->job.settings->password[0] ? a->job.settings->password : NULL;
+    options.cancel = a->job.cancel;
     if (goes_on) {
         a->progress = memory_evidence_progress(evidence);
         if (memory_evidence_info(evidence)->n_pages > 0)
@@ -347,8 +335,8 @@ static int read_source(struct adding *a, const struct library_source *source, co
         else
             skip = a->progress.units;
     }
-    TRY(ingest_open(a->path, &options, &file));
-    TRY(memory_library_writer(a->library, source, NULL, &a->writer));
+    TRY(ingest_open(a->job.path, &options, &file));
+    TRY(memory_library_writer(a->job.library, source, NULL, &a->writer));
     if (!goes_on)
         TRY(begin(a, ingest_info(file)));
     err = read_units(a, file, skip);
@@ -371,56 +359,78 @@ static int disk_left(struct adding *a)
 {
     struct library_source *list;
     size_t n;
-    a->disk_left = INT64_MAX;
-    if (a->settings->disk == 0)
+    a->job.disk_left = INT64_MAX;
+    if (a->job.settings->disk == 0)
         return PR_OK;
-    int err = memory_library_list(a->library, &list, &n);
+    int err = memory_library_list(a->job.library, &list, &n);
     if (err < 0)
         return err;
-    a->disk_left = a->settings->disk;
+    a->job.disk_left = a->job.settings->disk;
     for (size_t i = 0; i < n; i++) {
         struct evidence *evidence;
-        if (memory_library_evidence(a->library, &list[i], &evidence) < 0)
+        if (memory_library_evidence(a->job.library, &list[i], &evidence) < 0)
             continue;
-        a->disk_left -= (int64_t)memory_evidence_bytes(evidence);
+        a->job.disk_left -= (int64_t)memory_evidence_bytes(evidence);
         memory_evidence_close(evidence);
     }
     base_free(list);
     return PR_OK;
 }
 
+/* Its pictures, as far as they weren't looked at. */
+static int look(struct adding *a, const struct library_source *source, bool *fresh)
+{
+    struct evidence *evidence;
+    int err = memory_library_evidence(a->job.library, source, &evidence);
+    if (err < 0)
+        return err;
+    bool seen = engine_is_seen(&a->job, evidence);
+    memory_evidence_close(evidence);
+    if (seen)
+        return PR_OK;
+    if (!*fresh)
+        TRY(disk_left(a));
+    *fresh = true;
+    err = engine_look(&a->job, source);
+fail:
+    return err;
+}
+
 static int add(struct adding *a, struct library_source *source, bool *fresh)
 {
     int err;
     struct evidence *evidence = NULL;
-    a->started = engine_now();
-    TRY(memory_library_identify(a->library, a->path, on_hash, a, a->cancel, source));
-    err = memory_library_evidence(a->library, source, &evidence);
+    a->job.started = engine_now();
+    TRY(memory_library_identify(a->job.library, a->job.path, on_hash, &a->job, a->job.cancel, source));
+    err = memory_library_evidence(a->job.library, source, &evidence);
     if (err < 0 && err != PR_ERR_NOT_FOUND)
         goto fail;
     bool complete = evidence && is_read(a, evidence) && memory_evidence_progress(evidence).complete;
     bool damaged = evidence && memory_evidence_damage(evidence) > 0;
     if (source->state == LIBRARY_GONE) {
-        err = complete ? PR_OK : base_fail(PR_ERR_IO, "%s: isn't there any more, and was not read to its end", a->path);
+        err = complete ? PR_OK
+                       : base_fail(PR_ERR_IO, "%s: isn't there any more, and was not read to its end", a->job.path);
     } else if (!complete || damaged) {
         TRY(disk_left(a));
         if (damaged) {
             memory_evidence_close(evidence);
             evidence = NULL;
-            TRY(memory_library_restart(a->library, source));
+            TRY(memory_library_restart(a->job.library, source));
         }
         *fresh = true;
         err = read_source(a, source, evidence);
     } else {
         err = PR_OK;
     }
+    if (err >= 0 && a->job.model && source->state != LIBRARY_GONE)
+        err = look(a, source, fresh);
     char reason[1024];
     snprintf(reason, sizeof reason, "%s", pr_error_message());
     memory_evidence_close(evidence);
     evidence = NULL;
-    int result = memory_library_evidence(a->library, source, &evidence);
+    int result = memory_library_evidence(a->job.library, source, &evidence);
     if (result >= 0)
-        result = memory_library_index(a->library, source, evidence);
+        result = memory_library_index(a->job.library, source, evidence);
     if (err < 0)
         base_fail(err, "%s", reason);
     else
@@ -430,11 +440,18 @@ fail:
     return err;
 }
 
-int engine_add(struct library *library, const struct pr_settings *settings, const char *path, pr_progress_fn fn,
-               void *user, const struct base_cancel *cancel, struct library_source *source, bool *fresh)
+int engine_add(struct library *library, const struct pr_settings *settings, struct pr_model *model, bool any,
+               const char *path, pr_progress_fn fn, void *user, const struct base_cancel *cancel,
+               struct library_source *source, bool *fresh)
 {
-    struct adding a = {
-        .library = library, .settings = settings, .path = path, .fn = fn, .user = user, .cancel = cancel};
+    struct adding a = {.job = {.library = library,
+                               .settings = settings,
+                               .model = model,
+                               .any = any,
+                               .path = path,
+                               .fn = fn,
+                               .user = user,
+                               .cancel = cancel}};
     *source = (struct library_source){0};
     *fresh = false;
     int err = add(&a, source, fresh);

@@ -90,7 +90,8 @@ struct asked {
 struct asking {
     struct library *library;
     const struct pr_settings *settings;
-    struct asked *sources; /* ascending by id */
+    struct pr_model *model; /* that can see; NULL: text only */
+    struct asked *sources;  /* ascending by id */
     size_t n_sources;
     int64_t from, to; /* microseconds; PR_TIME_NONE: open */
     int32_t first_page, last_page;
@@ -131,8 +132,8 @@ static int open_source(struct asking *asking, struct pr_answer *answer, struct a
                        void *user, struct pr_cancel *cancel)
 {
     bool fresh;
-    int err = engine_add(asking->library, asking->settings, asked->path, progress, user, engine_cancel(cancel),
-                         &asked->source, &fresh);
+    int err = engine_add(asking->library, asking->settings, asking->model, true, asked->path, progress, user,
+                         engine_cancel(cancel), &asked->source, &fresh);
     if (err < 0) {
         struct evidence *evidence = NULL;
         struct base_buf why = {0};
@@ -519,6 +520,8 @@ int pr_ask(struct pr_model *model, const struct pr_settings *given, const char *
     TRY(engine_settings(given, &settings));
     TRY(read_ranges(&asking));
     TRY(engine_library_open(&settings, &asking.library));
+    if (engine_peek_vision(model) >= 0)
+        asking.model = model;
     if (n_sources > 0)
         TRY(open_sources(&asking, answer, sources, n_sources, progress, user, cancel));
     else

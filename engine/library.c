@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "engine/clock.h"
 #include "engine/model.h"
+#include "engine/visual.h"
 #include "ingest/source.h"
+#include "llm/arch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +42,8 @@ static void copy_text(char *out, size_t size, const char *text)
         out[len - 1] = '\0';
 }
 
-void engine_entry(const struct library_source *source, const struct evidence *evidence, struct pr_entry *out)
+void engine_entry(const struct library_source *source, const struct evidence *evidence,
+                  const struct evidence_setup *visual, struct pr_entry *out)
 {
     *out = (struct pr_entry){.added = source->added, .duration = PR_TIME_NONE};
     base_hash_text(source->hash, out->id);
@@ -64,6 +67,42 @@ void engine_entry(const struct library_source *source, const struct evidence *ev
     out->segments = (int64_t)memory_evidence_count(evidence);
     out->bytes = (int64_t)memory_evidence_bytes(evidence);
     out->damaged = (int64_t)memory_evidence_damage(evidence);
+    if (visual) {
+        copy_text(out->model, sizeof out->model, visual->text);
+        out->seen = memory_evidence_seen(evidence, visual->number).complete;
+        out->tokens = memory_evidence_tokens(evidence, visual->number);
+    }
+}
+
+/* A model of which nothing but the vision part is used; *out is NULL where there is none. The caller closes it. */
+static int open_sight(const struct pr_settings *settings, struct hparams *hp, struct pr_model **out)
+{
+    int err = PR_OK;
+    const struct llm_arch *arch;
+    *out = NULL;
+    if (!settings->mmproj[0] && !settings->model[0])
+        return PR_OK;
+    struct pr_model *model = base_alloc(sizeof *model);
+    model->mmproj = base_strdup(settings->mmproj);
+    if (settings->model[0]) {
+        model->path = base_strdup(settings->model);
+        TRY(model_gguf_open(settings->model, &model->gguf));
+        TRY(model_hparams_read(model->gguf, hp));
+        TRY(llm_arch_find(hp->arch, &arch));
+        TRY(arch->prepare(hp));
+        model->hp = hp;
+    }
+    err = engine_peek_vision(model);
+    if (err == PR_ERR_NOT_FOUND && !settings->mmproj[0]) {
+        pr_model_close(model);
+        return PR_OK;
+    }
+    TRY(err);
+    *out = model;
+    return PR_OK;
+fail:
+    pr_model_close(model);
+    return err;
 }
 
 int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn, void *user, struct pr_cancel *cancel,
@@ -73,18 +112,28 @@ int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn,
     struct pr_settings settings;
     struct library *library = NULL;
     struct library_source source;
+    struct hparams hp;
+    struct pr_model *sight = NULL;
     bool fresh;
     TRY(engine_settings(given, &settings));
+    TRY(open_sight(&settings, &hp, &sight));
     TRY(engine_library_open(&settings, &library));
-    TRY(engine_add(library, &settings, path, fn, user, engine_cancel(cancel), &source, &fresh));
+    TRY(engine_add(library, &settings, sight, false, path, fn, user, engine_cancel(cancel), &source, &fresh));
     if (out) {
         struct evidence *evidence;
         TRY(memory_library_evidence(library, &source, &evidence));
-        engine_entry(&source, evidence, out);
+        char text[256];
+        struct evidence_setup wanted;
+        if (sight)
+            engine_visual_setup(&sight->vision, &settings, text, &wanted);
+        engine_entry(&source, evidence, sight ? engine_visual_exact(evidence, &wanted) : engine_visual_latest(evidence),
+                     out);
         out->fresh = fresh;
+        out->encoded = sight ? sight->vision.encoded : 0;
         memory_evidence_close(evidence);
     }
 fail:
+    pr_model_close(sight);
     memory_library_close(library);
     return err;
 }
@@ -104,7 +153,7 @@ int pr_list(const struct pr_settings *given, struct pr_entry **list, size_t *n)
     for (size_t i = 0; i < *n; i++) {
         struct evidence *evidence = NULL;
         memory_library_evidence(library, &sources[i], &evidence); /* nothing read yet: an entry without figures */
-        engine_entry(&sources[i], evidence, &(*list)[i]);
+        engine_entry(&sources[i], evidence, evidence ? engine_visual_latest(evidence) : NULL, &(*list)[i]);
         memory_evidence_close(evidence);
     }
 fail:
@@ -141,9 +190,9 @@ static enum pr_segment_kind kind_of(enum evidence_kind kind)
 static void show(const struct evidence *evidence, pr_segment_fn fn, void *user, struct pr_entry *out)
 {
     const struct evidence_setup *text = memory_evidence_setup(evidence, EVIDENCE_TEXT),
-                                *visual = memory_evidence_setup(evidence, EVIDENCE_VISUAL);
+                                *visual = engine_visual_latest(evidence);
     bool go_on = fn != NULL;
-    out->segments = 0;
+    out->segments = out->tokens = 0;
     for (size_t i = 0; i < memory_evidence_count(evidence); i++) {
         uint64_t setup = memory_evidence_setup_of(evidence, i);
         struct evidence_segment segment;
@@ -185,7 +234,7 @@ int pr_show(const struct pr_settings *given, const char *name, pr_segment_fn fn,
     if (err < 0 && err != PR_ERR_NOT_FOUND)
         goto fail;
     err = PR_OK;
-    engine_entry(&source, evidence, out);
+    engine_entry(&source, evidence, evidence ? engine_visual_latest(evidence) : NULL, out);
     if (evidence)
         show(evidence, fn, user, out);
 fail:

@@ -11,10 +11,14 @@
 /* Opens settings->library, by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel. The caller owns *out. */
 int engine_library_open(const struct pr_settings *settings, struct library **out);
 
-/* What pr_add() does, in an open library. On failure of the reading, what the library holds of the source can still be asked when
+/* What pr_add() does, in an open library; `model`: whose vision part looks at
+ * pictures, peeked at or open (NULL: text only); `any`: unless they were looked at by it before, under whatever settings. On failure of the reading, what the library holds of the source can still be asked when
  * source->id isn't 0 and memory_library_evidence() finds something. *fresh: something was read. */
-int engine_add(struct library *library, const struct pr_settings *settings, const char *path, pr_progress_fn fn,
-               void *user, const struct base_cancel *cancel, struct library_source *source, bool *fresh);
+int engine_add(struct library *library, const struct pr_settings *settings, struct pr_model *model, bool any,
+               const char *path, pr_progress_fn fn, void *user, const struct base_cancel *cancel,
+               struct library_source *source, bool *fresh);
 
-/* Fills an entry from the catalogue and the log (NULL: nothing was read yet). */
-void engine_entry(const struct library_source *source, const struct evidence *evidence, struct pr_entry *out);
+/* Fills an entry from the catalogue and the log (NULL: nothing was read yet). `visual`: the setup whose visual tokens are told of, or
+ * NULL. */
+void engine_entry(const struct library_source *source, const struct evidence *evidence,
+                  const struct evidence_setup *visual, struct pr_entry *out);

@@ -45,43 +45,6 @@ fail:
     return err;
 }
 
-/* $XDG_CACHE_HOME/pagereel, ~/.cache/pagereel, or NULL. */
-static char *default_cache_dir(void)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    struct base_buf path = {0};
-    if (cache && *cache == '/')
-        base_buf_printf(&path, "%s/pagereel", cache);
-    else if (home && *home == '/')
-        base_buf_printf(&path, "%s/.cache/pagereel", home);
-    return path.data;
-}
-
-static bool is_host(const struct device *device)
-{
-    return !strcmp(device->info.id, "cpu") || !strcmp(device->info.id, "ref");
-}
-
-int engine_open_devices(struct pr_model *model, const struct pr_settings *s)
-{
-    char *cache_dir = *s->cache_dir ? base_strdup(s->cache_dir) : default_cache_dir();
-    struct device_options options = {.threads = s->threads,
-                                     .memory_limit = (uint64_t)s->gpu_memory,
-                                     .cache_dir = cache_dir,
-                                     .lose_after = s->lose_device_after};
-    int err = compute_device_open(s->device, &options, &model->device);
-    base_free(cache_dir);
-    if (err < 0)
-        return err;
-    model->host = model->device;
-    if (is_host(model->device))
-        return PR_OK;
-    model->host = NULL;
-    struct device_options host = {.threads = s->threads};
-    err = compute_device_open("cpu", &host, &model->host);
-    return err < 0 ? compute_device_open("ref", &host, &model->host) : PR_OK;
-}
-
 static int create_decoder(struct pr_model *model, const struct pr_settings *s)
 {
     struct hparams hp;
@@ -162,13 +125,6 @@ int engine_need_tokenizer(const struct pr_model *model)
         return PR_OK;
     return base_fail(PR_ERR_UNSUPPORTED,
                      "%s: has no tokenizer, so text can't be read with it; get a complete model file", model->path);
-}
-
-int engine_need_vision(struct pr_model *model)
-{
-    if (model->vision.encoder)
-        return PR_OK;
-    return engine_vision_open(&model->vision, model->mmproj, model->path, model->device, model->host, model->hp);
 }
 
 int engine_need_decoder(const struct pr_model *model)

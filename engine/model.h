@@ -52,6 +52,8 @@ int engine_need_tokenizer(const struct pr_model *model);
 int engine_open_devices(struct pr_model *model, const struct pr_settings *settings);
 /* Opens the vision part of the model unless it is open. */
 int engine_need_vision(struct pr_model *model);
+/* Looks whether there is a vision part, without getting it ready. PR_ERR_NOT_FOUND: none. */
+int engine_peek_vision(struct pr_model *model);
 /* PR_ERR_INVALID unless the model can compute. */
 int engine_need_decoder(const struct pr_model *model);
 

@@ -67,7 +67,7 @@ static int find_beside(const char *model, struct base_buf *out)
 
 static int check_fit(const struct engine_vision *v, const char *path, const struct hparams *hp, const char *model)
 {
-    const struct vision_params *p = vision_encoder_params(v->encoder);
+    const struct vision_params *p = &v->params;
     if (p->d_out != hp->d_model)
         return base_fail(PR_ERR_INVALID,
                          "%s doesn't belong to %s: it makes visual tokens of %d values, the model reads rows of %d",
@@ -82,13 +82,11 @@ static int check_fit(const struct engine_vision *v, const char *path, const stru
     return PR_OK;
 }
 
-int engine_vision_open(struct engine_vision *out, const char *mmproj, const char *model, struct device *device,
-                       struct device *host, const struct hparams *hp)
+int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp)
 {
     int err;
     struct base_buf found = {0};
     const char *path = mmproj;
-    struct vision_encoder_options options = {.device = device, .host = host};
     *out = (struct engine_vision){0};
     if (!*path && !*model)
         return base_fail(PR_ERR_INVALID, "no vision part of a model was given; use --mmproj FILE");
@@ -97,13 +95,27 @@ int engine_vision_open(struct engine_vision *out, const char *mmproj, const char
         path = found.data;
     }
     TRY(model_gguf_open(path, &out->gguf));
-    TRY(vision_encoder_create(out->gguf, &options, &out->encoder));
+    TRY(vision_params_read(out->gguf, &out->params));
     if (hp)
         TRY(check_fit(out, path, hp, model));
     base_buf_finish(&found);
     return PR_OK;
 fail:
     base_buf_finish(&found);
+    engine_vision_close(out);
+    return err;
+}
+
+int engine_vision_open(struct engine_vision *out, const char *mmproj, const char *model, struct device *device,
+                       struct device *host, const struct hparams *hp)
+{
+    int err;
+    struct vision_encoder_options options = {.device = device, .host = host};
+    if (!out->gguf)
+        TRY(engine_vision_peek(out, mmproj, model, hp));
+    TRY(vision_encoder_create(out->gguf, &options, &out->encoder));
+    return PR_OK;
+fail:
     engine_vision_close(out);
     return err;
 }
@@ -176,6 +188,7 @@ static int encode(struct engine_medium *m, struct engine_vision *v, int32_t firs
     int err = vision_fill(&m->layout, first, n, images, rgb);
     if (err >= 0)
         err = vision_encode(v->encoder, &m->layout, first, n, rgb, rows, engine_cancel(cancel));
+    v->encoded += err >= 0 ? n : 0;
     base_free(rgb);
     return err;
 }

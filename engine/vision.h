@@ -9,14 +9,18 @@
 #include "pagereel/model.h"
 #include "vision/encoder.h"
 
-/* An open mmproj file. */
+/* An open mmproj file. Zero-initialised: none. */
 struct engine_vision {
     struct gguf *gguf;
-    struct vision_encoder *encoder;
+    struct vision_params params;
+    struct vision_encoder *encoder; /* NULL: the file was only looked at */
+    int64_t encoded;                /* crops so far: pictures, tiles, frames, pairs of frames */
 };
 
-/* Opens the file `mmproj`, or when that is "" the one that lies beside the file `model`. hp: what the visual tokens must fit; NULL:
- * anything. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
+/* Opens the file `mmproj`, or when that is "" the one that lies beside the file `model`, and reads what it says of itself. hp: what the
+ * visual tokens must fit; NULL: anything. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
+int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp);
+/* The same, ready to encode; *out may have been peeked at before. */
 int engine_vision_open(struct engine_vision *out, const char *mmproj, const char *model, struct device *device,
                        struct device *host, const struct hparams *hp);
 void engine_vision_close(struct engine_vision *vision); /* takes a zeroed one */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "compute/type.h"
 #include "memory/farthest.h"
+#include "memory/sketch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 struct track {
     bool detail;               /* one of them was picked: it is kept before others, with the value of its first token */
     float *first, *last, *sum; /* [columns] each; sum is NULL while it is one token, last is first then */
+    float *sketch;             /* of the last one */
     double lengths;            /* sum of its members' lengths */
     int64_t t0, t1;
     int32_t y, x, last_y, last_x, n;
@@ -23,6 +25,11 @@ struct tracks {
     struct track *list;
     size_t n, cap;
 };
+
+enum {
+    ORDERED = 1024
+}; /* of tokens that are all kept, as many are put in order: it takes time, and beginnings are short */
+static const float sketch_error = 0.15f; /* of a cosine, at most */
 
 struct compressor {
     struct compress_options options;
@@ -59,6 +66,7 @@ static void free_tracks(struct tracks *tracks)
             base_free(track->last);
         base_free(track->first);
         base_free(track->sum);
+        base_free(track->sketch);
     }
     base_free(tracks->list);
     *tracks = (struct tracks){0};
@@ -91,12 +99,8 @@ static double length_of(const float *row, int32_t d)
 
 static float cosine(const float *a, const float *b, int32_t d)
 {
-    float ab = 0, aa = 0, bb = 0;
-    for (int32_t i = 0; i < d; i++) {
-        ab += a[i] * b[i];
-        aa += a[i] * a[i];
-        bb += b[i] * b[i];
-    }
+    size_t n = (size_t)d;
+    float ab = memory_dot(a, b, n), aa = memory_dot(a, a, n), bb = memory_dot(b, b, n);
     return aa > 0 && bb > 0 ? ab / sqrtf(aa * bb) : 0;
 }
 
@@ -110,17 +114,38 @@ static struct track *add_track(struct tracks *tracks, const struct track *track)
     return &tracks->list[tracks->n++];
 }
 
-static struct track *begin_track(struct compressor *c, const float *row, int32_t cell, int64_t t0, int64_t t1)
+static float *copy_floats(const float *from, size_t n)
 {
-    float *first = base_alloc_array((size_t)c->columns, sizeof *first);
-    memcpy(first, row, (size_t)c->columns * sizeof *first);
-    int32_t y = cell / c->grid_w, x = cell % c->grid_w;
-    return add_track(&c->open, &(struct track){false, first, first, NULL, length_of(row, c->columns), t0, t1, y, x, y,
-                                               x, 1, c->n_frames, c->n_frames});
+    float *out = base_alloc_array(n, sizeof *out);
+    memcpy(out, from, n * sizeof *out);
+    return out;
 }
 
-static void join_track(const struct compressor *c, struct track *track, const float *row, int32_t cell, int64_t t1)
+static struct track *begin_track(struct compressor *c, const float *row, const float *sketch, int32_t cell, int64_t t0,
+                                 int64_t t1)
 {
+    float *first = copy_floats(row, (size_t)c->columns);
+    int32_t y = cell / c->grid_w, x = cell % c->grid_w;
+    struct track track = {.first = first,
+                          .last = first,
+                          .sketch = sketch ? copy_floats(sketch, memory_sketch_width((size_t)c->columns)) : NULL,
+                          .lengths = length_of(row, c->columns),
+                          .t0 = t0,
+                          .t1 = t1,
+                          .y = y,
+                          .x = x,
+                          .last_y = y,
+                          .last_x = x,
+                          .n = 1,
+                          .first_frame = c->n_frames,
+                          .last_frame = c->n_frames};
+    return add_track(&c->open, &track);
+}
+
+static void join_track(const struct compressor *c, struct track *track, const float *row, const float *sketch,
+                       int32_t cell, int64_t t1)
+{
+    memcpy(track->sketch, sketch, memory_sketch_width((size_t)c->columns) * sizeof *sketch);
     size_t bytes = (size_t)c->columns * sizeof(float);
     if (!track->sum) {
         track->sum = base_alloc(bytes);
@@ -145,15 +170,18 @@ static float distance(float cos)
 
 /* The open track that a token continues, or NULL. A track takes one token of a frame; one that was picked continues a track only
  * when it is the same as its first, and only what stands still outlives the life of a track. */
-static struct track *find_track(const struct compressor *c, const float *row, int32_t cell, bool picked)
+static struct track *find_track(const struct compressor *c, const float *row, const float *sketch, int32_t cell,
+                                bool picked)
 {
     const struct compress_options *o = &c->options;
+    size_t width = memory_sketch_width((size_t)c->columns);
     int32_t y = cell / c->grid_w, x = cell % c->grid_w;
     struct track *best = NULL;
     float best_cosine = o->link;
     for (size_t i = 0; i < c->open.n; i++) {
         struct track *track = &c->open.list[i];
-        if (abs(track->last_y - y) > o->move || abs(track->last_x - x) > o->move || track->last_frame == c->n_frames)
+        if (abs(track->last_y - y) > o->move || abs(track->last_x - x) > o->move || track->last_frame == c->n_frames ||
+            memory_dot(sketch, track->sketch, width) < best_cosine - sketch_error)
             continue;
         float like = cosine(row, track->last, c->columns);
         if (like < best_cosine)
@@ -188,9 +216,10 @@ static void close_tracks(struct compressor *c, bool all)
 
 /* Picks the tokens of a frame that differ most from each other, those typical of the segment first among equals: farthest-point
  * choice on distance x (1 + relevance), relevance being the cosine with the segment's mean, brought to 0..1. */
-static void pick_details(const struct compressor *c, const float *rows, bool *picked, int32_t k)
+static void pick_details(const struct compressor *c, const float *rows, const float *sketches, bool *picked, int32_t k)
 {
     int32_t n = c->grid_h * c->grid_w, d = c->columns;
+    size_t width = memory_sketch_width((size_t)d);
     float *mean = base_alloc_array((size_t)d, sizeof *mean), *gap = base_alloc_array((size_t)n, sizeof *gap);
     float *relevance = base_alloc_array((size_t)n, sizeof *relevance);
     for (int32_t i = 0; i < d; i++)
@@ -208,7 +237,7 @@ static void pick_details(const struct compressor *c, const float *rows, bool *pi
             break;
         picked[next] = true;
         for (int32_t i = 0; i < n; i++) {
-            float like = cosine(rows + (size_t)i * (size_t)d, rows + (size_t)next * (size_t)d, d);
+            float like = memory_dot(sketches + (size_t)i * width, sketches + (size_t)next * width, width);
             gap[i] = fminf(gap[i], distance(like));
         }
     }
@@ -220,8 +249,9 @@ static void pick_details(const struct compressor *c, const float *rows, bool *pi
 void memory_compressor_frame(struct compressor *c, const float *rows, int64_t t0, int64_t t1)
 {
     int32_t n = c->grid_h * c->grid_w;
-    size_t d = (size_t)c->columns;
-    bool *picked = base_alloc_array((size_t)n, sizeof *picked);
+    size_t d = (size_t)c->columns, width = memory_sketch_width(d);
+    bool *picked = base_alloc_array((size_t)n, sizeof *picked), all = c->options.keep >= 1;
+    float *sketches = base_alloc_array((size_t)n * width, sizeof *sketches);
     if (c->n_frames == 0)
         c->t0 = t0;
     c->t1 = t1;
@@ -229,17 +259,21 @@ void memory_compressor_frame(struct compressor *c, const float *rows, int64_t t0
         for (size_t j = 0; j < d; j++)
             c->mean[j] += rows[(size_t)i * d + j];
     close_tracks(c, false);
-    pick_details(c, rows, picked, (int32_t)lroundf(c->options.detail * c->options.keep * (float)n));
+    if (!all) {
+        memory_sketch(rows, (size_t)n, d, sketches);
+        pick_details(c, rows, sketches, picked, (int32_t)lroundf(c->options.detail * c->options.keep * (float)n));
+    }
     for (int32_t i = 0; i < n; i++) {
-        const float *row = rows + (size_t)i * d;
-        struct track *track = find_track(c, row, i, picked[i]);
+        const float *row = rows + (size_t)i * d, *sketch = all ? NULL : sketches + (size_t)i * width;
+        struct track *track = all ? NULL : find_track(c, row, sketch, i, picked[i]);
         if (track)
-            join_track(c, track, row, i, t1);
+            join_track(c, track, row, sketch, i, t1);
         else
-            track = begin_track(c, row, i, t0, t1);
+            track = begin_track(c, row, sketch, i, t0, t1);
         track->detail |= picked[i];
     }
     c->n_frames++;
+    base_free(sketches);
     base_free(picked);
 }
 
@@ -256,6 +290,11 @@ void memory_compressor_extend(struct compressor *c, int64_t t1)
         return;
     extend(&c->open, c->n_frames - 1, t1);
     c->t1 = t1;
+}
+
+size_t memory_compressor_bytes(const struct compressor *c)
+{
+    return (size_t)c->n_frames * c->grid_h * c->grid_w * (size_t)c->columns * sizeof(float);
 }
 
 /* ---- a segment ---------------------------------------------------------------------------------------------------- */
@@ -287,6 +326,23 @@ static struct evidence_token origin(const struct track *track, float radius)
                                    compute_f32_to_f16(radius)};
 }
 
+/* All rows in an order whose beginning is in farthest-point order. */
+static size_t order_all(const float *rows, size_t n, size_t d, uint32_t *order, float *radius)
+{
+    size_t done = memory_farthest_order(rows, n, d, n < ORDERED ? n : ORDERED, 0, -1, order, radius);
+    bool *taken = base_alloc_array(n, sizeof *taken);
+    for (size_t i = 0; i < done; i++)
+        taken[order[i]] = true;
+    for (size_t i = 0; i < n; i++) {
+        if (taken[i])
+            continue;
+        radius[done] = done ? radius[done - 1] : 2;
+        order[done++] = (uint32_t)i;
+    }
+    base_free(taken);
+    return n;
+}
+
 void memory_compressor_close(struct compressor *c, struct compressed *out)
 {
     size_t d = (size_t)c->columns, raw = (size_t)c->grid_h * c->grid_w * c->n_frames;
@@ -311,11 +367,14 @@ void memory_compressor_close(struct compressor *c, struct compressed *out)
         order[i] = (uint32_t)i;
     }
     /* The details, then those tracks that they leave farthest away; then all of them in one order. */
-    size_t kept = memory_farthest_order(rows, n, d, budget, n_details, c->options.same, order, radius);
+    size_t kept = n;
+    if (c->options.keep < 1)
+        kept = memory_farthest_order(rows, n, d, budget, n_details, c->options.same, order, radius);
     float *chosen = base_alloc_array(kept * d, sizeof *chosen);
     for (size_t i = 0; i < kept; i++)
         memcpy(chosen + i * d, rows + order[i] * d, d * sizeof *chosen);
-    size_t n_out = memory_farthest_order(chosen, kept, d, kept, 0, c->options.same, again, radius);
+    size_t n_out = c->options.keep < 1 ? memory_farthest_order(chosen, kept, d, kept, 0, c->options.same, again, radius)
+                                       : order_all(chosen, kept, d, again, radius);
 
     out->n = (uint32_t)n_out;
     out->rows = base_alloc_array(n_out * d, sizeof *out->rows);
@@ -344,4 +403,43 @@ void memory_compressed_finish(struct compressed *out)
     base_free(out->tokens);
     base_free(out->mean);
     *out = (struct compressed){0};
+}
+
+void memory_compress_page(const float *rows, int32_t columns, uint16_t grid_h, uint16_t grid_w, const bool *drop,
+                          struct compressed *out)
+{
+    size_t n = (size_t)grid_h * grid_w, d = (size_t)columns, kept = 0;
+    *out = (struct compressed){.n_raw = (uint32_t)n, .n_frames = 1, .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE};
+    float *chosen = base_alloc_array(n * d, sizeof *chosen), *radius = base_alloc_array(n, sizeof *radius);
+    uint32_t *cell = base_alloc_array(n, sizeof *cell), *order = base_alloc_array(n, sizeof *order);
+    out->mean = base_alloc_array(d, sizeof *out->mean);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < d; j++)
+            out->mean[j] += rows[i * d + j] / (float)n;
+        if (drop && drop[i])
+            continue;
+        memcpy(chosen + kept * d, rows + i * d, d * sizeof *chosen);
+        cell[kept++] = (uint32_t)i;
+    }
+    out->n = (uint32_t)order_all(chosen, kept, d, order, radius);
+    out->rows = base_alloc_array(kept * d, sizeof *out->rows);
+    out->tokens = base_alloc_array(kept, sizeof *out->tokens);
+    for (size_t i = 0; i < kept; i++) {
+        uint16_t y = (uint16_t)(cell[order[i]] / grid_w), x = (uint16_t)(cell[order[i]] % grid_w);
+        memcpy(out->rows + i * d, chosen + order[i] * d, d * sizeof *out->rows);
+        out->tokens[i] = (struct evidence_token){PR_TIME_NONE,
+                                                 PR_TIME_NONE,
+                                                 y,
+                                                 x,
+                                                 (uint16_t)(y + 1),
+                                                 (uint16_t)(x + 1),
+                                                 0,
+                                                 0,
+                                                 1,
+                                                 compute_f32_to_f16(radius[i])};
+    }
+    base_free(chosen);
+    base_free(radius);
+    base_free(cell);
+    base_free(order);
 }

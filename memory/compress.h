@@ -6,15 +6,18 @@
  * last one of the track and like its first one (so slow change can't drift away), near where the last one was (so boxes stay
  * tight), and, unless it stands still, for a while.
  *
- * The constants are points of departure (docs: memory.md, G.3): thresholds belong to a feature space and are calibrated per model.
+ * The constants are points of departure: thresholds belong to a feature space and are calibrated per model (calibrate.h).
  */
 #pragma once
 
 #include "base/error.h"
 #include "memory/evidence.h"
 
+#include <stdbool.h>
+
 struct compress_options {
-    float keep;    /* share of the tokens that a segment keeps at the most: 0.25 */
+    float
+        keep; /* share of the tokens that a segment keeps at the most: 0.25. 1 keeps them all as they are: nothing is merged */
     float detail;  /* share of those that is picked frame by frame and kept as it is: 0.7 */
     float link;    /* least cosine with the last token of a track: 0.80 */
     float anchor;  /* least cosine with its first one: 0.70 */
@@ -47,6 +50,13 @@ struct compressed {
     struct evidence_token *tokens; /* [n] */
     float *mean;                   /* [columns] of all raw tokens */
 };
+/* Bytes that the segment's tokens take until it ends. */
+size_t memory_compressor_bytes(const struct compressor *compressor);
 /* Ends the segment and begins the next one. The caller owns *out: memory_compressed_finish(). Without a frame, n is 0. */
 void memory_compressor_close(struct compressor *compressor, struct compressed *out);
 void memory_compressed_finish(struct compressed *out);
+
+/* A page or picture: of its tokens [grid_h * grid_w, columns] those for which `drop` is false (NULL: all) are kept as they are, in
+ * farthest-point order. Its tokens have no time. The caller owns *out. */
+void memory_compress_page(const float *rows, int32_t columns, uint16_t grid_h, uint16_t grid_w, const bool *drop,
+                          struct compressed *out);

@@ -224,6 +224,19 @@ const struct evidence_setup *memory_evidence_setup(const struct evidence *eviden
     return NULL;
 }
 
+const struct evidence_setup *memory_evidence_setup_at(const struct evidence *evidence, size_t i)
+{
+    return i < evidence->n_setups ? &evidence->setups[i] : NULL;
+}
+
+struct evidence_seen memory_evidence_seen(const struct evidence *evidence, uint64_t setup)
+{
+    for (size_t i = 0; i < evidence->walk.n_seen; i++)
+        if (evidence->walk.seen[i].setup == setup)
+            return evidence->walk.seen[i];
+    return (struct evidence_seen){.setup = setup};
+}
+
 size_t memory_evidence_count(const struct evidence *evidence)
 {
     return evidence->walk.n_segments;
@@ -237,6 +250,20 @@ uint64_t memory_evidence_number(const struct evidence *evidence, size_t i)
 uint64_t memory_evidence_setup_of(const struct evidence *evidence, size_t i)
 {
     return evidence->walk.segments[i].setup;
+}
+
+int64_t memory_evidence_tokens(const struct evidence *evidence, uint64_t setup)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < evidence->walk.n_segments; i++) {
+        const struct evidence_place *place = &evidence->walk.segments[i];
+        struct disk_segment head;
+        if (place->setup != setup || place->size < sizeof(struct disk_record) + sizeof head)
+            continue;
+        memcpy(&head, evidence->data + place->offset + sizeof(struct disk_record), sizeof head);
+        n += head.n_tokens;
+    }
+    return n;
 }
 
 bool memory_evidence_find(const struct evidence *evidence, uint64_t number, size_t *i)
@@ -313,6 +340,7 @@ static bool read_segment(const struct evidence *evidence, const struct evidence_
     memcpy(&head, body, sizeof head);
     if (!memory_evidence_layout(&head, setup->columns, &at) || base_align(at.end, EVIDENCE_ALIGN) != size ||
         head.kind < EVIDENCE_FRAMES || head.kind > EVIDENCE_OUTLINE || !is_span(head.t0, head.t1) ||
+        head.tile_row < 0 || head.tile_col < 0 || head.tile_row > head.tile_rows || head.tile_col > head.tile_cols ||
         (head.n_tokens > 0 && (setup->made != EVIDENCE_VISUAL ||
                                head.row_bytes != compute_row_bytes((enum type)setup->row_type, setup->columns))))
         return false;
@@ -331,6 +359,10 @@ static bool read_segment(const struct evidence *evidence, const struct evidence_
         .width = head.width,
         .height = head.height,
         .label = body + at.label,
+        .tile_rows = head.tile_rows,
+        .tile_cols = head.tile_cols,
+        .tile_row = (int16_t)(head.tile_row - 1),
+        .tile_col = (int16_t)(head.tile_col - 1),
         .n_tokens = head.n_tokens,
         .n_raw = head.n_raw,
         .n_frames = head.n_frames,

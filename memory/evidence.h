@@ -3,7 +3,7 @@
  * The evidence log: what is kept of one source, in one append-only file (docs/FORMATS.md). It holds segments: exact text line by
  * line with its spans, and visual tokens (embedding rows, in an order of which every beginning is a coarser version) with the
  * place that each one comes from. What tokens or text depend on (model, projector, preprocessing, reader) is a setup; a segment
- * belongs to the setup before it, so that what two models made stays apart in one file.
+ * belongs to its setup, so that what two models made stays apart in one file.
  *
  * Writing: records are collected and become visible together, by a commit that follows them to the disk. What isn't committed
  * doesn't exist; the next writer begins behind the last commit. One writer a file, readers at any time: a reader sees what was
@@ -78,6 +78,11 @@ struct evidence_segment {
     double width, height; /* of its page in points, of its frames in pixels; 0: it has no picture */
     const char *label;    /* a page's printed label, or "" */
 
+    /* Of a picture that was cut into tiles, each of which is a segment: their grid, and which one this is, from 0. The whole picture,
+     * and whatever wasn't cut, has tile_row and tile_col -1. */
+    uint16_t tile_rows, tile_cols;
+    int16_t tile_row, tile_col;
+
     uint32_t n_tokens, n_raw, n_frames; /* n_raw: tokens before compression */
     uint16_t grid_h, grid_w;
     float ax, bx, ay, by;                /* cell x lies at ax * x + bx, cell y at ay * y + by, in points or pixels */
@@ -95,6 +100,14 @@ struct evidence_progress {
     uint64_t pages, failed, without_text; /* of those: pages; that couldn't be read; without a text layer */
     uint32_t complete;                    /* 1: to the end */
     uint32_t reserved;
+};
+
+/* How far a source has been looked at under a visual setup. */
+struct evidence_seen {
+    uint64_t setup;    /* number of its record */
+    int64_t position;  /* go on here: microseconds of a film, the number of the next page or picture otherwise */
+    uint32_t complete; /* 1: to the end */
+    uint32_t failed;   /* pages or pictures that couldn't be looked at */
 };
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
@@ -119,11 +132,17 @@ size_t memory_evidence_damage(const struct evidence *evidence);
 
 /* The latest setup of a kind, or NULL. */
 const struct evidence_setup *memory_evidence_setup(const struct evidence *evidence, enum evidence_made made);
+/* All setups, in the order in which they were written; NULL behind the last one. */
+const struct evidence_setup *memory_evidence_setup_at(const struct evidence *evidence, size_t i);
+/* How far a visual setup got; zero when nothing was committed under it. */
+struct evidence_seen memory_evidence_seen(const struct evidence *evidence, uint64_t setup);
 size_t
 memory_evidence_count(const struct evidence *evidence); /* segments of all setups, in the order of their numbers */
 /* The number of a segment's record and of its setup's, without reading it. */
 uint64_t memory_evidence_number(const struct evidence *evidence, size_t i);
 uint64_t memory_evidence_setup_of(const struct evidence *evidence, size_t i);
+/* How many visual tokens the segments of a setup hold, without reading them. */
+int64_t memory_evidence_tokens(const struct evidence *evidence, uint64_t setup);
 /* The place of the segment with a number; false: there is none. */
 bool memory_evidence_find(const struct evidence *evidence, uint64_t number, size_t *i);
 /* Reads segment i; *out holds until memory_evidence_release(out). PR_ERR_FORMAT: it is damaged; then there's nothing to release. */
@@ -141,11 +160,15 @@ int memory_evidence_writer_open(const char *path, const unsigned char source[BAS
 /* Drops what isn't committed. Takes NULL. */
 void memory_evidence_writer_close(struct evidence_writer *writer);
 
-/* These copy what they get; nothing is visible before the commit. A segment belongs to the last setup. PR_ERR_INVALID: sizes
- * outside the limits above, or a segment without a setup. */
+/* These copy what they get; nothing is visible before the commit. A segment belongs to the last setup, or to the earlier one that
+ * was made current again. PR_ERR_INVALID: sizes outside the limits above, or a segment without a setup. */
 int memory_evidence_put_info(struct evidence_writer *writer, const struct evidence_info *info);
 int memory_evidence_put_setup(struct evidence_writer *writer, const struct evidence_setup *setup);
 int memory_evidence_put_segment(struct evidence_writer *writer, const struct evidence_segment *segment);
+/* Goes on under a setup that the log has. */
+void memory_evidence_use_setup(struct evidence_writer *writer, const struct evidence_setup *setup);
+/* What the next commit says of the current visual setup; seen->setup is filled in. */
+void memory_evidence_put_seen(struct evidence_writer *writer, const struct evidence_seen *seen);
 size_t memory_evidence_pending(const struct evidence_writer *writer); /* bytes that wait for the commit */
 
 /* Writes what was put, to the disk itself, then makes all of it visible. On failure (PR_ERR_IO; the disk is full) what was

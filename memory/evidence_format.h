@@ -63,7 +63,16 @@ struct disk_segment {
     float ax, bx, ay, by;
     uint64_t row_bytes;
     uint64_t texts; /* bytes of all texts */
-    uint64_t zero[3];
+    uint16_t tile_rows, tile_cols;
+    int16_t tile_row, tile_col; /* counted from 1; 0: not a tile */
+    uint64_t zero[2];
+};
+
+struct disk_commit {
+    struct evidence_progress progress;
+    uint64_t seen; /* the number of a visual setup's record + 1, of which the rest tells; 0: of none */
+    int64_t position;
+    uint32_t complete, failed;
 };
 
 struct disk_line {
@@ -78,6 +87,7 @@ _Static_assert(sizeof(struct disk_file) == 64 && sizeof(struct disk_record) == 6
 _Static_assert(sizeof(struct disk_info) == 40 && sizeof(struct disk_setup) == 48, "as documented");
 _Static_assert(sizeof(struct disk_segment) == 128 && sizeof(struct disk_line) == 48, "as documented");
 _Static_assert(sizeof(struct evidence_token) == 32 && sizeof(struct evidence_progress) == 40, "as documented");
+_Static_assert(sizeof(struct disk_commit) == EVIDENCE_ALIGN, "as documented");
 
 /* Where the parts of a segment's body begin. */
 struct segment_layout {
@@ -96,6 +106,8 @@ struct evidence_walk {
     size_t n_segments, n_setups, cap_segments, cap_setups;
     struct evidence_place info; /* size 0: none */
     struct evidence_progress progress;
+    struct evidence_seen *seen; /* the latest of each visual setup */
+    size_t n_seen;
     uint64_t end, next_number; /* behind the last commit */
     size_t damage;
 };

@@ -83,16 +83,25 @@ static void add_place(struct evidence_place **list, size_t *n, size_t *cap, cons
     (*list)[(*n)++] = (struct evidence_place){record->number, record->setup, record->offset, record->size};
 }
 
-/* The progress that a commit carries; false: it is damaged. */
-static bool read_commit(int fd, const char *path, const struct disk_record *record, struct evidence_progress *out)
+/* False: the commit is damaged. */
+static bool read_commit(int fd, const char *path, const struct disk_record *record, struct disk_commit *out)
 {
-    char body[EVIDENCE_ALIGN];
     size_t got, size = record->size - sizeof *record;
-    if (size != sizeof body || read_at(fd, path, record->offset + sizeof *record, body, size, &got) < 0 || got < size ||
-        base_hash64(body, size) != record->body)
-        return false;
-    memcpy(out, body, sizeof *out);
-    return true;
+    return size == sizeof *out && read_at(fd, path, record->offset + sizeof *record, out, size, &got) >= 0 &&
+           got == size && base_hash64(out, size) == record->body;
+}
+
+static void take_commit(struct evidence_walk *walk, const struct disk_commit *commit)
+{
+    size_t i = 0;
+    walk->progress = commit->progress;
+    if (commit->seen == 0)
+        return;
+    while (i < walk->n_seen && walk->seen[i].setup != commit->seen - 1)
+        i++;
+    if (i == walk->n_seen)
+        walk->seen = base_realloc(walk->seen, ++walk->n_seen * sizeof *walk->seen);
+    walk->seen[i] = (struct evidence_seen){commit->seen - 1, commit->position, commit->complete, commit->failed};
 }
 
 static int walk_records(int fd, const char *path, uint64_t file_size, struct evidence_walk *walk)
@@ -103,6 +112,7 @@ static int walk_records(int fd, const char *path, uint64_t file_size, struct evi
     walk->end = offset;
     for (;;) {
         struct disk_record record;
+        struct disk_commit commit;
         uint64_t expected = offset;
         int err = find_record(fd, path, walk, file_size, number, &offset, &record);
         if (err < 0)
@@ -121,10 +131,11 @@ static int walk_records(int fd, const char *path, uint64_t file_size, struct evi
             add_place(&walk->segments, &walk->n_segments, &walk->cap_segments, &record);
             break;
         case EVIDENCE_COMMIT:
-            if (!read_commit(fd, path, &record, &walk->progress)) {
+            if (!read_commit(fd, path, &record, &commit)) {
                 walk->damage++;
                 break;
             }
+            take_commit(walk, &commit);
             n_segments = walk->n_segments;
             n_setups = walk->n_setups;
             damage = walk->damage;
@@ -179,5 +190,6 @@ void memory_evidence_walk_finish(struct evidence_walk *walk)
 {
     base_free(walk->segments);
     base_free(walk->setups);
+    base_free(walk->seen);
     *walk = (struct evidence_walk){0};
 }

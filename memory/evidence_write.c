@@ -31,6 +31,8 @@ struct evidence_writer {
     unsigned char source[BASE_HASH_BYTES];
     uint64_t end; /* of the file */
     struct writer_state now, committed;
+    struct evidence_seen seen; /* for the next commit */
+    bool has_seen;
     struct base_buf pending;
 };
 
@@ -244,6 +246,21 @@ int memory_evidence_put_setup(struct evidence_writer *writer, const struct evide
     return PR_OK;
 }
 
+void memory_evidence_use_setup(struct evidence_writer *writer, const struct evidence_setup *setup)
+{
+    writer->now.setup = setup->number;
+    writer->now.made = setup->made;
+    writer->now.columns = setup->columns;
+    writer->now.row_type = setup->row_type;
+}
+
+void memory_evidence_put_seen(struct evidence_writer *writer, const struct evidence_seen *seen)
+{
+    writer->seen = *seen;
+    writer->seen.setup = writer->now.setup;
+    writer->has_seen = writer->now.setup != UINT64_MAX;
+}
+
 static void pad(struct base_buf *out, size_t align)
 {
     static const char zeros[EVIDENCE_ALIGN];
@@ -281,6 +298,10 @@ int memory_evidence_put_segment(struct evidence_writer *writer, const struct evi
         .flags = segment->flags,
         .page = segment->page,
         .stream = segment->stream,
+        .tile_rows = segment->tile_rows,
+        .tile_cols = segment->tile_cols,
+        .tile_row = segment->tile_rows ? (int16_t)(segment->tile_row + 1) : 0,
+        .tile_col = segment->tile_rows ? (int16_t)(segment->tile_col + 1) : 0,
         .n_tokens = segment->n_tokens,
         .n_raw = segment->n_raw,
         .n_frames = segment->n_frames,
@@ -331,7 +352,14 @@ int memory_evidence_commit(struct evidence_writer *writer, const struct evidence
     int err;
     struct base_buf commit = {0};
     uint64_t records = writer->end + writer->pending.len;
-    put_record(writer, &commit, EVIDENCE_COMMIT, &(struct base_buf){(char *)(uintptr_t)progress, sizeof *progress, 0});
+    struct disk_commit body = {.progress = *progress};
+    if (writer->has_seen) {
+        body.seen = writer->seen.setup + 1;
+        body.position = writer->seen.position;
+        body.complete = writer->seen.complete;
+        body.failed = writer->seen.failed;
+    }
+    put_record(writer, &commit, EVIDENCE_COMMIT, &(struct base_buf){(char *)&body, sizeof body, 0});
     TRY(write_at(writer, writer->end, writer->pending.data, writer->pending.len));
     TRY(write_at(writer, records, commit.data, commit.len));
     writer->end = records + commit.len;
@@ -342,6 +370,7 @@ fail:
         (void)ignored;
         writer->now = writer->committed;
     }
+    writer->has_seen = false;
     writer->pending.len = 0;
     base_buf_finish(&commit);
     return err;

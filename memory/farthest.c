@@ -2,37 +2,13 @@
 #include "memory/farthest.h"
 
 #include "base/mem.h"
+#include "memory/sketch.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
 enum { GRANULE = 16, LEAST_KEPT = 8 };
-
-static float dot(const float *a, const float *b, size_t d)
-{
-    float sum[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= d; i += 8)
-        for (size_t j = 0; j < 8; j++)
-            sum[j] += a[i + j] * b[i + j];
-    for (; i < d; i++)
-        sum[0] += a[i] * b[i];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-/* Rows of length 1; a row of zeros stays one, at distance sqrt(2) from all others. */
-static float *directions(const float *rows, size_t n, size_t d)
-{
-    float *out = base_alloc_array(n * d, sizeof *out);
-    for (size_t i = 0; i < n; i++) {
-        float length = sqrtf(dot(rows + i * d, rows + i * d, d));
-        float scale = length > 0 && isfinite(length) ? 1 / length : 0;
-        for (size_t j = 0; j < d; j++)
-            out[i * d + j] = scale > 0 ? rows[i * d + j] * scale : 0;
-    }
-    return out;
-}
 
 static size_t nearest_to_mean(const float *unit, size_t n, size_t d)
 {
@@ -42,7 +18,7 @@ static size_t nearest_to_mean(const float *unit, size_t n, size_t d)
         for (size_t j = 0; j < d; j++)
             mean[j] += unit[i * d + j];
     for (size_t i = 0; i < n; i++) {
-        float cos = dot(unit + i * d, mean, d);
+        float cos = memory_dot(unit + i * d, mean, d);
         if (cos > best) {
             best = cos;
             at = i;
@@ -58,9 +34,11 @@ size_t memory_farthest_order(const float *rows, size_t n, size_t d, size_t k, si
     if (n == 0 || k == 0)
         return 0;
     k = k < n ? k : n;
-    float *unit = directions(rows, n, d),
-          *gap = base_alloc_array(n, sizeof *gap); /* 2 - 2 cos to the nearest chosen row */
+    size_t width = memory_sketch_width(d);
+    float *unit = base_alloc_array(n * width, sizeof *unit);
+    float *gap = base_alloc_array(n, sizeof *gap); /* 2 - 2 cos to the nearest chosen row */
     bool *chosen = base_alloc_array(n, sizeof *chosen);
+    memory_sketch(rows, n, d, unit);
     for (size_t i = 0; i < n; i++)
         gap[i] = 4;
     size_t count = 0;
@@ -77,13 +55,13 @@ size_t memory_farthest_order(const float *rows, size_t n, size_t d, size_t k, si
         if (count < given)
             next = order[count];
         else if (count == 0)
-            next = nearest_to_mean(unit, n, d);
+            next = nearest_to_mean(unit, n, width);
         else if (radius[count] <= least)
             break;
         order[count] = (uint32_t)next;
         chosen[next] = true;
         for (size_t i = 0; i < n; i++) {
-            float distance = fmaxf(0, 2 - 2 * dot(unit + i * d, unit + next * d, d));
+            float distance = fmaxf(0, 2 - 2 * memory_dot(unit + i * width, unit + next * width, width));
             gap[i] = fminf(gap[i], distance);
         }
     }

@@ -4,7 +4,8 @@
  * it leaves uncovered. The first k rows are a 2-approximate k-center (Gonzalez 1985, "Clustering to minimize the maximum
  * intercluster distance"). One stored segment thus serves every budget, and its tail is what says least.
  *
- * Distances are chordal, sqrt(2 - 2 cos) of two rows: 0 for the same direction, 2 for opposite ones. Thread-safe.
+ * Distances are chordal, sqrt(2 - 2 cos) of two rows: 0 for the same direction, 2 for opposite ones. Rows of more than 128 columns
+ * are compared by their sketches (sketch.h), so their distances and radii are right within about a tenth. Thread-safe.
  */
 #pragma once
 

@@ -81,6 +81,8 @@ struct pr_settings {
     const char *image, *video, *pdf; /* files, separated by newlines */
     int32_t image_tokens;            /* of one picture or frame at the most; 0: as the model was made for */
     int32_t side;                    /* bench vision: pixels a side of its picture */
+
+    float keep; /* share of a film's visual tokens that stays in the library at the most; 1: all, unmerged */
 };
 
 enum pr_option_type {

@@ -38,20 +38,30 @@ struct pr_entry {
     int32_t n_pages;                     /* 0: not paged, or unknown */
     int64_t pages, failed, without_text; /* pages that were read; of those: not readable, without a text layer */
     int64_t segments, lines, tokens;     /* lines of exact text, visual tokens */
-    int64_t bytes;                       /* on the disk */
-    int64_t damaged;                     /* places where something was lost */
+    bool seen;                           /* its pictures were looked at to the end, by some model */
+    char model[256];                     /* by which, and what was kept; "": by none */
+    int64_t encoded; /* pr_add() only: runs of the vision encoder (pictures, tiles, pairs of frames) */
+    int64_t bytes;   /* on the disk */
+    int64_t damaged; /* places where something was lost */
 };
 
+enum pr_adding {
+    PR_ADDING_HASH, /* its bytes, to know whether it is known */
+    PR_ADDING_TEXT,
+    PR_ADDING_PICTURES
+};
 struct pr_progress {
-    const char *source;  /* as it was given */
-    bool hashing;        /* its bytes, to know whether it is known; otherwise reading */
+    const char *source; /* as it was given */
+    enum pr_adding what;
     int64_t done, total; /* bytes, pages, or microseconds; total 0: unknown */
     double seconds_left; /* negative: unknown */
 };
 typedef void (*pr_progress_fn)(void *user, const struct pr_progress *progress);
 
-/* Reads a file or folder into the library, as far as that isn't done yet: its text, and the span of every line. When it is cancelled
- * or killed, what was read stays, and the next call goes on from there. `out` (may be NULL) gets what the library holds then.
+/* Reads a file or folder into the library, as far as that isn't done yet: its text, and the span of every line; and, with the vision part
+ * of a model (settings->mmproj, or what lies beside settings->model), what is seen on its frames, pages or pictures, as visual tokens.
+ * Without one it is text alone. When it is cancelled or killed, what was finished stays, and the next call goes on from there. `out`
+ * (may be NULL) gets what the library holds then.
  * PR_ERR_IO, PR_ERR_FORMAT, PR_ERR_UNSUPPORTED: as pr_source_open(), or the library can't be written, or another process is adding
  * the same source; PR_ERR_NOMEM: settings->disk is used up. */
 int pr_add(const struct pr_settings *settings, const char *path, pr_progress_fn fn, void *user,

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Looking at a source: its frames, pages or pictures become visual tokens, and those become segments of its evidence log.
+ *
+ * A film is taken in steps: a frame, or a pair of frames for encoders that see pairs. A frame that shows nothing new (the gate of
+ * ingest) begins no step but lengthens the last one. Steps are prepared as they come, encoded in batches, and compressed segment by
+ * segment (memory/compress.h); a segment ends at a cut, or when it is long. Pages and pictures keep all tokens but those of blank
+ * cells; each tile is a segment. A segment is complete when it is written, and the commit behind it says where to go on: what is
+ * interrupted costs the segment that is open.
+ */
+#include "engine/add.h"
+
+#include "base/mem.h"
+#include "engine/clock.h"
+#include "engine/source.h"
+#include "engine/visual.h"
+#include "memory/compress.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BATCH = 8,                /* steps that are encoded together */
+    LEAST_STEPS = 4,          /* of a segment, before a cut ends it */
+    MOST_STEPS = 64,          /* of a segment */
+    SEGMENT_BYTES = 32 << 20, /* of a segment's tokens before compression: bounds memory and time */
+    FRAME_TOKENS = 256,       /* of a frame, or of a page whose text is known */
+    PAGE_TOKENS = 1024,       /* of a page or picture that can only be seen */
+    FRAME_PIXELS = 1 << 26,   /* larger ones are scaled down when they are decoded */
+    PAGE_PIXELS = 1 << 21,
+    BLANK = 2, /* of 255: pixels of a blank cell differ by no more */
+    COMMIT_BYTES = 8 << 20,
+};
+static const int64_t MOST_TIME = 600000000; /* microseconds of a segment, and of a step that doesn't change */
+static const double COMMIT_SECONDS = 1;
+
+struct step {
+    int64_t t0, t1;
+    bool cut;
+};
+
+struct looking {
+    struct add_job *job;
+    struct evidence_writer *writer;
+    struct evidence_progress progress; /* of the text, as it was */
+    struct evidence_seen seen;
+    double committed;
+    bool broken; /* the log takes no more */
+    bool all;    /* every frame is looked at, every token kept */
+
+    /* of films */
+    struct vision_layout layout; /* of a batch of steps */
+    int32_t picture_width, picture_height;
+    double width, height; /* of frames, as shown */
+    uint8_t *rgb;         /* [BATCH] crops, prepared */
+    uint8_t *first;       /* the first frame of a pair that waits for the second one */
+    bool waits;
+    float *rows; /* [BATCH] crops' tokens */
+    struct step steps[BATCH];
+    int32_t n_steps;
+    struct compressor *compressor;
+    int64_t segment_t0;
+};
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+static int commit(struct looking *l)
+{
+    struct add_job *job = l->job;
+    int64_t bytes = (int64_t)memory_evidence_pending(l->writer);
+    if (bytes > job->disk_left)
+        return base_fail(PR_ERR_NOMEM,
+                         "%s: the library holds as much as --disk %lld allows; remove something with pagereel rm",
+                         job->path, (long long)job->settings->disk);
+    job->disk_left -= bytes;
+    memory_evidence_put_seen(l->writer, &l->seen);
+    l->committed = engine_now();
+    int err = memory_evidence_commit(l->writer, &l->progress);
+    l->broken = err < 0; /* what was put since the last commit is lost, so where it ends may not be written any more */
+    return err;
+}
+
+static int commit_sometimes(struct looking *l)
+{
+    bool now = memory_evidence_pending(l->writer) > COMMIT_BYTES || engine_now() - l->committed > COMMIT_SECONDS;
+    return now ? commit(l) : PR_OK;
+}
+
+/* Adds what is kept of a segment's tokens to the rest of it. */
+static int put_segment(struct looking *l, struct evidence_segment *segment, const struct compressed *kept)
+{
+    size_t n =
+        (size_t)kept->n * (size_t)(l->job->model->vision.params.d_out * (1 + l->job->model->vision.params.n_deepstack));
+    uint16_t *rows = base_alloc_array(n, sizeof *rows);
+    for (size_t i = 0; i < n; i++) /* what f16 can't hold becomes its largest, never infinite */
+        rows[i] = compute_f32_to_f16(fminf(fmaxf(kept->rows[i], -65504), 65504));
+    segment->stream = -1;
+    segment->t0 = kept->t0;
+    segment->t1 = kept->t1;
+    segment->n_tokens = kept->n;
+    segment->n_raw = kept->n_raw;
+    segment->n_frames = kept->n_frames;
+    segment->rows = rows;
+    segment->tokens = kept->tokens;
+    segment->mean = kept->mean;
+    int err = memory_evidence_put_segment(l->writer, segment);
+    base_free(rows);
+    return err;
+}
+
+/* ---- films -------------------------------------------------------------------------------------------------------- */
+
+/* Ends the open segment. What follows begins with the frame shown at `next`. */
+static int close_segment(struct looking *l, int64_t next)
+{
+    struct compressed kept;
+    if (!l->compressor || memory_compressor_frames(l->compressor) == 0)
+        return PR_OK;
+    memory_compressor_close(l->compressor, &kept);
+    const struct vision_crop *crop = &l->layout.crops[0];
+    struct evidence_segment segment = {.kind = EVIDENCE_FRAMES,
+                                       .page = PR_PAGE_NONE,
+                                       .label = "",
+                                       .width = l->width,
+                                       .height = l->height,
+                                       .grid_h = (uint16_t)crop->rows,
+                                       .grid_w = (uint16_t)crop->cols,
+                                       .ax = (float)(l->width / crop->cols),
+                                       .ay = (float)(l->height / crop->rows)};
+    int err = put_segment(l, &segment, &kept);
+    memory_compressed_finish(&kept);
+    if (err < 0)
+        return err;
+    l->seen.position = next;
+    return commit_sometimes(l);
+}
+
+static bool ends_before(const struct looking *l, const struct step *step)
+{
+    uint32_t n = memory_compressor_frames(l->compressor);
+    return n > 0 && ((step->cut && n >= LEAST_STEPS) || n >= MOST_STEPS || step->t0 - l->segment_t0 >= MOST_TIME ||
+                     (n >= LEAST_STEPS && memory_compressor_bytes(l->compressor) >= SEGMENT_BYTES));
+}
+
+/* Encodes the steps that wait. Each of them is complete and has its time. */
+static int encode_steps(struct looking *l)
+{
+    int err;
+    struct engine_vision *vision = &l->job->model->vision;
+    if (l->n_steps == 0)
+        return PR_OK;
+    size_t step_size = (size_t)vision_tokens(&l->layout, 0, 1) * (size_t)vision_encoder_width(vision->encoder);
+    TRY(vision_encode(vision->encoder, &l->layout, 0, l->n_steps, l->rgb, l->rows, l->job->cancel));
+    vision->encoded += l->n_steps;
+    for (int32_t i = 0; i < l->n_steps; i++) {
+        const struct step *step = &l->steps[i];
+        if (ends_before(l, step))
+            TRY(close_segment(l, step->t0));
+        if (memory_compressor_frames(l->compressor) == 0)
+            l->segment_t0 = step->t0;
+        memory_compressor_frame(l->compressor, l->rows + (size_t)i * step_size, step->t0, step->t1);
+    }
+    l->n_steps = 0;
+fail:
+    return err;
+}
+
+/* Prepares the pixels of the last step: its frames are images[0], and [1] for pairs. */
+static int fill_step(struct looking *l, const struct vision_image *images)
+{
+    int32_t crop = l->n_steps - 1;
+    l->waits = false;
+    return vision_fill(&l->layout, crop, 1, images, l->rgb + (size_t)crop * vision_fill_size(&l->layout, 0, 1));
+}
+
+static struct vision_image first_of_pair(const struct looking *l)
+{
+    return (struct vision_image){.width = l->picture_width,
+                                 .height = l->picture_height,
+                                 .stride = 3 * (size_t)l->picture_width,
+                                 .rgb = l->first};
+}
+
+/* A pair whose second frame doesn't come, or belongs to another scene, is its first one twice. */
+static int fill_lonely(struct looking *l)
+{
+    struct vision_image first = first_of_pair(l);
+    return l->waits ? fill_step(l, (struct vision_image[2]){first, first}) : PR_OK;
+}
+
+static int finish_film(struct looking *l, int64_t next)
+{
+    int err;
+    TRY(fill_lonely(l));
+    TRY(encode_steps(l));
+    TRY(close_segment(l, next));
+fail:
+    return err;
+}
+
+static void forget_size(struct looking *l)
+{
+    memory_compressor_destroy(l->compressor);
+    vision_layout_finish(&l->layout);
+    base_free(l->rgb);
+    base_free(l->first);
+    base_free(l->rows);
+    l->compressor = NULL;
+    l->layout = (struct vision_layout){0};
+    l->rgb = l->first = NULL;
+    l->rows = NULL;
+}
+
+/* Gets ready for frames of this size: with the first one, and where the size changes. */
+static int begin_size(struct looking *l, const struct pr_unit *unit)
+{
+    int err;
+    int64_t times[2 * BATCH];
+    const struct pr_settings *settings = l->job->settings;
+    const struct vision_params *params = &l->job->model->vision.params;
+    int32_t n = BATCH * params->n_frames;
+    for (int32_t i = 0; i < n; i++)
+        times[i] = i * (int64_t)1000000;
+    struct vision_request request = {.medium = VISION_VIDEO,
+                                     .width = unit->picture_width,
+                                     .height = unit->picture_height,
+                                     .n_frames = n,
+                                     .times = times,
+                                     .duration = times[n - 1],
+                                     .fps = settings->fps,
+                                     .max_tokens = settings->image_tokens ? settings->image_tokens : FRAME_TOKENS};
+    forget_size(l);
+    TRY(vision_layout_init(&l->layout, vision_encoder_params(l->job->model->vision.encoder), &request));
+    struct compress_options options = memory_compress_default();
+    options.keep = settings->keep;
+    int32_t width = vision_encoder_width(l->job->model->vision.encoder);
+    size_t tokens = (size_t)vision_tokens(&l->layout, 0, BATCH);
+    l->picture_width = unit->picture_width;
+    l->picture_height = unit->picture_height;
+    l->width = unit->width;
+    l->height = unit->height;
+    l->rgb = base_try_alloc(vision_fill_size(&l->layout, 0, BATCH), 1);
+    l->first = base_try_alloc(3 * (size_t)l->picture_width, (size_t)l->picture_height);
+    l->rows = base_try_alloc(tokens, (size_t)width * sizeof *l->rows);
+    l->compressor =
+        memory_compressor_create(width, (uint16_t)l->layout.crops[0].rows, (uint16_t)l->layout.crops[0].cols, &options);
+    if (!l->rgb || !l->first || !l->rows)
+        TRY(base_fail(PR_ERR_NOMEM, "no memory for frames of %d x %d", l->picture_width, l->picture_height));
+fail:
+    return err;
+}
+
+static int take_frame(struct looking *l, const struct pr_unit *unit)
+{
+    int err = PR_OK;
+    int32_t pair = l->job->model->vision.params.n_frames;
+    struct vision_image image = {.width = unit->picture_width,
+                                 .height = unit->picture_height,
+                                 .stride = 3 * (size_t)unit->picture_width,
+                                 .rgb = unit->rgb,
+                                 .span = unit->span};
+    int64_t t0 = unit->span.t0, t1 = unit->span.t1;
+    if (!l->compressor || unit->picture_width != l->picture_width || unit->picture_height != l->picture_height) {
+        TRY(finish_film(l, t0));
+        TRY(begin_size(l, unit));
+    }
+    struct step *last = l->n_steps > 0 ? &l->steps[l->n_steps - 1] : NULL;
+    if (l->waits && (l->all || !unit->cut)) {
+        last->t1 = t1;
+        return fill_step(l, (struct vision_image[2]){first_of_pair(l), image});
+    }
+    TRY(fill_lonely(l));
+    if (last && !l->all && !unit->passed && t0 - last->t0 < MOST_TIME) {
+        last->t1 = t1;
+        return PR_OK;
+    }
+    if (last)
+        last->t1 = t0; /* it stays until this one */
+    if (l->n_steps == BATCH)
+        TRY(encode_steps(l));
+    l->steps[l->n_steps++] = (struct step){t0, t1, unit->cut};
+    if (pair == 1)
+        return fill_step(l, &image);
+    memcpy(l->first, unit->rgb, 3 * (size_t)unit->picture_width * (size_t)unit->picture_height);
+    l->waits = true;
+fail:
+    return err;
+}
+
+/* ---- pages and pictures ------------------------------------------------------------------------------------------- */
+
+/* Whether the pixels of cell (y, x) of a crop [height, width, 3] are all alike. */
+static bool is_flat(const struct vision_crop *crop, const uint8_t *rgb, int32_t y, int32_t x)
+{
+    int32_t y0 = crop->height * y / crop->rows, y1 = crop->height * (y + 1) / crop->rows;
+    int32_t x0 = crop->width * x / crop->cols, x1 = crop->width * (x + 1) / crop->cols;
+    uint8_t low[3] = {255, 255, 255}, high[3] = {0};
+    for (int32_t v = y0; v < y1; v++)
+        for (int32_t u = x0; u < x1; u++)
+            for (int c = 0; c < 3; c++) {
+                uint8_t value = rgb[3 * ((size_t)v * (size_t)crop->width + (size_t)u) + (size_t)c];
+                low[c] = value < low[c] ? value : low[c];
+                high[c] = value > high[c] ? value : high[c];
+            }
+    return high[0] - low[0] <= BLANK && high[1] - low[1] <= BLANK && high[2] - low[2] <= BLANK;
+}
+
+/* Marks the cells that show nothing: flat ones whose neighbours are flat, too. */
+static void find_blank(const struct vision_crop *crop, const uint8_t *rgb, bool *blank)
+{
+    static const int32_t around[5][2] = {{0, 0}, {-1, 0}, {1, 0}, {0, -1}, {0, 1}};
+    bool *flat = base_alloc_array((size_t)crop->rows * (size_t)crop->cols, sizeof *flat);
+    for (int32_t y = 0; y < crop->rows; y++)
+        for (int32_t x = 0; x < crop->cols; x++)
+            flat[y * crop->cols + x] = is_flat(crop, rgb, y, x);
+    for (int32_t y = 0; y < crop->rows; y++)
+        for (int32_t x = 0; x < crop->cols; x++) {
+            bool all = true;
+            for (int i = 0; i < 5; i++) {
+                int32_t v = y + around[i][0], u = x + around[i][1];
+                if (v >= 0 && v < crop->rows && u >= 0 && u < crop->cols)
+                    all &= flat[v * crop->cols + u];
+            }
+            blank[y * crop->cols + x] = all;
+        }
+    base_free(flat);
+}
+
+static int put_crop(struct looking *l, const struct vision_layout *layout, int32_t i, const uint8_t *rgb,
+                    const float *rows, const struct pr_unit *unit)
+{
+    struct compressed kept;
+    const struct vision_crop *crop = &layout->crops[i];
+    bool tile = crop->tile_row >= 0, *blank = base_alloc_array((size_t)crop->rows * (size_t)crop->cols, sizeof *blank);
+    double width = tile ? unit->width / layout->tile_cols : unit->width;
+    double height = tile ? unit->height / layout->tile_rows : unit->height;
+    find_blank(crop, rgb, blank);
+    memory_compress_page(rows, vision_encoder_width(l->job->model->vision.encoder), (uint16_t)crop->rows,
+                         (uint16_t)crop->cols, l->all ? NULL : blank, &kept);
+    struct evidence_segment segment = {.kind = EVIDENCE_PAGE,
+                                       .flags = unit->visual_only ? EVIDENCE_VISUAL_ONLY : 0,
+                                       .page = unit->span.page == PR_PAGE_NONE ? 0 : unit->span.page,
+                                       .label = unit->label ? unit->label : "",
+                                       .width = unit->width,
+                                       .height = unit->height,
+                                       .tile_rows = (uint16_t)layout->tile_rows,
+                                       .tile_cols = (uint16_t)layout->tile_cols,
+                                       .tile_row = (int16_t)crop->tile_row,
+                                       .tile_col = (int16_t)crop->tile_col,
+                                       .grid_h = (uint16_t)crop->rows,
+                                       .grid_w = (uint16_t)crop->cols,
+                                       .ax = (float)(width / crop->cols),
+                                       .ay = (float)(height / crop->rows),
+                                       .bx = tile ? (float)(width * crop->tile_col) : 0,
+                                       .by = tile ? (float)(height * crop->tile_row) : 0};
+    int err = kept.n > 0 ? put_segment(l, &segment, &kept) : PR_OK;
+    memory_compressed_finish(&kept);
+    base_free(blank);
+    return err;
+}
+
+static int take_picture(struct looking *l, const struct pr_unit *unit)
+{
+    int err;
+    const struct pr_settings *settings = l->job->settings;
+    struct engine_vision *vision = &l->job->model->vision;
+    uint8_t *rgb = NULL;
+    float *rows = NULL;
+    struct vision_layout layout = {0};
+    bool has_text = unit->n_lines > 0 && !unit->visual_only;
+    struct vision_image image = {.width = unit->picture_width,
+                                 .height = unit->picture_height,
+                                 .stride = 3 * (size_t)unit->picture_width,
+                                 .rgb = unit->rgb,
+                                 .span = unit->span};
+    struct vision_request request = {.medium = VISION_IMAGE,
+                                     .width = image.width,
+                                     .height = image.height,
+                                     .n_frames = 1,
+                                     .max_tokens = settings->image_tokens ? settings->image_tokens
+                                                   : has_text             ? FRAME_TOKENS
+                                                                          : PAGE_TOKENS};
+    TRY(vision_layout_init(&layout, vision_encoder_params(vision->encoder), &request));
+    size_t width = (size_t)vision_encoder_width(vision->encoder);
+    rgb = base_try_alloc(vision_fill_size(&layout, 0, layout.n_crops), 1);
+    rows = base_try_alloc((size_t)layout.n_tokens, width * sizeof *rows);
+    if (!rgb || !rows)
+        TRY(base_fail(PR_ERR_NOMEM, "no memory for a picture of %d x %d", image.width, image.height));
+    TRY(vision_fill(&layout, 0, layout.n_crops, &image, rgb));
+    TRY(vision_encode(vision->encoder, &layout, 0, layout.n_crops, rgb, rows, l->job->cancel));
+    vision->encoded += layout.n_crops;
+    const uint8_t *pixels = rgb;
+    for (int32_t i = 0; i < layout.n_crops; i++) {
+        TRY(put_crop(l, &layout, i, pixels, rows + (size_t)vision_tokens(&layout, 0, i) * width, unit));
+        pixels += vision_fill_size(&layout, i, 1);
+    }
+fail:
+    vision_layout_finish(&layout);
+    base_free(rgb);
+    base_free(rows);
+    return err;
+}
+
+/* ---- a whole source ----------------------------------------------------------------------------------------------- */
+
+/* Whether pictures stand in time. */
+static bool is_film(const struct pr_source_info *info)
+{
+    return info->duration != PR_TIME_NONE && info->n_pages == 0;
+}
+
+static int look_at_film(struct looking *l, struct ingest_source *file)
+{
+    int err;
+    struct pr_unit unit;
+    int64_t total = ingest_info(file)->duration, begin = l->seen.position;
+    while ((err = ingest_next(file, &unit)) != PR_EOF) {
+        if (base_cancelled(l->job->cancel))
+            err = base_fail(PR_ERR_CANCELLED, "interrupted");
+        if (err < 0 && !engine_is_final(err))
+            return err;
+        if (err < 0)
+            l->seen.failed++;
+        else if (unit.kind == PR_UNIT_FRAME && unit.rgb && unit.span.t0 >= begin)
+            TRY(take_frame(l, &unit));
+        engine_add_tell(l->job, PR_ADDING_PICTURES, ingest_position(file), total);
+    }
+    /* What is on the screen last stays there until the end. */
+    int64_t start = ingest_info(file)->start, end = total + (start == PR_TIME_NONE ? 0 : start);
+    if (l->n_steps > 0 && l->steps[l->n_steps - 1].t1 < end)
+        l->steps[l->n_steps - 1].t1 = end;
+    TRY(finish_film(l, end));
+fail:
+    return err;
+}
+
+static int look_at_pages(struct looking *l, struct ingest_source *file, int64_t skip)
+{
+    int err;
+    struct pr_unit unit;
+    int64_t total = ingest_info(file)->n_pages;
+    while ((err = ingest_next(file, &unit)) != PR_EOF) {
+        if (base_cancelled(l->job->cancel))
+            err = base_fail(PR_ERR_CANCELLED, "interrupted");
+        if (err < 0 && !engine_is_final(err))
+            return err;
+        if (skip > 0) {
+            skip--;
+            continue;
+        }
+        if (err < 0)
+            l->seen.failed++;
+        else if (unit.rgb)
+            TRY(take_picture(l, &unit));
+        l->seen.position++;
+        engine_add_tell(l->job, PR_ADDING_PICTURES, ingest_position(file), total);
+        TRY(commit_sometimes(l));
+    }
+    return PR_OK;
+fail:
+    return err;
+}
+
+/* The time of the sample that shows the frame at t: the first multiple of the step that isn't before it. */
+static int64_t sample_at(int64_t t, double rate)
+{
+    double k = ceil((double)t * rate / 1e6 - 1e-6);
+    return k > 0 ? (int64_t)llround(k * 1e6 / rate) : PR_TIME_NONE;
+}
+
+static int open_file(struct looking *l, struct ingest_source **out)
+{
+    int err;
+    const struct add_job *job = l->job;
+    struct ingest_options options;
+    TRY(engine_source_options(job->settings, NULL, &options));
+    options.from = options.to = PR_TIME_NONE;
+    options.first_page = 0;
+    options.last_page = -1;
+    options.rate = job->settings->fps * (float)job->model->vision.params.n_frames;
+    options.max_pixels = FRAME_PIXELS;
+    options.sound = false;
+    options.cancel = job->cancel;
+    TRY(ingest_open(job->path, &options, out));
+    const struct pr_source_info *info = ingest_info(*out);
+    bool again = l->seen.position > 0;
+    if (is_film(info) && again && options.sampling == INGEST_RATE)
+        options.from = sample_at(l->seen.position, options.rate);
+    if (!is_film(info) && info->n_pages > 0) {
+        options.max_pixels = PAGE_PIXELS;
+        options.first_page = (int32_t)l->seen.position;
+        again = true;
+    }
+    if (again) {
+        ingest_close(*out);
+        TRY(ingest_open(job->path, &options, out));
+    }
+fail:
+    return err;
+}
+
+/* Makes the setup current that this look writes under, and says where it goes on. */
+static int begin(struct looking *l, const struct library_source *source)
+{
+    int err;
+    char text[256];
+    struct evidence *evidence = NULL;
+    struct evidence_setup wanted;
+    const struct evidence_setup *setup;
+    engine_visual_setup(&l->job->model->vision, l->job->settings, text, &wanted);
+    TRY(memory_library_writer(l->job->library, source, NULL, &l->writer));
+    TRY(memory_library_evidence(l->job->library, source, &evidence));
+    l->progress = memory_evidence_progress(evidence);
+    l->seen = (struct evidence_seen){.position = 0};
+    setup = engine_visual_exact(evidence, &wanted);
+    if (setup) {
+        memory_evidence_use_setup(l->writer, setup);
+        l->seen = memory_evidence_seen(evidence, setup->number);
+    } else {
+        TRY(memory_evidence_put_setup(l->writer, &wanted));
+    }
+fail:
+    memory_evidence_close(evidence);
+    return err;
+}
+
+bool engine_is_seen(const struct add_job *job, const struct evidence *evidence)
+{
+    char text[256];
+    struct evidence_setup wanted;
+    const struct evidence_setup *setup;
+    const char *kind = memory_evidence_info(evidence)->kind;
+    if (!strcmp(kind, "text") || !strcmp(kind, "audio"))
+        return true;
+    engine_visual_setup(&job->model->vision, job->settings, text, &wanted);
+    setup = job->any ? engine_visual_find(evidence, wanted.fingerprint) : engine_visual_exact(evidence, &wanted);
+    return setup && memory_evidence_seen(evidence, setup->number).complete;
+}
+
+int engine_look(struct add_job *job, const struct library_source *source)
+{
+    int err;
+    struct ingest_source *file = NULL;
+    struct looking l = {.job = job, .all = job->settings->keep >= 1};
+    if (!job->model->device)
+        TRY(engine_open_devices(job->model, job->settings));
+    TRY(engine_need_vision(job->model));
+    TRY(begin(&l, source));
+    TRY(open_file(&l, &file));
+    job->started = l.committed = engine_now();
+    job->first_position = l.seen.position;
+    if (is_film(ingest_info(file)))
+        err = look_at_film(&l, file);
+    else
+        err = look_at_pages(&l, file, ingest_info(file)->n_pages > 0 ? 0 : l.seen.position);
+    /* Whatever stopped it: what was encoded until then stays. */
+    char reason[1024];
+    snprintf(reason, sizeof reason, "%s", pr_error_message());
+    l.seen.complete = err >= 0;
+    int result = err < 0 && l.n_steps > 0 && !l.broken ? close_segment(&l, l.steps[0].t0) : PR_OK;
+    if (result >= 0 && !l.broken)
+        result = commit(&l);
+    if (err < 0)
+        base_fail(err, "%s", reason);
+    else
+        err = result;
+fail:
+    ingest_close(file);
+    forget_size(&l);
+    memory_evidence_writer_close(l.writer);
+    return err;
+}
