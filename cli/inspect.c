@@ -66,6 +66,8 @@ static void put_streams(struct base_buf *out, const struct pr_source_info *info)
             base_buf_printf(out, ",\"width\":%d,\"height\":%d,\"rotation\":%d,\"rate\":", stream->width, stream->height,
                             stream->rotation);
             base_json_double(out, stream->rate);
+            if (stream->frames > 0)
+                base_buf_printf(out, ",\"frames\":%lld", (long long)stream->frames);
         }
         if (stream->kind == PR_STREAM_AUDIO)
             base_buf_printf(out, ",\"sample_rate\":%d,\"channels\":%d", stream->sample_rate, stream->channels);

@@ -118,6 +118,7 @@ static void describe_streams(struct av_input *input, struct pr_source_info *info
             .rate = stream->avg_frame_rate.den && codec->codec_type == AVMEDIA_TYPE_VIDEO
                         ? av_q2d(stream->avg_frame_rate)
                         : 0,
+            .frames = stream->nb_frames > 0 ? stream->nb_frames : 0,
         };
         if (out->kind == PR_STREAM_VIDEO) {
             out->rotation = stream_rotation(stream);

@@ -29,6 +29,7 @@ enum {
 
 struct ingest_source {
     char *path, *language, *password;
+    int64_t *times;
     struct ingest_options options;
     struct pr_source_info info;
     struct wire_arena info_arena, unit_arena;
@@ -332,6 +333,10 @@ int ingest_open(const char *path, const struct ingest_options *options, struct i
     struct ingest_source *source = base_alloc(sizeof *source);
     source->path = base_strdup(path);
     source->options = *options;
+    source->times = base_alloc_array((size_t)options->n_times + 1, sizeof *source->times);
+    if (options->n_times > 0)
+        memcpy(source->times, options->times, (size_t)options->n_times * sizeof *source->times);
+    source->options.times = source->times;
     source->language = base_strdup(options->language);
     source->password = base_strdup(options->password);
     source->slot_size = ingest_wire_slot_size(options->max_pixels);
@@ -360,6 +365,7 @@ void ingest_close(struct ingest_source *source)
     base_free(source->unit_data);
     base_free(source->path);
     base_free(source->language);
+    base_free(source->times);
     base_free(source->password);
     base_free(source);
 }

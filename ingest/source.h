@@ -23,15 +23,21 @@ enum ingest_sampling {
     INGEST_BUDGET, /* at most `budget` frames, spread over the whole */
     INGEST_SCENE,  /* the first frame of each scene */
     INGEST_KEYS,   /* every key frame */
+    INGEST_TIMES,  /* what is on the screen at `times` */
     INGEST_NONE    /* no frames: text and sound only */
 };
+
+enum { INGEST_MAX_TIMES = 4096 };
 
 /* Zero-initialised (with ingest_options_default) it asks for one frame a second and whole documents. */
 struct ingest_options {
     enum ingest_sampling sampling;
     double rate;
     int32_t budget;
-    int64_t from, to;              /* only what is shown in [from, to); PR_TIME_NONE: from the start, to the end */
+    const int64_t
+        *times;       /* [n_times] microseconds, ascending; copied. One frame that is shown at several is given once */
+    int32_t n_times;  /* at most INGEST_MAX_TIMES */
+    int64_t from, to; /* only what is shown in [from, to); PR_TIME_NONE: from the start, to the end */
     int32_t first_page, last_page; /* pages from 0, both included; last_page -1: to the end */
     int32_t stream;                /* number of the video stream; -1: the best one */
     const char *language;          /* of text tracks, ISO 639 ("en"); NULL: all of them */

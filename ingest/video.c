@@ -218,6 +218,8 @@ static int64_t sample_step(const struct video *video)
         int64_t step = end > begin && options->budget > 0 ? (end - begin) / options->budget : 0;
         return step > 0 ? step : 1;
     }
+    case INGEST_TIMES:
+        return 1;
     case INGEST_SCENE:
     case INGEST_KEYS:
     case INGEST_NONE:
@@ -230,6 +232,8 @@ static int64_t sample_step(const struct video *video)
  * often black, aren't wasted on. */
 static int64_t sample_time(const struct video *video, int64_t k)
 {
+    if (video->options.sampling == INGEST_TIMES)
+        return k < video->options.n_times ? video->options.times[k] : INT64_MAX;
     int64_t begin = video->options.from != PR_TIME_NONE ? video->options.from : 0;
     int64_t step = sample_step(video);
     if (video->options.sampling == INGEST_RATE && video->options.rate > 0) /* no drift: 30000/1001 stays exact */
@@ -422,6 +426,7 @@ static int video_next(void *priv, struct pr_unit *unit)
         bool take = video->has_held && video->held_time < video->end && takes_sample(video, until);
         int result = PR_MORE;
         if (take) {
+            video->at_end |= video->wanted == INT64_MAX; /* that was the last of INGEST_TIMES */
             result = make_unit(video, video->held, video->held_time, until, unit);
             if (result == PR_OK && video->options.sampling == INGEST_SCENE && !unit->cut)
                 result = PR_MORE;

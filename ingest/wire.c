@@ -90,6 +90,7 @@ void ingest_wire_put_info(struct wire_writer *writer, const struct pr_source_inf
         put_i32(writer, stream->height);
         put_i32(writer, stream->rotation);
         put_f64(writer, stream->rate);
+        put_i64(writer, stream->frames);
         put_i32(writer, stream->sample_rate);
         put_i32(writer, stream->channels);
         put_i32(writer, stream->chosen);
@@ -264,7 +265,7 @@ int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena
     out->n_pages = get_i32(&r);
     out->start = get_i64(&r);
     out->duration = get_i64(&r);
-    struct pr_stream *streams = get_array(&r, arena, 52, sizeof *streams, &out->n_streams);
+    struct pr_stream *streams = get_array(&r, arena, 60, sizeof *streams, &out->n_streams);
     for (size_t i = 0; i < out->n_streams; i++) {
         struct pr_stream *stream = &streams[i];
         int32_t kind = get_i32(&r);
@@ -278,6 +279,8 @@ int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena
         stream->height = get_i32(&r);
         stream->rotation = get_i32(&r);
         stream->rate = get_f64(&r);
+        stream->frames = get_i64(&r);
+        r.bad |= stream->frames < 0;
         stream->sample_rate = get_i32(&r);
         stream->channels = get_i32(&r);
         stream->chosen = get_i32(&r) != 0;
@@ -384,18 +387,43 @@ void ingest_wire_put_options(struct base_buf *out, const struct ingest_options *
     base_buf_printf(out, "%d %d %.17g %d %" PRId64 " %" PRId64 " %d %d %d %d %" PRId64 " %" PRId64, WIRE_VERSION,
                     o->sampling, o->rate, o->budget, o->from, o->to, o->first_page, o->last_page, o->stream, o->sound,
                     o->max_pixels, o->memory_limit);
+    int32_t n = o->sampling == INGEST_TIMES ? o->n_times : 0;
+    base_buf_printf(out, " %d", n);
+    for (int32_t i = 0; i < n; i++)
+        base_buf_printf(out, " %" PRId64, o->times[i]);
+}
+
+/* Ascending times, as many as are said. */
+static int get_times(const char *text, struct ingest_options *o)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    bool good = end != text && n >= 0 && n <= INGEST_MAX_TIMES && (n > 0 || o->sampling != INGEST_TIMES);
+    int64_t *times = good && n > 0 ? base_alloc_array((size_t)n, sizeof *times) : NULL;
+    for (long i = 0; good && i < n; i++) {
+        text = end;
+        times[i] = strtoll(text, &end, 10);
+        good = end != text && (i == 0 || times[i] >= times[i - 1]);
+    }
+    o->times = times;
+    o->n_times = good ? (int32_t)n : 0;
+    if (good)
+        return PR_OK;
+    o->times = NULL;
+    base_free(times);
+    return base_fail(PR_ERR_INTERNAL, "the times of the wanted frames can't be read");
 }
 
 int ingest_wire_get_options(const char *text, struct ingest_options *o)
 {
-    int version, sampling, sound;
+    int version, sampling, sound, used = 0;
     *o = ingest_options_default();
-    int n = sscanf(text, "%d %d %lf %d %" SCNd64 " %" SCNd64 " %d %d %d %d %" SCNd64 " %" SCNd64, &version, &sampling,
-                   &o->rate, &o->budget, &o->from, &o->to, &o->first_page, &o->last_page, &o->stream, &sound,
-                   &o->max_pixels, &o->memory_limit);
+    int n = sscanf(text, "%d %d %lf %d %" SCNd64 " %" SCNd64 " %d %d %d %d %" SCNd64 " %" SCNd64 "%n", &version,
+                   &sampling, &o->rate, &o->budget, &o->from, &o->to, &o->first_page, &o->last_page, &o->stream, &sound,
+                   &o->max_pixels, &o->memory_limit, &used);
     if (n != 12 || version != WIRE_VERSION)
         return base_fail(PR_ERR_INTERNAL, "pagereel and pagereel-ingest are of different versions; install both again");
     o->sampling = (enum ingest_sampling)sampling;
     o->sound = sound != 0;
-    return PR_OK;
+    return get_times(text + used, o);
 }

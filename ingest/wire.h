@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "ingest/source.h"
 
-enum { WIRE_VERSION = 1, WIRE_SLOTS = 4 };
+enum { WIRE_VERSION = 2, WIRE_SLOTS = 4 };
 
 /* From the worker. */
 enum wire_type {
@@ -60,6 +60,6 @@ int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena
 int ingest_wire_get_unit(const char *data, size_t size, struct wire_arena *arena, struct pr_unit *out);
 int ingest_wire_get_error(const char *data, size_t size, int *error, const char **text);
 
-/* The options, handed to the worker as its arguments. */
+/* The options, handed to the worker as its arguments. Those read have times of their own, which the caller frees (base_free). */
 void ingest_wire_put_options(struct base_buf *out, const struct ingest_options *options);
 int ingest_wire_get_options(const char *text, struct ingest_options *out);

@@ -56,6 +56,7 @@ struct pr_stream {
     const char *codec, *language, *title, *file; /* file: a side file's name, "" for a track inside */
     int32_t width, height, rotation;             /* as shown: rotation (degrees clockwise) is applied by us */
     double rate;                                 /* mean frames a second; 0: unknown */
+    int64_t frames;                              /* how many there are; 0: the file doesn't say */
     int32_t sample_rate, channels;
     bool chosen; /* its units are given */
 };

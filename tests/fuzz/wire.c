@@ -91,6 +91,7 @@ static void take_options(const char *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     ingest_wire_get_options(text, &options);
+    base_free((void *)options.times);
     free(text);
 }
 

@@ -119,6 +119,11 @@ static void test_rates_and_containers(void **state)
         assert_int_equal(check_times(&options), 5);
         options.sampling = INGEST_KEYS;
         assert_true(check_times(&options) >= 1);
+        const int64_t times[] = {0, 0, 2500000, 2500000, 9000000, 11900000, 99000000};
+        options.sampling = INGEST_TIMES;
+        options.times = times;
+        options.n_times = 7;
+        assert_int_equal(check_times(&options), 4); /* the same frame isn't given twice, and nothing is shown at 99 s */
     }
 }
 

@@ -143,7 +143,22 @@ static void test_options(void **state)
     assert_true(out.rate == 0.1 && out.from == 1234567 && out.to == PR_TIME_NONE);
     assert_int_equal(out.first_page, 7);
     assert_int_equal(out.max_pixels, 1 << 20);
+    assert_int_equal(out.n_times, 0);
     assert_int_equal(ingest_wire_get_options("0 1 2", &out), PR_ERR_INTERNAL);
+
+    const int64_t times[] = {-5, 0, 1000000, 1000000, 7200000000};
+    in.sampling = INGEST_TIMES;
+    in.times = times;
+    in.n_times = 5;
+    text.len = 0;
+    ingest_wire_put_options(&text, &in);
+    assert_int_equal(ingest_wire_get_options(text.data, &out), PR_OK);
+    assert_int_equal(out.n_times, 5);
+    assert_memory_equal(out.times, times, sizeof times);
+    base_free((void *)out.times);
+    text.data[text.len - 12] = '\0'; /* the last one is missing */
+    assert_int_equal(ingest_wire_get_options(text.data, &out), PR_ERR_INTERNAL);
+    assert_null(out.times);
     base_buf_finish(&text);
 }
 
