@@ -35,6 +35,7 @@
 #define SOURCE_COMMANDS  " inspect sheet "
 #define SEEN_COMMANDS    " ask add plan run embed inspect sheet "
 #define RANGE_COMMANDS   " ask run embed inspect sheet "
+#define ASK_COMMANDS     " ask "
 #define LIBRARY_COMMANDS " ask add list show rm "
 
 static const struct pr_option options[] = {
@@ -145,6 +146,8 @@ static const struct pr_option options[] = {
      .help = "Only this part: points of a page, pixels of a frame, from the upper left corner."},
     {"library", 'l', PATH_FIELD(library), "DIR", "", .commands = LIBRARY_COMMANDS,
      .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
+    {"budget", 'b', FIELD(budget), "TOKENS", "0", 0, 1 << 24, .commands = ASK_COMMANDS,
+     .help = "Tokens that a question may put before the model; 0: as serves a model of its size and fits its context."},
     {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " ask add ",
      .help = "How much the library's evidence may take, such as 20G; what would exceed it isn't added. 0: no limit."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "",

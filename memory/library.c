@@ -46,12 +46,27 @@ static void name_file(const struct library *library, const char *name, struct ba
     base_buf_printf(out, "%s/%s", library->folder, name);
 }
 
-static void name_log(const struct library *library, const unsigned char *hash, struct base_buf *out)
+void memory_library_name(const struct library *library, const unsigned char *hash, const char *suffix,
+                         struct base_buf *out)
 {
     char text[HASH_DIGITS + 1];
     base_hash_text(hash, text);
     out->len = 0;
-    base_buf_printf(out, "%s/evidence/%s.log", library->folder, text);
+    base_buf_printf(out, "%s/evidence/%s.%s", library->folder, text, suffix);
+}
+
+static void name_log(const struct library *library, const unsigned char *hash, struct base_buf *out)
+{
+    memory_library_name(library, hash, "log", out);
+}
+
+/* Deletes what was derived from a log and lies beside it. */
+static void delete_derived(const struct library *library, const unsigned char *hash)
+{
+    struct base_buf path = {0};
+    memory_library_name(library, hash, "recall", &path);
+    unlink(path.data);
+    base_buf_finish(&path);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
@@ -485,6 +500,7 @@ int memory_library_restart(struct library *library, const struct library_source 
     struct base_buf path = {0}, aside = {0};
     name_log(library, source->hash, &path);
     base_buf_printf(&aside, "%s.damaged", path.data);
+    delete_derived(library, source->hash);
     int err = PR_OK;
     if (rename(path.data, aside.data) < 0)
         err = base_fail(PR_ERR_IO, "%s: can't be put aside: %s", path.data, strerror(errno));
@@ -511,6 +527,7 @@ int memory_library_remove(struct library *library, const struct library_source *
     }
     base_buf_puts(&path, ".damaged");
     unlink(path.data);
+    delete_derived(library, source->hash);
     TRY(memory_library_run(library, "DELETE FROM file WHERE source = ?1", "i", source->id));
     TRY(memory_library_run(library, "DELETE FROM source WHERE id = ?1", "i", source->id));
     if (missed)

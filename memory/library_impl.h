@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/mem.h"
 #include "memory/library.h"
 
 #include <sqlite3.h>
@@ -14,6 +15,10 @@ struct library {
     sqlite3 *db; /* the catalogue */
     struct text_index *text;
 };
+
+/* The file of a source in the folder evidence/: its log (suffix "log"), or what is derived from it. */
+void memory_library_name(const struct library *library, const unsigned char *hash, const char *suffix,
+                         struct base_buf *out);
 
 /* An error of the catalogue's. */
 int memory_library_failed(const struct library *library, const char *what);

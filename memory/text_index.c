@@ -125,7 +125,7 @@ static bool is_word(uint32_t c)
 
 /* Function words say nothing about what is asked for: a passage that shares only these with a question doesn't fit it. The
  * commonest of four languages; others count as words, and BM25 weighs them low where they are everywhere. */
-static bool is_function_word(const char *word, size_t len)
+bool memory_is_function_word(const char *word, size_t len)
 {
     static const char words[] =
         " a about after all an and any are as at be been before but by can could did do does for from had has have he "
@@ -199,7 +199,7 @@ static void write_words(const char *text, size_t len, bool query, struct base_bu
         size_t more;
         while (i + size < len && is_word(c = next_character(text + i + size, len - i - size, &more)) && !is_unspaced(c))
             size += more;
-        if (!query || !is_function_word(text + i, size))
+        if (!query || !memory_is_function_word(text + i, size))
             write_word(text + i, size, query, false, out);
     }
 }

@@ -45,3 +45,6 @@ struct text_range {
  * failure. The question is words, never a query language. PR_ERR_FORMAT: as above. */
 int memory_text_index_search(struct text_index *index, const char *question, const struct text_range *range, size_t k,
                              struct text_hit *hits, size_t *n);
+
+/* Whether a word says nothing about what is asked for: the commonest function words of English, German, French and Spanish. */
+bool memory_is_function_word(const char *word, size_t len);

@@ -108,13 +108,19 @@ struct pr_citation {
     int64_t t0_us, t1_us; /* PR_TIME_NONE: not timed */
     float box[4];         /* points from the upper left corner; all 0: the whole page */
     const char *quote;    /* exact text of the source, or NULL */
-    int32_t tag;          /* the number by which the model was shown it: [1], [2], ... */
-    bool by_model;        /* the answer names this tag; otherwise it is only what the search put before the model */
+    int32_t tag;          /* the number by which the model was shown it: [S1], [S2], ... */
+    bool by_model;        /* the answer names this tag */
+    bool by_words;        /* the answer shares most words with this one, as small models don't name tags */
+    bool gist;            /* a part of the overview; otherwise recall put it before the model */
 };
 
 struct pr_answer;
 void pr_answer_destroy(struct pr_answer *answer); /* takes NULL */
 const char *pr_answer_text(const struct pr_answer *answer);
+/* Whether anything that was shown supports the answer. When not, *why (may be NULL) is why, or NULL when the model itself says so. */
+bool pr_answer_found(const struct pr_answer *answer, const char **why);
+/* The user message that the model was given, visual tokens as their number in braces; "" when it wasn't asked. */
+const char *pr_answer_prompt(const struct pr_answer *answer);
 /* What the model was shown, in the order of the answer's tags; those that the answer names are marked. */
 const struct pr_citation *pr_answer_citations(const struct pr_answer *answer, size_t *n);
 
@@ -122,13 +128,22 @@ const struct pr_citation *pr_answer_citations(const struct pr_answer *answer, si
 struct pr_coverage {
     int64_t sources, incomplete;                     /* incomplete: not read to their end yet */
     int64_t pages, pages_failed, pages_without_text; /* of all sources */
-    int64_t films, films_without_text;               /* timed sources: only their text was read, never their pictures */
+    int64_t films, films_without_text;               /* timed sources */
     int64_t passages_found, passages_read; /* sharing a word with the question (at most 1,000 are counted); put
                                                         before the model */
     int64_t damaged;                       /* places where the library lost something */
     int32_t prompt_tokens;
-    double seconds_adding,
-        seconds_recall; /* until the sources were in the library; from then on until the model began */
+    bool sees;              /* the model has a vision part */
+    int64_t segments;       /* segments of visual tokens in the range that was asked */
+    int64_t segments_shown; /* of those: put before the model, */
+    int64_t visual_tokens;  /* with so many tokens together */
+    struct {
+        double adding;          /* until the sources were in the library and open */
+        double recall;          /* finding what fits */
+        double choosing;        /* reading it, sharing out the budget */
+        double prompt;          /* writing it down */
+        double prefill, decode; /* the model's own */
+    } ms;                       /* milliseconds */
 };
 struct pr_coverage pr_answer_coverage(const struct pr_answer *answer);
 /* What should be known about the sources, such as that a file is gone: lines of text. */
@@ -141,6 +156,16 @@ const char *const *pr_answer_notes(const struct pr_answer *answer, size_t *n);
 int pr_ask(struct pr_model *model, const struct pr_settings *settings, const char *const *sources, size_t n_sources,
            const char *question, pr_progress_fn progress, pr_token_fn fn, void *user, struct pr_cancel *cancel,
            struct pr_answer **out);
+
+/* A conversation: questions that follow each other over the same sources. Each recalls its own excerpts; what prompts begin with
+ * alike is read once; the latest questions and answers are told again as far as a quarter of the budget goes. Belongs to one thread at a
+ * time; `model` outlives it, and so do the texts that settings point to. */
+struct pr_chat;
+int pr_chat_open(struct pr_model *model, const struct pr_settings *settings, const char *const *sources,
+                 size_t n_sources, pr_progress_fn progress, void *user, struct pr_cancel *cancel, struct pr_chat **out);
+int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void *user, struct pr_cancel *cancel,
+                struct pr_answer **out);
+void pr_chat_close(struct pr_chat *chat); /* takes NULL */
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

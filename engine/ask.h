@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A question from the sources to the cited answer, in the order in which it happens:
+ *
+ *     ask_sources.c   adds what the library doesn't have yet, opens the evidence
+ *     ask_recall.c    finds passages and segments that fit the question
+ *     ask_choose.c    the working set: what of them fits the budget, with how many visual tokens
+ *     ask_visual.c    visual tokens as the model's family reads them
+ *     ask_prompt.c    writes it down (docs/PROMPTS.md)
+ *     ask_cite.c      what the answer rests on, and whether it rests on anything
+ *     ask.c           the public functions
+ */
+#pragma once
+
+#include "engine/library.h"
+#include "engine/session.h"
+#include "memory/passages.h"
+
+/* ---- sources ------------------------------------------------------------------------------------------------------ */
+
+struct asked {
+    struct library_source source;
+    char *path;                        /* as it was given */
+    size_t order;                      /* among the sources */
+    struct evidence *evidence;         /* NULL: couldn't be opened */
+    const struct evidence_setup *seen; /* what this model made of its pictures; NULL: nothing */
+};
+
+/* What one conversation knows. */
+struct asking {
+    struct pr_model *model;
+    struct library *library;
+    const struct pr_settings *settings;
+    struct asked *sources; /* ascending by id */
+    size_t n_sources;
+    bool all;         /* of the library */
+    int64_t from, to; /* microseconds; PR_TIME_NONE: open */
+    int32_t first_page, last_page;
+    const struct vision_params *vision; /* NULL: the model sees nothing */
+    char **notes;                       /* what should be known of the sources */
+    size_t n_notes;
+};
+
+/* Adds `what` to the notes, with the path before it ("": none). */
+void ask_note(struct asking *asking, const char *path, const char *what);
+/* Opens the named sources, or with n 0 all of the library. */
+int ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress, void *user,
+                     struct pr_cancel *cancel);
+void ask_sources_close(struct asking *asking);
+struct asked *ask_find(const struct asking *asking, int64_t id);
+/* Fills what the sources say of themselves. */
+void ask_cover(const struct asking *asking, struct pr_coverage *out);
+int ask_read_ranges(struct asking *asking);
+/* Whether a span lies within --from, --to and --pages. */
+bool ask_in_range(const struct asking *asking, int64_t t0, int64_t t1, int32_t page);
+
+/* ---- recall ------------------------------------------------------------------------------------------------------- */
+
+/* A passage that was found and could be read. */
+struct ask_passage {
+    const struct asked *asked;
+    uint64_t segment;
+    size_t line;
+    enum evidence_kind kind;
+    struct passage passage;
+    char *label;
+    double score, coverage;
+};
+void ask_passage_finish(struct ask_passage *passage);
+
+/* A segment of visual tokens that was found. */
+struct ask_seen {
+    const struct asked *asked;
+    uint64_t number;
+    int64_t t0, t1;
+    int32_t page;
+    bool tile;
+    uint32_t n_tokens;
+    double relevance; /* 0 to 1 */
+};
+
+struct ask_found {
+    struct library_hit *hits; /* passages, best first */
+    size_t n_hits;
+    struct ask_seen *seen; /* all visual segments in range, in the order of the sources and of time */
+    size_t n_seen;
+    struct ask_seen *texts; /* segments of timed text in range, in the same order */
+    size_t n_texts;
+    double coverage; /* of the best passage: its share of the question's words */
+    int64_t damaged;
+};
+int ask_recall(struct asking *asking, const char *question, struct ask_found *out);
+void ask_found_finish(struct ask_found *found);
+/* Reads the passage of a hit. PR_ERR_NOT_FOUND, PR_ERR_FORMAT: it is lost. */
+int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);
+
+/* ---- the working set ---------------------------------------------------------------------------------------------- */
+
+enum ask_what { ASK_PLAIN, ASK_OUTLINE, ASK_NOTES };
+
+/* The first n tokens of a segment. */
+struct ask_picture {
+    struct evidence_segment segment;
+    uint32_t n;
+};
+
+/* What stands behind one tag. */
+struct ask_entry {
+    const struct asked *asked;
+    enum ask_what what;
+    bool gist;
+    int64_t t0, t1;
+    int32_t page;
+    struct pr_box box;
+    uint64_t segment; /* of a passage that stands alone: where it begins, for the order */
+    size_t line;
+    char *label;
+    struct base_buf text;         /* exact lines; empty: none */
+    struct ask_picture *pictures; /* in the order of time */
+    size_t n_pictures;
+    int32_t tag;
+};
+
+struct ask_set {
+    struct ask_entry *entries; /* the gist, then the excerpts, each in the order of the sources and places */
+    size_t n, cap;
+    int64_t passages, visual_tokens, visual_segments, damaged;
+};
+void ask_set_finish(struct ask_set *set);
+
+/* Chooses what fits `budget` tokens. */
+int ask_choose(struct asking *asking, const struct ask_found *found, size_t budget, struct ask_set *out);
+
+/* ---- the prompt --------------------------------------------------------------------------------------------------- */
+
+/* The runs of a picture: words and rows. Adds to *runs; the caller finishes them. PR_ERR_NOMEM. */
+int ask_picture_runs(const struct asking *asking, const struct ask_entry *entry, struct engine_run **runs, size_t *n);
+
+extern const char ask_instructions[]; /* the system message */
+
+/* A user message, piece by piece, and the same as text for people. */
+struct ask_message {
+    struct engine_part *parts;
+    size_t n;
+    struct base_buf shown;
+};
+void ask_message_finish(struct ask_message *message);
+/* Entries from `first` on (the gist, if any, among them) and the question. */
+int ask_write(const struct asking *asking, const struct ask_set *set, const char *question, struct ask_message *out);
+
+/* ---- the answer --------------------------------------------------------------------------------------------------- */
+
+struct pr_answer {
+    struct base_buf text;
+    struct pr_citation *citations;
+    size_t n_citations;
+    struct pr_coverage coverage;
+    bool found;
+    char *why; /* not found: why; NULL */
+    char **strings;
+    size_t n_strings;
+    char **notes;
+    size_t n_notes;
+    char *prompt;
+};
+
+/* How many words of a question say what is asked for. */
+size_t ask_content_words(const char *question);
+/* Makes a citation of each excerpt, before the model is asked. */
+int ask_cite(const struct asking *asking, const struct ask_set *set, const char *question, struct pr_answer *answer);
+/* Reads the answer: which citations it names or shares its words with, and whether it rests on what was shown. */
+void ask_judge(const struct asking *asking, const struct ask_set *set, const char *question, struct pr_answer *answer);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What of the sources may answer a question: passages by their words, segments of visual tokens by the passages that lie in them
+ * and by what the model's first layers make of question and segment. Lists are fused by rank.
+ */
+#include "engine/ask.h"
+
+#include "base/mem.h"
+#include "memory/recall.h"
+#include "memory/recall_index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CANDIDATES = 1000, /* passages that recall looks at */
+    VOTING = 64,       /* of those, the ones that speak for the pictures around them */
+};
+static const double FLOOR = 0.1; /* relevance of a segment that no list names */
+
+void ask_passage_finish(struct ask_passage *passage)
+{
+    base_free(passage->passage.text);
+    base_free(passage->label);
+    *passage = (struct ask_passage){0};
+}
+
+int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out)
+{
+    struct evidence_segment segment;
+    size_t i;
+    *out = (struct ask_passage){.asked = ask_find(asking, hit->source),
+                                .segment = hit->segment,
+                                .line = hit->line,
+                                .score = hit->score,
+                                .coverage = hit->coverage};
+    if (!out->asked || !out->asked->evidence || !memory_evidence_find(out->asked->evidence, hit->segment, &i))
+        return base_fail(PR_ERR_NOT_FOUND, "segment %llu isn't there", (unsigned long long)hit->segment);
+    int err = memory_evidence_read(out->asked->evidence, i, &segment);
+    if (err < 0)
+        return err;
+    out->kind = segment.kind;
+    if (hit->line < segment.n_lines) {
+        memory_passage_make(&segment, hit->line, memory_passage_end(&segment, hit->line), &out->passage);
+        out->label = base_strdup(segment.label);
+    } else {
+        err = base_fail(PR_ERR_NOT_FOUND, "line %zu isn't there", hit->line);
+    }
+    memory_evidence_release(&segment);
+    return err;
+}
+
+/* ---- passages ----------------------------------------------------------------------------------------------------- */
+
+static bool accept(void *user, const struct library_hit *hit)
+{
+    const struct asking *asking = user;
+    struct ask_passage passage;
+    bool good = ask_read_passage(asking, hit, &passage) >= 0 &&
+                ask_in_range(asking, passage.passage.t0, passage.passage.t1, passage.passage.page);
+    ask_passage_finish(&passage);
+    return good;
+}
+
+static int find_passages(struct asking *asking, const char *question, struct ask_found *out)
+{
+    bool ranged =
+        asking->from != PR_TIME_NONE || asking->to != PR_TIME_NONE || asking->first_page > 0 || asking->last_page >= 0;
+    int64_t *ids = base_alloc_array(asking->n_sources, sizeof *ids);
+    out->hits = base_alloc_array(CANDIDATES, sizeof *out->hits);
+    for (size_t i = 0; i < asking->n_sources; i++)
+        ids[i] = asking->sources[i].source.id;
+    int err = memory_library_search(asking->library, question, ids, asking->all ? 0 : asking->n_sources,
+                                    ranged ? accept : NULL, asking, CANDIDATES, out->hits, &out->n_hits);
+    base_free(ids);
+    for (size_t i = 0; i < out->n_hits && err >= 0; i++)
+        out->coverage = out->hits[i].coverage > out->coverage ? out->hits[i].coverage : out->coverage;
+    return err;
+}
+
+/* ---- pictures ----------------------------------------------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b)
+{
+    const struct ask_seen *x = a, *y = b;
+    if (x->asked != y->asked)
+        return x->asked->order < y->asked->order ? -1 : 1;
+    if (x->t0 != y->t0)
+        return x->t0 < y->t0 ? -1 : 1;
+    if (x->page != y->page)
+        return x->page < y->page ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static void add_seen(struct ask_seen **list, size_t *n, const struct asked *asked, const struct recall_segment *segment)
+{
+    if (!(*n & (*n - 1)))
+        *list = base_realloc(*list, (*n ? 2 * *n : 1) * sizeof **list);
+    (*list)[(*n)++] = (struct ask_seen){.asked = asked,
+                                        .number = segment->number,
+                                        .t0 = segment->t0,
+                                        .t1 = segment->t1,
+                                        .page = segment->page,
+                                        .tile = segment->tile != 0,
+                                        .n_tokens = segment->n_tokens};
+}
+
+/* What this model has made of the pictures, and timed text, in range. */
+static int list_seen(struct asking *asking, struct ask_found *out)
+{
+    for (size_t s = 0; s < asking->n_sources; s++) {
+        const struct asked *asked = &asking->sources[s];
+        struct recall_index *index;
+        size_t n;
+        if (!asked->evidence || !asked->seen)
+            continue;
+        int err = memory_recall_open(asking->library, &asked->source, asked->evidence, &index);
+        if (err < 0)
+            return err;
+        const struct recall_segment *segments = memory_recall_segments(index, &n);
+        for (size_t i = 0; i < n; i++) {
+            const struct recall_segment *segment = &segments[i];
+            if (!ask_in_range(asking, segment->t0, segment->t1, segment->page))
+                continue;
+            if (segment->setup == asked->seen->number && segment->n_tokens > 0)
+                add_seen(&out->seen, &out->n_seen, asked, segment);
+            else if (segment->kind == EVIDENCE_TIMED_TEXT)
+                add_seen(&out->texts, &out->n_texts, asked, segment);
+        }
+        out->damaged += memory_recall_damage(index);
+        memory_recall_close(index);
+    }
+    if (out->n_seen > 0)
+        qsort(out->seen, out->n_seen, sizeof *out->seen, by_place);
+    if (out->n_texts > 0)
+        qsort(out->texts, out->n_texts, sizeof *out->texts, by_place);
+    return PR_OK;
+}
+
+static bool lies_in(const struct ask_passage *passage, const struct ask_seen *seen)
+{
+    if (passage->asked != seen->asked)
+        return false;
+    if (seen->t0 != PR_TIME_NONE)
+        return passage->passage.t0 != PR_TIME_NONE && passage->passage.t0 < seen->t1 && passage->passage.t1 > seen->t0;
+    return passage->passage.t0 == PR_TIME_NONE && passage->passage.page == seen->page;
+}
+
+/* Segments in the order of the best passage that lies in them. */
+static size_t vote(struct asking *asking, const struct ask_found *found, uint32_t *list)
+{
+    size_t n = 0;
+    bool *listed = base_alloc_array(found->n_seen + 1, sizeof *listed);
+    for (size_t h = 0; h < found->n_hits && h < VOTING; h++) {
+        struct ask_passage passage;
+        if (ask_read_passage(asking, &found->hits[h], &passage) >= 0) {
+            for (size_t i = 0; i < found->n_seen; i++) {
+                if (listed[i] || !lies_in(&passage, &found->seen[i]))
+                    continue;
+                listed[i] = true;
+                list[n++] = (uint32_t)i;
+            }
+        }
+        ask_passage_finish(&passage);
+    }
+    base_free(listed);
+    return n;
+}
+
+static void rate_seen(struct asking *asking, struct ask_found *found)
+{
+    double best = 0, *relevance = base_alloc_array(found->n_seen + 1, sizeof *relevance);
+    uint32_t *list = base_alloc_array(found->n_seen + 1, sizeof *list);
+    memory_recall_fuse(list, vote(asking, found, list), 1, relevance);
+    for (size_t i = 0; i < found->n_seen; i++)
+        best = relevance[i] > best ? relevance[i] : best;
+    for (size_t i = 0; i < found->n_seen; i++)
+        found->seen[i].relevance = best > 0 ? FLOOR + (1 - FLOOR) * relevance[i] / best : FLOOR;
+    base_free(list);
+    base_free(relevance);
+}
+
+int ask_recall(struct asking *asking, const char *question, struct ask_found *out)
+{
+    int err;
+    *out = (struct ask_found){0};
+    TRY(find_passages(asking, question, out));
+    TRY(list_seen(asking, out));
+    rate_seen(asking, out);
+fail:
+    return err;
+}
+
+void ask_found_finish(struct ask_found *found)
+{
+    base_free(found->hits);
+    base_free(found->seen);
+    base_free(found->texts);
+    *found = (struct ask_found){0};
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What recall needs of every segment of a source, in one flat file beside its log, so that a question doesn't read the log: spans
+ * and sizes. Derived: made from the log when it is missing, behind, or of another version, and then mapped. Nothing in
+ * it is trusted: a segment that is chosen is read from the log, by its number.
+ */
+#pragma once
+
+#include "memory/library.h"
+
+struct recall_segment { /* 64 bytes, also on the disk */
+    uint64_t number, setup;
+    int64_t t0, t1; /* microseconds or PR_TIME_NONE */
+    int32_t page;   /* or PR_PAGE_NONE */
+    uint32_t kind;  /* enum evidence_kind */
+    uint32_t n_tokens, n_lines;
+    int32_t tile; /* 1: a tile of a page, of which the whole picture is another segment */
+    int32_t stream;
+    uint32_t reserved[2];
+};
+
+struct recall_index;
+
+/* The index of a source's log, brought up to what the log holds. PR_ERR_IO: it can't be written; PR_ERR_NOMEM. Damaged segments
+ * are left out and counted. The caller owns *out. */
+int memory_recall_open(struct library *library, const struct library_source *source, const struct evidence *evidence,
+                       struct recall_index **out);
+void memory_recall_close(struct recall_index *index); /* takes NULL */
+/* In the order of the log. */
+const struct recall_segment *memory_recall_segments(const struct recall_index *index, size_t *n);
+int64_t memory_recall_damage(const struct recall_index *index);
