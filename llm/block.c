@@ -157,6 +157,16 @@ struct tensor *llm_attention(struct llm_graph *g, const struct llm_layer *l, int
     return op_add(pass, y, x);
 }
 
+void llm_shallow_attention(struct llm_graph *g, const struct llm_layer *l, struct tensor *x, struct tensor **keys,
+                           struct tensor **queries)
+{
+    struct tensor *h = op_rms_norm(g->pass, x, l->attn_norm, g->hp->norm_eps);
+    struct tensor *q = op_matmul(g->pass, l->q, h, l->q_bias);
+    struct tensor *k = op_matmul(g->pass, l->k, h, NULL);
+    *queries = l->q_norm ? norm_heads(g, q, l->q_norm) : q;
+    *keys = l->k_norm ? norm_heads(g, k, l->k_norm) : k;
+}
+
 struct tensor *llm_swiglu(struct llm_graph *g, const struct llm_layer *l, struct tensor *x)
 {
     struct pass *pass = g->pass;

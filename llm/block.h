@@ -18,6 +18,10 @@ int llm_attention_load(const struct llm_load *load, struct llm_layer *layer);
 int llm_head_norms_load(const struct llm_load *load, struct llm_layer *layer);
 struct tensor *llm_attention(struct llm_graph *g, const struct llm_layer *layer, int32_t il, struct tensor *x);
 
+/* The keys [n, n_kv * d_head] of a layer before rope and without their bias, and its queries [n, n_head * d_head] before rope. */
+void llm_shallow_attention(struct llm_graph *g, const struct llm_layer *layer, struct tensor *x, struct tensor **keys,
+                           struct tensor **queries);
+
 /* x + Wdown · (silu(Wgate · h) * (Wup · h)) with h = RMSNorm(x). */
 int llm_swiglu_load(const struct llm_load *load, struct llm_layer *layer);
 struct tensor *llm_swiglu(struct llm_graph *g, const struct llm_layer *layer, struct tensor *x);

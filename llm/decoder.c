@@ -240,13 +240,30 @@ static void fill(struct llm_decoder *decoder, const struct llm_sequence *s, cons
 
 /* ---- decoding --------------------------------------------------------------------------------------------------- */
 
-/* Reads one batch and leaves its last n_logits rows of logits in `logits`. */
+/* What a reading is for; the pointers move on with what is written. */
+struct wanted {
+    int32_t n_logits; /* of the last tokens of all */
+    float *logits;
+    int32_t shallow; /* layers; 0: all of them */
+    float *keys, *queries;
+};
+
+static void copy_out(const struct llm_plan *plan, struct tensor *tensor, float **to)
+{
+    size_t values = tensor ? (size_t)tensor->rows * (size_t)tensor->cols : 0;
+    if (!*to || !values)
+        return;
+    memcpy(*to, compute_pass_host(plan->pass, tensor), values * sizeof **to);
+    *to += values;
+}
+
+/* Reads one batch, of `left` tokens that are left. */
 static int decode_batch(struct llm_decoder *decoder, struct llm_sequence *s, struct cursor *c, int64_t left,
-                        int32_t n_logits, float **logits, int64_t *done, const struct base_cancel *cancel)
+                        struct wanted *wanted, int64_t *done, const struct base_cancel *cancel)
 {
     int err;
     struct llm_plan *plan;
-    struct llm_shape shape = {.sinks = s->slide.sinks};
+    struct llm_shape shape = {.sinks = s->slide.sinks, .shallow = wanted->shallow};
     int64_t high;
     int32_t n = shape.n = measure(decoder, *c, &shape.rows, &high);
     TRY(llm_sequence_reserve(s, n));
@@ -259,17 +276,15 @@ static int decode_batch(struct llm_decoder *decoder, struct llm_sequence *s, str
     if (high > MAX_POSITION)
         TRY(base_fail(PR_ERR_INVALID, "positions beyond %d can't be represented", MAX_POSITION));
 
-    int64_t wanted = n_logits - (left - n); /* those of the last n_logits tokens that are in this batch */
-    shape.n_logits = wanted <= 0 ? 0 : wanted < n ? (int32_t)wanted : n;
+    int64_t last = wanted->n_logits - (left - n); /* those of the last n_logits tokens that are in this batch */
+    shape.n_logits = last <= 0 ? 0 : last < n ? (int32_t)last : n;
     TRY(llm_plan_get(&decoder->net, s->kv, &shape, &plan));
     fill(decoder, s, plan, c);
     TRY(compute_pass_run(plan->pass, cancel));
     llm_sequence_append(s, decoder->cells, n);
-    if (shape.n_logits) {
-        size_t values = (size_t)shape.n_logits * (size_t)decoder->net.hp.n_vocab;
-        memcpy(*logits, compute_pass_host(plan->pass, plan->logits), values * sizeof **logits);
-        *logits += values;
-    }
+    copy_out(plan, plan->logits, &wanted->logits);
+    copy_out(plan, plan->keys, &wanted->keys);
+    copy_out(plan, plan->queries, &wanted->queries);
     *done += n;
     return PR_OK;
 fail:
@@ -277,25 +292,41 @@ fail:
     return err;
 }
 
-int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
-               size_t n_pieces, int32_t n_logits, float *logits, const struct base_cancel *cancel)
+static int decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
+                  size_t n_pieces, struct wanted wanted, const struct base_cancel *cancel)
 {
     int err;
     int64_t total, done = 0, start = llm_sequence_length(sequence);
     TRY(check_pieces(decoder, pieces, n_pieces, &total));
-    if (n_logits < 0 || n_logits > total)
-        return base_fail(PR_ERR_INVALID, "the logits of %d tokens can't be had from an input of %lld", n_logits,
+    if (wanted.n_logits < 0 || wanted.n_logits > total)
+        return base_fail(PR_ERR_INVALID, "the logits of %d tokens can't be had from an input of %lld", wanted.n_logits,
                          (long long)total);
 
     struct cursor c = {pieces, pieces + n_pieces, 0, llm_sequence_next_position(sequence)};
     while (done < total) {
         if (base_cancelled(cancel))
             TRY(base_fail(PR_ERR_CANCELLED, "stopped"));
-        TRY(decode_batch(decoder, sequence, &c, total - done, n_logits, &logits, &done, cancel));
+        TRY(decode_batch(decoder, sequence, &c, total - done, &wanted, &done, cancel));
     }
     return PR_OK;
 fail:
     if (!sequence->slide.window)
         llm_sequence_rollback(sequence, start);
     return err;
+}
+
+int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
+               size_t n_pieces, int32_t n_logits, float *logits, const struct base_cancel *cancel)
+{
+    struct wanted wanted = {.n_logits = n_logits, .logits = logits};
+    return decode(decoder, sequence, pieces, n_pieces, wanted, cancel);
+}
+
+int llm_decode_shallow(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
+                       size_t n_pieces, int32_t layers, float *keys, float *queries, const struct base_cancel *cancel)
+{
+    struct wanted wanted = {.shallow = layers, .keys = keys, .queries = queries};
+    if (layers < 1 || layers > decoder->net.hp.n_layer)
+        return base_fail(PR_ERR_INVALID, "the model has no layer %d", layers);
+    return decode(decoder, sequence, pieces, n_pieces, wanted, cancel);
 }

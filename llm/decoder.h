@@ -51,6 +51,12 @@ struct llm_piece {
 int llm_decode(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
                size_t n_pieces, int32_t n_logits, float *logits, const struct base_cancel *cancel);
 
+/* Reads pieces through the first `layers` layers (all but the attention and what follows it in the last of them) and gives, for every token,
+ * that layer's key before rope and without bias and its query before rope: keys[total, n_kv * d_head], queries[total, n_head *
+ * d_head], f32, the caller's; NULL: not wanted. The cache of the sequence holds `layers` layers or more. Errors as llm_decode(). */
+int llm_decode_shallow(struct llm_decoder *decoder, struct llm_sequence *sequence, const struct llm_piece *pieces,
+                       size_t n_pieces, int32_t layers, float *keys, float *queries, const struct base_cancel *cancel);
+
 /* What a pass of n token ids over this cache takes on all devices; planned but not run. */
 struct pass_cost;
 int llm_decoder_cost(struct llm_decoder *decoder, struct llm_kv *kv, int32_t n, int32_t n_logits,

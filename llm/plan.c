@@ -21,7 +21,7 @@ static void record_inputs(struct llm_plan *plan)
         g->rows[i] = compute_pass_input(g->pass, TYPE_F32, n, d, i ? "deepstack" : "rows");
     /* Without logits one row goes on, so that the last layer is written as the others are. */
     int32_t kept = plan->shape.n_logits ? plan->shape.n_logits : 1;
-    if (kept < n)
+    if (kept < n && !plan->shape.shallow)
         g->keep = compute_pass_input(g->pass, TYPE_I32, 1, kept, "keep");
 }
 
@@ -35,8 +35,14 @@ static int record(struct llm_plan *plan)
     struct tensor *x = op_gather(g->pass, &net->token_embd, g->ids);
     if (g->rows[0])
         x = op_add(g->pass, x, g->rows[0]);
-    for (int32_t il = 0; il < g->hp->n_layer; il++)
+    int32_t n_layer = plan->shape.shallow ? plan->shape.shallow - 1 : g->hp->n_layer;
+    for (int32_t il = 0; il < n_layer; il++)
         x = net->arch->record(g, &net->layers[il], il, x);
+    if (plan->shape.shallow) {
+        llm_shallow_attention(g, &net->layers[n_layer], x, &plan->keys, &plan->queries);
+        compute_pass_output(g->pass, plan->keys);
+        compute_pass_output(g->pass, plan->queries);
+    }
     if (plan->shape.n_logits) {
         x = op_rms_norm(g->pass, x, net->output_norm, g->hp->norm_eps);
         plan->logits = op_matmul(g->pass, net->output, x, NULL);
@@ -83,7 +89,7 @@ void llm_plan_destroy(struct llm_plan *plan)
 static bool same(const struct llm_plan *p, const struct llm_network *net, const struct llm_shape *s)
 {
     return p && p->net == net && p->shape.n == s->n && p->shape.n_logits == s->n_logits && p->shape.sinks == s->sinks &&
-           p->shape.rows == s->rows;
+           p->shape.shallow == s->shallow && p->shape.rows == s->rows;
 }
 
 int llm_plan_get(struct llm_network *net, struct llm_kv *kv, const struct llm_shape *shape, struct llm_plan **out)

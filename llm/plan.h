@@ -10,6 +10,7 @@
 struct llm_shape {
     int32_t n;        /* tokens */
     int32_t n_logits; /* of the last ones */
+    int32_t shallow;  /* only so many layers, and of the last of them its keys and queries; 0: all, and logits */
     int32_t sinks;
     bool rows; /* some of the tokens are embedding rows */
 };
@@ -17,8 +18,9 @@ struct llm_shape {
 struct llm_plan {
     struct llm_network *net;
     struct llm_shape shape;
-    struct llm_graph graph; /* its inputs */
-    struct tensor *logits;  /* f32 [n_logits, n_vocab], NULL: none wanted */
+    struct llm_graph graph;        /* its inputs */
+    struct tensor *logits;         /* f32 [n_logits, n_vocab], NULL: none wanted */
+    struct tensor *keys, *queries; /* f32 [n, n_kv * d_head], [n, n_head * d_head] of a shallow pass */
     struct pass *pass;
     struct pass_cost cost;
     uint64_t used; /* kv->plan_clock when it was used last */

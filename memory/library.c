@@ -66,6 +66,17 @@ static void delete_derived(const struct library *library, const unsigned char *h
     struct base_buf path = {0};
     memory_library_name(library, hash, "recall", &path);
     unlink(path.data);
+    /* Keys of whichever models. */
+    char text[HASH_DIGITS + 1];
+    struct dirent *entry;
+    base_hash_text(hash, text);
+    name_file(library, "keys", &path);
+    DIR *folder = opendir(path.data);
+    while (folder && (entry = readdir(folder)))
+        if (!strncmp(entry->d_name, text, HASH_DIGITS))
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
     base_buf_finish(&path);
 }
 
@@ -361,6 +372,17 @@ int memory_library_writer(struct library *library, const struct library_source *
     if (err < 0 && is_busy)
         err = base_fail(PR_ERR_IO, "%s: another pagereel is adding it; wait until that is done", source->path);
     base_buf_finish(&path);
+    return err;
+}
+
+int memory_library_keys_path(struct library *library, const struct library_source *source, uint64_t model,
+                             struct base_buf *out)
+{
+    char text[HASH_DIGITS + 1];
+    base_hash_text(source->hash, text);
+    name_file(library, "keys", out);
+    int err = make_folder(out->data);
+    base_buf_printf(out, "/%s-%016llx.keys", text, (unsigned long long)model);
     return err;
 }
 

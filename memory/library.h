@@ -6,12 +6,14 @@
  *     DIR/evidence/HASH.log     HASH: of the source's bytes
  *     DIR/catalogue.db          files by path, and by device, inode, size and time
  *     DIR/text.db               the text index
+ *     DIR/keys/HASH-MODEL.keys  shallow keys of its visual tokens
  *
  * A source is its bytes: the same file under another name is the same source, a changed file is another one.
  */
 #pragma once
 
 #include "base/cancel.h"
+#include "base/mem.h"
 #include "memory/evidence.h"
 #include "memory/text_index.h"
 
@@ -59,6 +61,9 @@ int memory_library_remove(struct library *library, const struct library_source *
 int memory_library_evidence(struct library *library, const struct library_source *source, struct evidence **out);
 int memory_library_writer(struct library *library, const struct library_source *source, bool *busy,
                           struct evidence_writer **out);
+/* Where the shallow keys of a source are kept for a model (keys.h); their folder is made. */
+int memory_library_keys_path(struct library *library, const struct library_source *source, uint64_t model,
+                             struct base_buf *out);
 /* Puts a log that is damaged aside, so that the source can be read again. */
 int memory_library_restart(struct library *library, const struct library_source *source);
 

@@ -3,7 +3,9 @@
  * What a pass costs, where layers lie, and formats of weights.
  */
 #include "llm/decoder.h"
+#include "compute/backend.h"
 #include "compute/pass.h"
+#include "llm/kv_impl.h"
 #include "tests/support/llm_rig.h"
 
 #include <math.h>
@@ -239,9 +241,55 @@ static void split_with_vulkan_agrees(void **state)
     assert_true(split);
 }
 
+/* At position 0 rope does nothing, so the keys that a whole pass leaves in the cache are those of a shallow one, but for the bias. */
+static void shallow_keys_are_those_of_the_cache(void **state)
+{
+    (void)state;
+    enum { TOKENS = 6, LAYERS = 2 };
+    static const char *const models[] = {"llama.f16.gguf", "qwen3.f16.gguf", "qwen2.f16.gguf"};
+    for (int m = 0; m < 3; m++) {
+        struct llm_rig rig;
+        int32_t ids[TOKENS], position[4 * TOKENS] = {0};
+        struct llm_sequence *whole, *shallow;
+        llm_rig_open(&rig, &(struct llm_rig_options){.model = models[m]});
+        size_t d = (size_t)rig.hp->n_kv * (size_t)rig.hp->d_head, dq = (size_t)rig.hp->n_head * (size_t)rig.hp->d_head;
+        float *keys = calloc(TOKENS * d, sizeof *keys), *queries = calloc(TOKENS * dq, sizeof *queries);
+        llm_rig_ids(ids, TOKENS, rig.hp->n_vocab, 5);
+        struct llm_piece piece = {.n = TOKENS, .ids = ids, .position = position};
+        assert_int_equal(llm_sequence_create(rig.kv, NULL, &whole), PR_OK);
+        assert_int_equal(llm_decode(rig.decoder, whole, &piece, 1, 0, NULL, NULL), PR_OK);
+        struct llm_kv_params params = {.cells = 32, .key_type = TYPE_F32, .value_type = TYPE_F32};
+        struct llm_kv *kv;
+        llm_decoder_kv_params(rig.decoder, &params);
+        params.n_layer = LAYERS;
+        assert_int_equal(llm_kv_create(&params, &kv), PR_OK);
+        assert_int_equal(llm_sequence_create(kv, NULL, &shallow), PR_OK);
+        assert_int_equal(llm_decode_shallow(rig.decoder, shallow, &piece, 1, LAYERS, keys, queries, NULL), PR_OK);
+        float *bias = calloc(d, sizeof *bias);
+        if (model_gguf_tensor(rig.gguf, "blk.1.attn_k.bias"))
+            memcpy(bias, model_gguf_tensor(rig.gguf, "blk.1.attn_k.bias")->data, d * sizeof *bias);
+        for (int32_t i = 0; i < TOKENS; i++) {
+            const float *cell =
+                (const float *)compute_tensor_data(&rig.kv->keys[LAYERS - 1]) + (size_t)llm_sequence_row(whole, i) * d;
+            for (size_t j = 0; j < d; j++)
+                assert_true(fabsf(keys[(size_t)i * d + j] + bias[j] - cell[j]) < 1e-4f);
+        }
+        assert_true(queries[0] != 0 && queries[TOKENS * dq - 1] != 0);
+        assert_int_equal(llm_decode_shallow(rig.decoder, shallow, &piece, 1, 99, keys, queries, NULL), PR_ERR_INVALID);
+        free(bias);
+        free(keys);
+        free(queries);
+        llm_sequence_destroy(whole);
+        llm_sequence_destroy(shallow);
+        llm_kv_destroy(kv);
+        llm_rig_close(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shallow_keys_are_those_of_the_cache),
         cmocka_unit_test(decoding_allocates_nothing),
         cmocka_unit_test(costs_are_known_before),
         cmocka_unit_test(blocks_are_the_weights_they_stand_for),

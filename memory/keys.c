@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "memory/keys.h"
+
+#include "base/mem.h"
+#include "compute/ref/ref.h"
+#include "memory/sketch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { VERSION = 1, MOST_KEYS = 1 << 16, MOST_COLUMNS = 1 << 16 };
+static const char magic[8] = "PRKEYS\r\n";
+
+struct disk_head { /* 128 bytes */
+    char magic[8];
+    uint32_t version;
+    int32_t layer, n_kv, d_head;
+    uint64_t model;
+    unsigned char setup[BASE_HASH_BYTES];
+    uint64_t zero[7];
+    uint64_t checksum; /* of the bytes before it */
+};
+
+/* Behind it: n rows of q8_0, or of f16 where columns don't divide into blocks, padded to 8 bytes. */
+struct disk_keys {
+    uint64_t segment;
+    uint32_t n, zero;
+    uint64_t body;     /* checksum of the rows with their padding */
+    uint64_t checksum; /* of the bytes before it */
+};
+_Static_assert(sizeof(struct disk_head) == 128 && sizeof(struct disk_keys) == 32, "as documented");
+
+struct entry {
+    uint64_t segment;
+    size_t offset; /* of its rows */
+    uint32_t n;
+};
+
+struct memory_keys {
+    char *path;
+    int fd;
+    bool locked;
+    struct keys_params params;
+    enum type type;
+    size_t columns, row_bytes, end;
+    char *data; /* the file when it was opened, mapped; what is added is read back when it is opened again */
+    size_t mapped;
+    struct base_buf added; /* what was added since, in its order */
+    struct entry *entries; /* ascending */
+    size_t n, cap;
+};
+
+static struct disk_head head_of(const struct keys_params *p)
+{
+    struct disk_head head = {
+        .version = VERSION, .layer = p->layer, .n_kv = p->n_kv, .d_head = p->d_head, .model = p->model};
+    memcpy(head.magic, magic, sizeof head.magic);
+    memcpy(head.setup, p->setup, sizeof head.setup);
+    head.checksum = base_hash64(&head, offsetof(struct disk_head, checksum));
+    return head;
+}
+
+static size_t body_bytes(const struct memory_keys *keys, uint32_t n)
+{
+    return base_align(n * keys->row_bytes, 8);
+}
+
+static int can_not(const struct memory_keys *keys, const char *what)
+{
+    return base_fail(PR_ERR_IO, "%s: %s: %s", keys->path, what, strerror(errno));
+}
+
+/* The place of the first entry that isn't before a segment. */
+static size_t place_of(const struct memory_keys *keys, uint64_t segment)
+{
+    size_t low = 0, high = keys->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (keys->entries[middle].segment < segment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static const struct entry *find(const struct memory_keys *keys, uint64_t segment)
+{
+    size_t i = place_of(keys, segment);
+    return i < keys->n && keys->entries[i].segment == segment ? &keys->entries[i] : NULL;
+}
+
+/* The last keys of a segment count. */
+static void add_entry(struct memory_keys *keys, uint64_t segment, size_t offset, uint32_t n)
+{
+    size_t i = place_of(keys, segment);
+    if (i == keys->n || keys->entries[i].segment != segment) {
+        if (keys->n == keys->cap) {
+            keys->cap = keys->cap ? 2 * keys->cap : 64;
+            keys->entries = base_realloc(keys->entries, keys->cap * sizeof *keys->entries);
+        }
+        memmove(&keys->entries[i + 1], &keys->entries[i], (keys->n - i) * sizeof *keys->entries);
+        keys->n++;
+    }
+    keys->entries[i] = (struct entry){segment, offset, n};
+}
+
+/* Enters what is whole; the rest of the file begins at keys->end. */
+static void walk(struct memory_keys *keys)
+{
+    keys->end = sizeof(struct disk_head);
+    while (keys->end + sizeof(struct disk_keys) <= keys->mapped) {
+        struct disk_keys disk;
+        memcpy(&disk, keys->data + keys->end, sizeof disk);
+        size_t rows = keys->end + sizeof disk;
+        if (disk.checksum != base_hash64(&disk, offsetof(struct disk_keys, checksum)) || disk.n > MOST_KEYS ||
+            body_bytes(keys, disk.n) > keys->mapped - rows ||
+            base_hash64(keys->data + rows, body_bytes(keys, disk.n)) != disk.body)
+            return;
+        add_entry(keys, disk.segment, rows, disk.n);
+        keys->end = rows + body_bytes(keys, disk.n);
+    }
+}
+
+static int write_at(const struct memory_keys *keys, size_t offset, const void *data, size_t size)
+{
+    for (const char *at = data; size > 0;) {
+        ssize_t n = pwrite(keys->fd, at, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return can_not(keys, "can't be written");
+        at += n;
+        offset += (size_t)n;
+        size -= (size_t)n;
+    }
+    return PR_OK;
+}
+
+/* Whether the file begins as it should. */
+static int map_file(struct memory_keys *keys, const struct disk_head *wanted, bool *right)
+{
+    struct stat st;
+    *right = false;
+    if (fstat(keys->fd, &st) < 0)
+        return can_not(keys, "can't be read");
+    if ((size_t)st.st_size < sizeof *wanted)
+        return PR_OK;
+    void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, keys->fd, 0);
+    if (data == MAP_FAILED)
+        return can_not(keys, "can't be mapped");
+    keys->data = data;
+    keys->mapped = (size_t)st.st_size;
+    *right = !memcmp(data, wanted, sizeof *wanted);
+    return PR_OK;
+}
+
+/* Another process may be reading the old file: it keeps that one. */
+static int begin_anew(struct memory_keys *keys, const struct disk_head *head)
+{
+    if (keys->data)
+        munmap(keys->data, keys->mapped);
+    keys->data = NULL;
+    keys->mapped = 0;
+    close(keys->fd);
+    unlink(keys->path);
+    keys->fd = open(keys->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (keys->fd < 0)
+        return can_not(keys, "can't be made");
+    keys->locked = flock(keys->fd, LOCK_EX | LOCK_NB) == 0;
+    if (!keys->locked)
+        return PR_OK;
+    keys->end = sizeof *head;
+    return write_at(keys, 0, head, sizeof *head);
+}
+
+int memory_keys_open(const char *path, const struct keys_params *params, struct memory_keys **out)
+{
+    int err;
+    bool right;
+    struct memory_keys *keys = base_alloc(sizeof *keys);
+    const struct disk_head head = head_of(params);
+    keys->path = base_strdup(path);
+    keys->params = *params;
+    keys->columns = (size_t)params->n_kv * (size_t)params->d_head;
+    keys->fd = -1;
+    if (params->n_kv < 1 || params->d_head < 1 || keys->columns > MOST_COLUMNS)
+        TRY(base_fail(PR_ERR_INVALID, "keys of %d x %d values can't be kept", params->n_kv, params->d_head));
+    keys->type = keys->columns % 32 ? TYPE_F16 : TYPE_Q8_0;
+    keys->row_bytes = (size_t)compute_row_bytes(keys->type, (int64_t)keys->columns);
+    keys->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (keys->fd < 0) {
+        err = can_not(keys, "can't be opened");
+        goto fail;
+    }
+    keys->locked = flock(keys->fd, LOCK_EX | LOCK_NB) == 0;
+    TRY(map_file(keys, &head, &right));
+    keys->end = sizeof head;
+    if (right)
+        walk(keys);
+    else if (keys->locked)
+        TRY(begin_anew(keys, &head));
+    *out = keys;
+    return PR_OK;
+fail:
+    memory_keys_close(keys);
+    return err;
+}
+
+void memory_keys_close(struct memory_keys *keys)
+{
+    if (!keys)
+        return;
+    if (keys->data)
+        munmap(keys->data, keys->mapped);
+    if (keys->fd >= 0)
+        close(keys->fd);
+    base_buf_finish(&keys->added);
+    base_free(keys->entries);
+    base_free(keys->path);
+    base_free(keys);
+}
+
+bool memory_keys_find(const struct memory_keys *keys, uint64_t segment, uint32_t n_tokens, uint32_t *n)
+{
+    const struct entry *entry = find(keys, segment);
+    *n = !entry ? 0 : entry->n < n_tokens ? entry->n : n_tokens;
+    return entry != NULL;
+}
+
+bool memory_keys_can_add(const struct memory_keys *keys)
+{
+    return keys->locked;
+}
+
+void memory_keys_done_adding(struct memory_keys *keys)
+{
+    if (keys->locked)
+        flock(keys->fd, LOCK_UN);
+    keys->locked = false;
+}
+
+int memory_keys_add(struct memory_keys *keys, uint64_t segment, const float *rows, uint32_t n)
+{
+    if (!keys->locked)
+        return base_fail(PR_ERR_IO, "%s: another process adds to it", keys->path);
+    size_t size = body_bytes(keys, n);
+    struct base_buf record = {0};
+    struct disk_keys disk = {.segment = segment, .n = n};
+    char *body = base_alloc(size + 1);
+    for (uint32_t i = 0; i < n; i++)
+        ref_quantize(keys->type, rows + i * keys->columns, body + i * keys->row_bytes, (int64_t)keys->columns);
+    disk.body = base_hash64(body, size);
+    disk.checksum = base_hash64(&disk, offsetof(struct disk_keys, checksum));
+    base_buf_append(&record, &disk, sizeof disk);
+    base_buf_append(&record, body, size);
+    int err = write_at(keys, keys->end, record.data, record.len);
+    if (err >= 0) {
+        add_entry(keys, segment, keys->end + sizeof disk, n);
+        base_buf_append(&keys->added, record.data, record.len);
+        keys->end += record.len;
+    }
+    base_buf_finish(&record);
+    base_free(body);
+    return err;
+}
+
+static const char *rows_of(const struct memory_keys *keys, const struct entry *entry)
+{
+    size_t begin = keys->end - keys->added.len; /* of what was added */
+    return entry->offset < begin ? keys->data + entry->offset : keys->added.data + (entry->offset - begin);
+}
+
+void memory_keys_scores(const struct memory_keys *keys, uint64_t segment, const float *queries, size_t n_queries,
+                        int32_t n_head, uint32_t n, float *scores)
+{
+    const struct entry *entry = find(keys, segment);
+    int32_t group = n_head / keys->params.n_kv, d = keys->params.d_head;
+    float *key = base_alloc_array(keys->columns, sizeof *key);
+    for (uint32_t i = 0; entry && i < n && i < entry->n; i++) {
+        ref_dequantize(keys->type, rows_of(keys, entry) + i * keys->row_bytes, key, (int64_t)keys->columns);
+        scores[i] = -INFINITY;
+        for (size_t q = 0; q < n_queries; q++)
+            for (int32_t h = 0; h < n_head; h++) {
+                const float *query = queries + (q * (size_t)n_head + (size_t)h) * (size_t)d;
+                scores[i] = fmaxf(scores[i], memory_dot(query, key + h / group * d, (size_t)d));
+            }
+    }
+    base_free(key);
+}

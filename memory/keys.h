@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Shallow keys: what the first layers of one language model make of visual tokens, kept beside the evidence log so that a question finds
+ * the segments that it is about. They are derived: a file that is missing, damaged or of another model is made again.
+ *
+ * A file holds keys of the first tokens of each segment (in farthest-point order, so the first ones stand for all of it). A question's
+ * tokens give queries of the same layer; a token of a segment scores as the largest product of its keys with them, over all heads.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "compute/type.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the keys are of; a file of others is made anew. */
+struct keys_params {
+    unsigned char setup[BASE_HASH_BYTES]; /* fingerprint of the visual setup */
+    uint64_t model;                       /* of the language model, exactly this file's weights */
+    int32_t layer, n_kv, d_head;          /* columns of a key: n_kv * d_head */
+};
+
+struct memory_keys; /* an open file; belongs to one thread at a time, but any number may score */
+
+/* Opens a file for reading and adding; it is made when there is none or when it is of others, and what doesn't check is dropped. While
+ * another process adds to it, it can be read alone (memory_keys_can_add()). A reader sees what was there when it opened. PR_ERR_IO. The
+ * caller owns *out. */
+int memory_keys_open(const char *path, const struct keys_params *params, struct memory_keys **out);
+bool memory_keys_can_add(const struct memory_keys *keys);
+/* Lets other processes add; reading goes on. */
+void memory_keys_done_adding(struct memory_keys *keys);
+void memory_keys_close(struct memory_keys *keys); /* takes NULL */
+
+/* Whether the keys of a segment (number of its record in the log, which holds n_tokens) are there; *n gets how many. A segment that has
+ * lost tokens since keeps the keys of those that are left. */
+bool memory_keys_find(const struct memory_keys *keys, uint64_t segment, uint32_t n_tokens, uint32_t *n);
+/* Adds a segment's keys [n, n_kv * d_head]. PR_ERR_IO: the disk is full or can't be written; then it isn't there. */
+int memory_keys_add(struct memory_keys *keys, uint64_t segment, const float *rows, uint32_t n);
+
+/* scores[i]: max over the queries [n_queries, n_head * d_head] and their heads of query . key of token i < n of a segment that
+ * memory_keys_find() found with at least n. n_head is a multiple of n_kv: each group of heads reads one key head. */
+void memory_keys_scores(const struct memory_keys *keys, uint64_t segment, const float *queries, size_t n_queries,
+                        int32_t n_head, uint32_t n, float *scores);
