@@ -33,6 +33,7 @@ extern const struct command cli_commands[];
 
 int cli_add(const struct args *args);
 int cli_ask(const struct args *args);
+int cli_chat(const struct args *args);
 int cli_embed(const struct args *args);
 int cli_devices(const struct args *args);
 int cli_frame(const struct args *args);

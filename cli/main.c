@@ -42,6 +42,15 @@ const struct command cli_commands[] = {
      "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"\n"
      "pagereel ask -m model.gguf --from 40m lecture.mkv notes.pdf \"What is a monad?\"",
      cli_ask},
+    {"chat", "chat", "[FILE...]", 0, 1000, "ask one question after the other",
+     "Reads questions from standard input, one a line, and answers each from the files (or the whole library) as pagereel ask does. The model is "
+     "loaded once, what prompts begin with alike is read once, and a question may refer to the one before. Each question gets "
+     "its own excerpts; earlier questions and answers stay in the prompt as far as a quarter of --budget goes, the latest first, so that a "
+     "conversation can go on for ever. It ends with the input.\n\n"
+     "With --json it prints one object a line for each answer, as pagereel ask has it.",
+     "pagereel chat -m model.gguf manual.pdf\n"
+     "printf 'Who wrote it?\\nWhen?\\n' | pagereel chat -m model.gguf --json paper.pdf",
+     cli_chat},
     {"add", "add", "FILE...", 1, 10000, "read films and documents into the library",
      "Reads each file (or folder of pictures) once and keeps its text, each line with its page and box or its time: "
      "pages of documents, subtitles and chapters of films. A file is known again by its content, also under another "

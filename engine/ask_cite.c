@@ -197,7 +197,7 @@ void ask_judge(const struct asking *asking, const struct ask_set *set, const cha
     /* Pictures may show what no text says; there only the model can tell. */
     if (set->visual_tokens > 0 || named > 0)
         return;
-    if (n_words > 0 && 3 * n_shared < n_words) {
+    if (n_words > 0 && 4 * n_shared < n_words) {
         answer->found = false;
         answer->why = base_strdup("nothing of what the model was shown supports its words");
     }

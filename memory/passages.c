@@ -8,7 +8,8 @@
 enum {
     /* About 150 tokens of English: small enough that a citation points somewhere, large enough to be understood alone. */
     PASSAGE_BYTES = 600,
-    PAUSE = 4000000 /* microseconds without a word that end what is said */
+    PAUSE = 4000000,   /* microseconds without a word that end what is said */
+    SILENCE = 12000000 /* and those behind which something else is said, so that a citation doesn't stretch over them */
 };
 
 static bool has_box(const struct pr_box *box)
@@ -36,6 +37,12 @@ static bool starts_paragraph(const struct evidence_line *above, const struct evi
     return line->box.y0 - above->box.y1 > height || line->box.y1 < above->box.y0;
 }
 
+static bool is_apart(const struct evidence_line *above, const struct evidence_line *line)
+{
+    return line->t0 != PR_TIME_NONE && above->t1 != PR_TIME_NONE && line->t0 > above->t1 &&
+           (uint64_t)line->t0 - (uint64_t)above->t1 > SILENCE;
+}
+
 /* Passages end with a paragraph once they are half full, and anyway when they are full. A chapter's title stands for itself. */
 size_t memory_passage_end(const struct evidence_segment *segment, size_t first)
 {
@@ -46,7 +53,7 @@ size_t memory_passage_end(const struct evidence_segment *segment, size_t first)
         size_t len = (size_t)segment->lines[i].len + 1;
         bool full = bytes + len > PASSAGE_BYTES;
         bool paragraph = bytes > PASSAGE_BYTES / 2 && starts_paragraph(&segment->lines[i - 1], &segment->lines[i]);
-        if (full || paragraph)
+        if (full || paragraph || is_apart(&segment->lines[i - 1], &segment->lines[i]))
             break;
         bytes += len;
     }
