@@ -11,7 +11,7 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
-#include "pagereel/model.h"
+#include "pagereel/pagereel.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -293,4 +293,38 @@ int pr_embed(const char *path, const struct pr_settings *settings, struct pr_can
 void pr_visual_finish(struct pr_visual *visual)
 {
     (void)visual;
+}
+
+/* Questions aren't scripted: that they have functions of their own keeps the real sessions out. */
+static int not_scripted(void)
+{
+    return base_fail(PR_ERR_UNSUPPORTED, "not scripted");
+}
+
+int pr_ask(struct pr_model *model, const struct pr_settings *settings, const char *const *sources, size_t n_sources,
+           const char *question, pr_progress_fn progress, pr_token_fn fn, void *user, struct pr_cancel *cancel,
+           struct pr_answer **out)
+{
+    (void)model, (void)settings, (void)sources, (void)n_sources, (void)question, (void)progress, (void)fn, (void)user,
+        (void)cancel, (void)out;
+    return not_scripted();
+}
+
+int pr_chat_open(struct pr_model *model, const struct pr_settings *settings, const char *const *sources,
+                 size_t n_sources, pr_progress_fn progress, void *user, struct pr_cancel *cancel, struct pr_chat **out)
+{
+    (void)model, (void)settings, (void)sources, (void)n_sources, (void)progress, (void)user, (void)cancel, (void)out;
+    return not_scripted();
+}
+
+int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void *user, struct pr_cancel *cancel,
+                struct pr_answer **out)
+{
+    (void)chat, (void)question, (void)fn, (void)user, (void)cancel, (void)out;
+    return not_scripted();
+}
+
+void pr_chat_close(struct pr_chat *chat)
+{
+    (void)chat;
 }
