@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "engine/clock.h"
+#include "engine/keys.h"
 #include "engine/visual.h"
 
 #include <stdlib.h>
@@ -48,16 +49,26 @@ void pr_chat_close(struct pr_chat *chat)
     base_free(chat);
 }
 
-/* Finds what this model's encoder made of the sources' pictures. A model without a vision part works on text alone. */
-static void open_pictures(struct asking *asking)
+/* Finds what this model's encoder made of the sources' pictures, and makes the keys that recall finds them by. */
+static int open_pictures(struct asking *asking, struct pr_cancel *cancel)
 {
     unsigned char encoder[ENGINE_ENCODER_BYTES];
     if (!asking->vision)
-        return;
+        return PR_OK;
     engine_encoder_identity(&asking->model->vision, encoder);
-    for (size_t i = 0; i < asking->n_sources; i++)
-        if (asking->sources[i].evidence)
-            asking->sources[i].seen = engine_visual_find(asking->sources[i].evidence, encoder);
+    for (size_t i = 0; i < asking->n_sources; i++) {
+        struct asked *asked = &asking->sources[i];
+        asked->seen = asked->evidence ? engine_visual_find(asked->evidence, encoder) : NULL;
+        if (!asked->seen)
+            continue;
+        int err = engine_keys_open(asking->model, asking->library, &asked->source, asked->evidence, asked->seen,
+                                   engine_cancel(cancel), &asked->keys);
+        if (err == PR_ERR_CANCELLED)
+            return err;
+        if (err < 0)
+            ask_note(asking, asked->path, pr_error_message()); /* recall does without */
+    }
+    return PR_OK;
 }
 
 /* Without a vision part nothing is seen; a wrong one is told of. */
@@ -84,7 +95,7 @@ int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const 
     TRY(engine_library_open(&chat->settings, &asking->library));
     open_vision(asking);
     TRY(ask_sources_open(asking, sources, n_sources, progress, user, cancel));
-    open_pictures(asking);
+    TRY(open_pictures(asking, cancel));
     chat->seconds_adding = engine_now() - start;
     *out = chat;
     return PR_OK;

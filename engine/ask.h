@@ -4,6 +4,7 @@
  *
  *     ask_sources.c   adds what the library doesn't have yet, opens the evidence
  *     ask_recall.c    finds passages and segments that fit the question
+ *     ask_rate.c      how much those segments have to do with it
  *     ask_choose.c    the working set: what of them fits the budget, with how many visual tokens
  *     ask_visual.c    visual tokens as the model's family reads them
  *     ask_prompt.c    writes it down (docs/PROMPTS.md)
@@ -14,7 +15,9 @@
 
 #include "engine/library.h"
 #include "engine/session.h"
+#include "memory/keys.h"
 #include "memory/passages.h"
+#include "memory/recall_index.h"
 
 /* ---- sources ------------------------------------------------------------------------------------------------------ */
 
@@ -23,6 +26,7 @@ struct asked {
     char *path;                        /* as it was given */
     size_t order;                      /* among the sources */
     struct evidence *evidence;         /* NULL: couldn't be opened */
+    struct memory_keys *keys;          /* of what was seen; NULL: none */
     const struct evidence_setup *seen; /* what this model made of its pictures; NULL: nothing */
 };
 
@@ -76,6 +80,7 @@ struct ask_seen {
     int32_t page;
     bool tile;
     uint32_t n_tokens;
+    float mean;       /* likeness of its mean to the question */
     double relevance; /* 0 to 1 */
 };
 
@@ -90,6 +95,9 @@ struct ask_found {
     int64_t damaged;
 };
 int ask_recall(struct asking *asking, const char *question, struct ask_found *out);
+/* Fills the relevance of all that was seen (ask_rate.c). */
+void ask_rate(struct asking *asking, const char *question, struct ask_found *found);
+bool ask_sketch(const struct asking *asking, const char *question, float sketch[RECALL_MEAN]);
 void ask_found_finish(struct ask_found *found);
 /* Reads the passage of a hit. PR_ERR_NOT_FOUND, PR_ERR_FORMAT: it is lost. */
 int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);

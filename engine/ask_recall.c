@@ -6,7 +6,6 @@
 #include "engine/ask.h"
 
 #include "base/mem.h"
-#include "memory/recall.h"
 #include "memory/recall_index.h"
 
 #include <stdlib.h>
@@ -14,9 +13,7 @@
 
 enum {
     CANDIDATES = 1000, /* passages that recall looks at */
-    VOTING = 64,       /* of those, the ones that speak for the pictures around them */
 };
-static const double FLOOR = 0.1; /* relevance of a segment that no list names */
 
 void ask_passage_finish(struct ask_passage *passage)
 {
@@ -92,7 +89,8 @@ static int by_place(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-static void add_seen(struct ask_seen **list, size_t *n, const struct asked *asked, const struct recall_segment *segment)
+static void add_seen(struct ask_seen **list, size_t *n, const struct asked *asked, const struct recall_segment *segment,
+                     const float *sketch)
 {
     if (!(*n & (*n - 1)))
         *list = base_realloc(*list, (*n ? 2 * *n : 1) * sizeof **list);
@@ -102,11 +100,12 @@ static void add_seen(struct ask_seen **list, size_t *n, const struct asked *aske
                                         .t1 = segment->t1,
                                         .page = segment->page,
                                         .tile = segment->tile != 0,
+                                        .mean = sketch ? memory_recall_like(segment, sketch) : 0,
                                         .n_tokens = segment->n_tokens};
 }
 
 /* What this model has made of the pictures, and timed text, in range. */
-static int list_seen(struct asking *asking, struct ask_found *out)
+static int list_seen(struct asking *asking, const float *sketch, struct ask_found *out)
 {
     for (size_t s = 0; s < asking->n_sources; s++) {
         const struct asked *asked = &asking->sources[s];
@@ -123,9 +122,9 @@ static int list_seen(struct asking *asking, struct ask_found *out)
             if (!ask_in_range(asking, segment->t0, segment->t1, segment->page))
                 continue;
             if (segment->setup == asked->seen->number && segment->n_tokens > 0)
-                add_seen(&out->seen, &out->n_seen, asked, segment);
+                add_seen(&out->seen, &out->n_seen, asked, segment, sketch);
             else if (segment->kind == EVIDENCE_TIMED_TEXT)
-                add_seen(&out->texts, &out->n_texts, asked, segment);
+                add_seen(&out->texts, &out->n_texts, asked, segment, NULL);
         }
         out->damaged += memory_recall_damage(index);
         memory_recall_close(index);
@@ -137,56 +136,14 @@ static int list_seen(struct asking *asking, struct ask_found *out)
     return PR_OK;
 }
 
-static bool lies_in(const struct ask_passage *passage, const struct ask_seen *seen)
-{
-    if (passage->asked != seen->asked)
-        return false;
-    if (seen->t0 != PR_TIME_NONE)
-        return passage->passage.t0 != PR_TIME_NONE && passage->passage.t0 < seen->t1 && passage->passage.t1 > seen->t0;
-    return passage->passage.t0 == PR_TIME_NONE && passage->passage.page == seen->page;
-}
-
-/* Segments in the order of the best passage that lies in them. */
-static size_t vote(struct asking *asking, const struct ask_found *found, uint32_t *list)
-{
-    size_t n = 0;
-    bool *listed = base_alloc_array(found->n_seen + 1, sizeof *listed);
-    for (size_t h = 0; h < found->n_hits && h < VOTING; h++) {
-        struct ask_passage passage;
-        if (ask_read_passage(asking, &found->hits[h], &passage) >= 0) {
-            for (size_t i = 0; i < found->n_seen; i++) {
-                if (listed[i] || !lies_in(&passage, &found->seen[i]))
-                    continue;
-                listed[i] = true;
-                list[n++] = (uint32_t)i;
-            }
-        }
-        ask_passage_finish(&passage);
-    }
-    base_free(listed);
-    return n;
-}
-
-static void rate_seen(struct asking *asking, struct ask_found *found)
-{
-    double best = 0, *relevance = base_alloc_array(found->n_seen + 1, sizeof *relevance);
-    uint32_t *list = base_alloc_array(found->n_seen + 1, sizeof *list);
-    memory_recall_fuse(list, vote(asking, found, list), 1, relevance);
-    for (size_t i = 0; i < found->n_seen; i++)
-        best = relevance[i] > best ? relevance[i] : best;
-    for (size_t i = 0; i < found->n_seen; i++)
-        found->seen[i].relevance = best > 0 ? FLOOR + (1 - FLOOR) * relevance[i] / best : FLOOR;
-    base_free(list);
-    base_free(relevance);
-}
-
 int ask_recall(struct asking *asking, const char *question, struct ask_found *out)
 {
     int err;
+    float sketch[RECALL_MEAN];
     *out = (struct ask_found){0};
     TRY(find_passages(asking, question, out));
-    TRY(list_seen(asking, out));
-    rate_seen(asking, out);
+    TRY(list_seen(asking, asking->vision && ask_sketch(asking, question, sketch) ? sketch : NULL, out));
+    ask_rate(asking, question, out);
 fail:
     return err;
 }

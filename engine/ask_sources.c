@@ -131,6 +131,7 @@ static int open_all(struct asking *asking)
 void ask_sources_close(struct asking *asking)
 {
     for (size_t i = 0; i < asking->n_sources; i++) {
+        memory_keys_close(asking->sources[i].keys);
         memory_evidence_close(asking->sources[i].evidence);
         base_free(asking->sources[i].path);
     }

@@ -3,16 +3,18 @@
 
 #include "base/mem.h"
 #include "memory/library_impl.h"
+#include "memory/sketch.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RECALL_MAGIC "PRRECAL1"
+#define RECALL_MAGIC "PRRECAL2"
 
 struct head { /* 64 bytes */
     char magic[8];
@@ -20,7 +22,7 @@ struct head { /* 64 bytes */
     uint64_t end; /* of the log: segments below this number are in here */
     uint64_t n, damage;
 };
-_Static_assert(sizeof(struct head) == 64 && sizeof(struct recall_segment) == 64, "as mapped");
+_Static_assert(sizeof(struct head) == 64 && sizeof(struct recall_segment) == 192, "as mapped");
 
 struct recall_index {
     void *map; /* NULL: the segments are in memory */
@@ -99,18 +101,41 @@ static int write_file(const char *path, const struct head *head, const struct re
     return err;
 }
 
-static struct recall_segment summary(const struct evidence_segment *s)
+float memory_recall_like(const struct recall_segment *segment, const float *sketch)
 {
-    return (struct recall_segment){.number = s->number,
-                                   .setup = s->setup,
-                                   .t0 = s->t0,
-                                   .t1 = s->t1,
-                                   .page = s->page,
-                                   .kind = (uint32_t)s->kind,
-                                   .n_tokens = s->n_tokens,
-                                   .n_lines = (uint32_t)s->n_lines,
-                                   .tile = s->tile_row >= 0,
-                                   .stream = s->stream};
+    float sum = 0;
+    for (int i = 0; i < RECALL_MEAN; i++)
+        sum += (float)segment->mean[i] * sketch[i];
+    return sum / 127;
+}
+
+static struct recall_segment summary(const struct evidence_segment *s, int32_t columns)
+{
+    float sketch[RECALL_MEAN] = {0};
+    struct recall_segment out = {.number = s->number,
+                                 .setup = s->setup,
+                                 .t0 = s->t0,
+                                 .t1 = s->t1,
+                                 .page = s->page,
+                                 .kind = (uint32_t)s->kind,
+                                 .n_tokens = s->n_tokens,
+                                 .n_lines = (uint32_t)s->n_lines,
+                                 .tile = s->tile_row >= 0,
+                                 .stream = s->stream};
+    if (s->mean)
+        memory_sketch(s->mean, 1, (size_t)columns, sketch);
+    for (int i = 0; i < RECALL_MEAN; i++)
+        out.mean[i] = (int8_t)lrintf(127 * sketch[i]);
+    return out;
+}
+
+static int32_t columns_of(const struct evidence *evidence, uint64_t setup)
+{
+    const struct evidence_setup *s;
+    for (size_t i = 0; (s = memory_evidence_setup_at(evidence, i)); i++)
+        if (s->number == setup)
+            return s->columns;
+    return 0;
 }
 
 /* Those of the file that the log still has, and the log's new ones. */
@@ -135,7 +160,7 @@ static int bring_up(struct recall_index *index, const char *path, const unsigned
             head.damage++;
             continue;
         }
-        all[head.n++] = summary(&segment);
+        all[head.n++] = summary(&segment, columns_of(evidence, segment.setup));
         memory_evidence_release(&segment);
     }
     if (index->map)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * What recall needs of every segment of a source, in one flat file beside its log, so that a question doesn't read the log: spans
- * and sizes. Derived: made from the log when it is missing, behind, or of another version, and then mapped. Nothing in
+ * and sizes, and a small stand-in of the mean of its visual tokens. Derived: made from the log when it is missing, behind, or of another version, and then mapped. Nothing in
  * it is trusted: a segment that is chosen is read from the log, by its number.
  */
 #pragma once
 
 #include "memory/library.h"
 
-struct recall_segment { /* 64 bytes, also on the disk */
+enum { RECALL_MEAN = 128 };
+
+struct recall_segment { /* 192 bytes, also on the disk */
     uint64_t number, setup;
     int64_t t0, t1; /* microseconds or PR_TIME_NONE */
     int32_t page;   /* or PR_PAGE_NONE */
@@ -17,7 +19,10 @@ struct recall_segment { /* 64 bytes, also on the disk */
     int32_t tile; /* 1: a tile of a page, of which the whole picture is another segment */
     int32_t stream;
     uint32_t reserved[2];
+    int8_t mean[RECALL_MEAN]; /* memory/sketch.h of the mean, times 127 */
 };
+/* The cosine of a mean and a row's sketch [RECALL_MEAN], about. */
+float memory_recall_like(const struct recall_segment *segment, const float *sketch);
 
 struct recall_index;
 
