@@ -23,47 +23,39 @@ fail:
     return err;
 }
 
-/* The tokens of one medium behind those that are there. */
-static int append(struct pr_visual *out, const struct engine_medium *m)
+/* The tokens of all media, one behind the other. */
+static int join(struct pr_visual *out, struct engine_media *media)
 {
-    const struct vision_layout *layout = &m->layout;
-    const struct vision_family *family = layout->params->family;
-    size_t n = (size_t)layout->n_tokens, all = out->n + n;
-    float *rows = base_try_alloc(all, out->width * sizeof *rows);
-    int32_t(*positions)[4] = family->grid_positions ? base_try_alloc(all, sizeof *positions) : NULL;
-    if (!rows || (family->grid_positions && !positions)) {
-        base_free(rows);
-        base_free(positions);
-        return base_fail(PR_ERR_NOMEM, "no memory for %zu visual tokens", all);
+    size_t n_runs = 0;
+    bool grid = false;
+    for (size_t i = 0; i < media->n; i++)
+        for (size_t k = 0; k < media->media[i].n_runs; k++) {
+            const struct engine_run *run = &media->media[i].runs[k];
+            n_runs += !run->text;
+            out->n += run->text ? 0 : (size_t)run->n;
+            grid |= run->positions != NULL;
+        }
+    out->runs = base_alloc_array(n_runs + 1, sizeof *out->runs);
+    out->rows = base_try_alloc(out->n, out->width * sizeof *out->rows);
+    out->positions = grid ? base_try_alloc(out->n, sizeof *out->positions) : NULL;
+    if (!out->rows || (grid && !out->positions))
+        return base_fail(PR_ERR_NOMEM, "no memory for %zu visual tokens", out->n);
+    for (size_t i = 0, at = 0; i < media->n; i++) {
+        out->tile_rows = media->media[i].tile_rows;
+        out->tile_cols = media->media[i].tile_cols;
+        for (size_t k = 0; k < media->media[i].n_runs; k++) {
+            struct engine_run *run = &media->media[i].runs[k];
+            size_t n = run->text ? 0 : (size_t)run->n;
+            if (n > 0) {
+                memcpy(out->rows + at * out->width, run->rows, n * out->width * sizeof *out->rows);
+                if (grid)
+                    memcpy(out->positions + at, run->positions, n * sizeof *out->positions);
+                out->runs[out->n_runs++] = (struct pr_visual_run){at, n, run->frames, run->grid_rows, run->grid_cols};
+            }
+            at += n;
+            engine_run_finish(run); /* what is copied goes, so that little is there twice */
+        }
     }
-    if (out->n)
-        memcpy(rows, out->rows, out->n * out->width * sizeof *rows);
-    memcpy(rows + out->n * out->width, m->rows, n * out->width * sizeof *rows);
-    if (positions && out->n)
-        memcpy(positions, out->positions, out->n * sizeof *positions);
-    base_free(out->rows);
-    base_free(out->positions);
-    out->rows = rows;
-    out->positions = positions;
-    out->tile_rows = layout->tile_rows;
-    out->tile_cols = layout->tile_cols;
-    for (int32_t i = 0; i < layout->n_pieces; i++) {
-        const struct vision_piece *piece = &layout->pieces[i];
-        int32_t advance;
-        if (piece->text)
-            continue;
-        const struct vision_crop *crop = &layout->crops[piece->crop];
-        struct pr_visual_run run = {.first = out->n + (size_t)vision_tokens(layout, 0, piece->crop),
-                                    .n = (size_t)vision_tokens(layout, piece->crop, piece->n_crops),
-                                    .frames = piece->n_crops,
-                                    .rows = crop->rows,
-                                    .cols = crop->cols};
-        if (positions)
-            vision_positions(layout, piece, positions[run.first], &advance);
-        out->runs = base_realloc(out->runs, (out->n_runs + 1) * sizeof *out->runs);
-        out->runs[out->n_runs++] = run;
-    }
-    out->n = all;
     return PR_OK;
 }
 
@@ -82,9 +74,7 @@ int pr_embed(const char *path, const struct pr_settings *settings, struct pr_can
     TRY(engine_media_read(&media, &model->vision, kind, path, &s, cancel));
     out->width = (size_t)vision_encoder_width(model->vision.encoder);
     snprintf(out->family, sizeof out->family, "%s", vision_encoder_params(model->vision.encoder)->family->title);
-    for (size_t i = 0; i < media.n; i++)
-        TRY(append(out, &media.media[i]));
-    err = PR_OK;
+    TRY(join(out, &media));
 fail:
     engine_media_finish(&media);
     pr_model_close(model);

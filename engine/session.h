@@ -37,7 +37,7 @@ struct pr_session {
     size_t n_prompt;
     struct engine_media media; /* of messages that wait */
     struct pr_visual_run *runs;
-    size_t n_runs;
+    size_t n_runs, cap_runs;
     struct unread *unread;
     size_t n_unread, cap_unread;
     float *logits;   /* [n_vocab] */
@@ -62,6 +62,13 @@ void engine_session_restart(struct pr_session *session);
 /* Makes what was added so far the sinks of a sliding session, which must not have read anything: the beginning stays for ever, and
  * behind it the window slides. PR_ERR_INVALID: it doesn't slide, or there is more than the sinks that it was made for. */
 int engine_session_pin(struct pr_session *session);
+
+/* What session.c and session_chat.c do for each other. Rows and positions are taken over. */
+void engine_session_add_ids(struct pr_session *session, const int32_t *ids, size_t n);
+void engine_session_add_rows(struct pr_session *session, float *rows, int32_t n, int32_t *positions, int32_t advance);
+/* Renders the messages that wait; answer: and the header of the answer. */
+int engine_session_render(struct pr_session *session, bool answer);
+void engine_session_forget_messages(struct pr_session *session);
 
 /* Renders the messages that wait and reads all that is unread. */
 int engine_session_read(struct pr_session *session);

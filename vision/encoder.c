@@ -311,6 +311,8 @@ int vision_encode(struct vision_encoder *e, const struct vision_layout *layout, 
         batch = vision_encoder_batch(e, c->width, c->height, same);
         if (batch < 0)
             return batch;
+        while (batch & (batch - 1)) /* a power of two: few plans serve every number of crops */
+            batch &= batch - 1;
         int err = encode_batch(e, c->width, c->height, batch, rgb, rows, cancel);
         if (err < 0)
             return err;

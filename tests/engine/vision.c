@@ -252,6 +252,43 @@ static void test_beside(void **state)
     unlink(beside);
 }
 
+/* A saved session keeps where its pictures are. */
+static void test_saved(void **state)
+{
+    (void)state;
+    struct pr_model *model;
+    struct pr_session *a, *b;
+    size_t n, n_a, n_b;
+    struct pr_settings s = pr_settings_default();
+    cJSON *picture = cJSON_Parse("[\"photo\",60,40,0]");
+    write_picture(picture, in_folder("photo.png"));
+    cJSON_Delete(picture);
+    open_session(golden_file("idefics3", ".f16.gguf"), golden_file("idefics3", ".mmproj.f16.gguf"), &model, &a);
+    struct pr_item items[] = {
+        {PR_ITEM_TEXT, "a", 1}, {PR_ITEM_IMAGE, in_folder("photo.png"), 0}, {PR_ITEM_TEXT, "b", 1}};
+    for (int i = 0; i < 2; i++) { /* an even and an odd number of tokens */
+        assert_int_equal(pr_session_raw_items(a, items, 2 + (size_t)i, true, NULL, NULL), PR_OK);
+        assert_int_equal(pr_session_save(a, in_folder("saved")), PR_OK);
+        assert_int_equal(pr_session_create(model, &s, &b), PR_OK);
+        if (pr_session_restore(b, in_folder("saved")) < 0)
+            fail_msg("%s", pr_error_message());
+        const struct pr_visual_run *runs_a = pr_session_visual(a, &n_a), *runs_b = pr_session_visual(b, &n_b);
+        assert_true(n_a > 0 && n_a == n_b);
+        for (size_t k = 0; k < n_a; k++)
+            assert_true(runs_a[k].first == runs_b[k].first && runs_a[k].n == runs_b[k].n &&
+                        runs_a[k].frames == runs_b[k].frames && runs_a[k].rows == runs_b[k].rows &&
+                        runs_a[k].cols == runs_b[k].cols);
+        assert_int_equal(pr_session_raw_items(b, items, 3, true, NULL, NULL), PR_OK); /* and more behind them */
+        runs_b = pr_session_visual(b, &n_b);
+        pr_session_prompt(b, &n);
+        assert_true(n_b > n_a);
+        assert_true(runs_b[n_b - 1].first + runs_b[n_b - 1].n < n);
+        pr_session_destroy(b);
+    }
+    pr_session_destroy(a);
+    pr_model_close(model);
+}
+
 /* A refused picture leaves the session as it was. */
 static void test_refused_picture(void **state)
 {
@@ -379,14 +416,9 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ref),
-        cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_vulkan),
-        cmocka_unit_test(test_beside),
-        cmocka_unit_test(test_refused_picture),
-        cmocka_unit_test(test_mismatch),
-        cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_ref),      cmocka_unit_test(test_cpu),   cmocka_unit_test(test_vulkan),
+        cmocka_unit_test(test_beside),   cmocka_unit_test(test_saved), cmocka_unit_test(test_refused_picture),
+        cmocka_unit_test(test_mismatch), cmocka_unit_test(test_embed), cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
