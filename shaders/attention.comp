@@ -23,10 +23,12 @@ layout(constant_id = 7) const int K_FOURS = 16; // of an invocation: a head's co
 layout(constant_id = 8) const int V_FOURS = 16;
 layout(constant_id = 9) const bool UNFINISHED = false;
 layout(constant_id = 10) const int Q_FORM = 0;
+layout(constant_id = 11) const bool FULL = false; // all invocations have as many columns of a head
 
 const int FOURS = 0;  // 4 elements a fetch
 const int ONES = 1;   // one element a fetch: heads that aren't a multiple of 4 wide
 const int BLOCKS = 2; // Q8_0, read as 16-bit integers
+const int EIGHTS = 3; // f16, 8 elements a fetch
 
 layout(binding = 0) writeonly buffer Y { float y[]; };
 layout(binding = 1) uniform textureBuffer q_view;
@@ -58,40 +60,52 @@ vec4 fetch_q(int row, int i)
     return v;
 }
 
-vec4 fetch_k(int cell, int head, int i)
+// Fours `four` and `four` + 1 of a head in the row at `at`, which is read as any FORM but EIGHTS.
+void fetch_fours(textureBuffer view, utextureBuffer blocks, int form, int at, int head, int d, int four, out vec4 v[2])
 {
-    int at = push.k_base + cell * push.k_row;
-    if (K_FORM == FOURS)
-        return texelFetch(k_view, at + head * (push.d_head / 4) + i);
-    if (K_FORM == BLOCKS) {
-        at += (head * (push.d_head / 32) + i / 8) * 17;
-        int quants = at + 1 + 2 * (i % 8);
-        return texelFetch(k_view, at).x *
-               bytes_to_floats(texelFetch(k_blocks, quants).x, texelFetch(k_blocks, quants + 1).x);
+    [[unroll]] for (int j = 0; j < 2; j++) {
+        int i = four + j;
+        v[j] = vec4(0);
+        if (!FULL && 4 * i >= d)
+            continue;
+        if (form == FOURS) {
+            v[j] = texelFetch(view, at + head * (d / 4) + i);
+        } else if (form == BLOCKS) {
+            int block = at + (head * (d / 32) + i / 8) * 17, quants = block + 1 + 2 * (i % 8);
+            v[j] = texelFetch(view, block).x * bytes_to_floats(texelFetch(blocks, quants).x, texelFetch(blocks, quants + 1).x);
+        } else {
+            [[unroll]] for (int e = 0; e < 4; e++)
+                v[j][e] = 4 * i + e < d ? texelFetch(view, at + head * d + 4 * i + e).x : 0.0;
+        }
     }
-    at += head * push.d_head + 4 * i;
-    vec4 v;
-    [[unroll]] for (int e = 0; e < 4; e++)
-        v[e] = 4 * i + e < push.d_head ? texelFetch(k_view, at + e).x : 0.0;
-    return v;
 }
 
-vec4 fetch_v(int cell, int head, int i)
+// The same columns in one fetch of f16.
+void fetch_eight(utextureBuffer view, int at, int head, int d, int four, out vec4 v[2])
+{
+    uvec4 word = uvec4(0);
+    if (FULL || 4 * four < d)
+        word = texelFetch(view, at + head * (d / 8) + four / 2);
+    v[0] = vec4(unpackHalf2x16(word.x), unpackHalf2x16(word.y));
+    v[1] = vec4(unpackHalf2x16(word.z), unpackHalf2x16(word.w));
+}
+
+void fetch_k(int cell, int head, int four, out vec4 k[2])
+{
+    int at = push.k_base + cell * push.k_row;
+    if (K_FORM == EIGHTS)
+        fetch_eight(k_blocks, at, head, push.d_head, four, k);
+    else
+        fetch_fours(k_view, k_blocks, K_FORM, at, head, push.d_head, four, k);
+}
+
+void fetch_v(int cell, int head, int four, out vec4 v[2])
 {
     int at = push.v_base + cell * push.v_row;
-    if (V_FORM == FOURS)
-        return texelFetch(v_view, at + head * (push.d_value / 4) + i);
-    if (V_FORM == BLOCKS) {
-        at += (head * (push.d_value / 32) + i / 8) * 17;
-        int quants = at + 1 + 2 * (i % 8);
-        return texelFetch(v_view, at).x *
-               bytes_to_floats(texelFetch(v_blocks, quants).x, texelFetch(v_blocks, quants + 1).x);
-    }
-    at += head * push.d_value + 4 * i;
-    vec4 v;
-    [[unroll]] for (int e = 0; e < 4; e++)
-        v[e] = 4 * i + e < push.d_value ? texelFetch(v_view, at + e).x : 0.0;
-    return v;
+    if (V_FORM == EIGHTS)
+        fetch_eight(v_blocks, at, head, push.d_value, four, v);
+    else
+        fetch_fours(v_view, v_blocks, V_FORM, at, head, push.d_value, four, v);
 }
 
 float sum_over_dims(float v)
@@ -140,7 +154,7 @@ void main()
         int f = min(tile + row_lane * ROWS + r, n_rows - 1), query = f / push.group;
         int query_head = (query * push.n_kv + head) * push.group + f % push.group;
         [[unroll]] for (int i = 0; i < K_FOURS; i++)
-            q[r][i] = (dim_lane * K_FOURS + i) * 4 < push.d_head ? fetch_q(query_head, dim_lane * K_FOURS + i) : vec4(0);
+            q[r][i] = FULL || (dim_lane * K_FOURS + i) * 4 < push.d_head ? fetch_q(query_head, dim_lane * K_FOURS + i) : vec4(0);
         [[unroll]] for (int i = 0; i < V_FOURS; i++)
             sums[r][i] = vec4(0);
         largest[r] = NONE;
@@ -167,12 +181,13 @@ void main()
             float logits[ROWS];
             [[unroll]] for (int r = 0; r < ROWS; r++)
                 logits[r] = 0.0;
-            [[unroll]] for (int i = 0; i < K_FOURS; i++) {
-                int four = dim_lane * K_FOURS + i;
-                vec4 k = 4 * four < push.d_head ? fetch_k(cell, head, four) : vec4(0);
-                [[unroll]] for (int e = 0; e < 4; e++)
+            [[unroll]] for (int i = 0; i < K_FOURS; i += 2) {
+                vec4 k[2];
+                fetch_k(cell, head, dim_lane * K_FOURS + i, k);
+                [[unroll]] for (int e = 0; e < 8; e++)
                     [[unroll]] for (int r = 0; r < ROWS; r++)
-                        logits[r] = fma(q[r][i][e], k[e], logits[r]);
+                        if (i + e / 4 < K_FOURS)
+                            logits[r] = fma(q[r][i + e / 4][e % 4], k[e / 4][e % 4], logits[r]);
             }
             float weights[ROWS];
             bool seen = false; // what no row sees may be NaN
@@ -188,12 +203,16 @@ void main()
                 [[unroll]] for (int i = 0; i < V_FOURS; i++)
                     sums[r][i] *= shrink;
             }
-            [[unroll]] for (int i = 0; i < V_FOURS; i++) {
-                int four = dim_lane * V_FOURS + i;
-                vec4 v = 4 * four < push.d_value ? fetch_v(cell, head, four) : vec4(0);
-                v = mix(vec4(0), v, bvec4(seen));
-                [[unroll]] for (int r = 0; r < ROWS; r++)
-                    sums[r][i] = fma(vec4(weights[r]), v, sums[r][i]);
+            [[unroll]] for (int i = 0; i < V_FOURS; i += 2) {
+                vec4 v[2];
+                fetch_v(cell, head, dim_lane * V_FOURS + i, v);
+                [[unroll]] for (int j = 0; j < 2; j++) {
+                    if (i + j >= V_FOURS)
+                        continue;
+                    v[j] = mix(vec4(0), v[j], bvec4(seen));
+                    [[unroll]] for (int r = 0; r < ROWS; r++)
+                        sums[r][i + j] = fma(vec4(weights[r]), v[j], sums[r][i + j]);
+                }
             }
         }
     }

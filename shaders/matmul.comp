@@ -19,6 +19,7 @@ layout(constant_id = 6) const int ROWS = 4;
 layout(constant_id = 7) const int TOKENS = 8;
 layout(constant_id = 8) const bool HAS_BIAS = false;
 layout(constant_id = 9) const bool HAS_ADDEND = false;
+layout(constant_id = 10) const bool BY_UNIT = false; // quants are added up before they are scaled
 
 layout(binding = 0) writeonly buffer Y { float y[]; };
 layout(binding = 4) uniform textureBuffer x_view;
@@ -28,7 +29,7 @@ layout(push_constant) uniform P { push_weight weight; push_matmul push; };
 
 vec4 fetch_x(int token, int group)
 {
-    if (!SCALAR)
+    if (FLOATS > 1)
         return texelFetch(x_view, push.x_base + token * (weight.cols / 4) + group);
     vec4 v = vec4(0);
     [[unroll]] for (int i = 0; i < 4; i++)
@@ -52,6 +53,51 @@ float sum_over_depth(float v)
     if (DEPTH_LANES > 32)
         v += subgroupShuffleXor(v, 32);
     return v;
+}
+
+// Adds products with the weights of a unit.
+void add_by_weight(unit v[ROWS], int u, int tokens[TOKENS], inout float sums[ROWS][TOKENS])
+{
+    [[unroll]] for (int g = 0; g < 8; g++) {
+        if (g >= groups_of_unit())
+            continue;
+        vec4 w[ROWS];
+        [[unroll]] for (int r = 0; r < ROWS; r++)
+            w[r] = weights_of(v[r], g);
+        [[unroll]] for (int t = 0; t < TOKENS; t++) {
+            vec4 x = fetch_x(tokens[t], group_of_row(u, g));
+            [[unroll]] for (int i = 0; i < 4; i++)
+                [[unroll]] for (int r = 0; r < ROWS; r++)
+                    sums[r][t] = fma(w[r][i], x[i], sums[r][t]);
+        }
+    }
+}
+
+// The same, but scales multiply what the quants of a run, or of the unit, have added up to.
+void add_by_unit(unit v[ROWS], int u, int tokens[TOKENS], inout float sums[ROWS][TOKENS])
+{
+    float products[ROWS][TOKENS], xs[TOKENS];
+    [[unroll]] for (int g = 0; g < 8; g++) {
+        bool first = g % (is_even() ? 8 : 4) == 0, last = g % (is_even() ? 8 : 4) == (is_even() ? 7 : 3);
+        vec4 q[ROWS];
+        [[unroll]] for (int r = 0; r < ROWS; r++)
+            q[r] = quants(v[r], g);
+        [[unroll]] for (int t = 0; t < TOKENS; t++) {
+            vec4 x = fetch_x(tokens[t], group_of_row(u, g));
+            if (!is_centred())
+                xs[t] = (first ? 0.0 : xs[t]) + ((x.x + x.y) + (x.z + x.w));
+            [[unroll]] for (int r = 0; r < ROWS; r++) {
+                products[r][t] = first ? q[r].x * x.x : fma(q[r].x, x.x, products[r][t]);
+                [[unroll]] for (int i = 1; i < 4; i++)
+                    products[r][t] = fma(q[r][i], x[i], products[r][t]);
+                vec2 scale = g < 4 ? v[r].scale.xy : v[r].scale.zw;
+                if (last)
+                    sums[r][t] = fma(scale.x, products[r][t], sums[r][t]);
+                if (last && !is_centred())
+                    sums[r][t] = fma(scale.y, xs[t], sums[r][t]);
+            }
+        }
+    }
 }
 
 void main()
@@ -80,20 +126,10 @@ void main()
         unit v[ROWS];
         [[unroll]] for (int r = 0; r < ROWS; r++)
             v[r] = fetch_unit(weight, rows[r], u);
-        [[unroll]] for (int g = 0; g < 8; g++) {
-            if (g >= groups)
-                continue;
-            vec4 w[ROWS];
-            [[unroll]] for (int r = 0; r < ROWS; r++)
-                w[r] = weights_of(v[r], g);
-            int group = group_of_row(u, g);
-            [[unroll]] for (int t = 0; t < TOKENS; t++) {
-                vec4 x = fetch_x(tokens[t], group);
-                [[unroll]] for (int i = 0; i < 4; i++)
-                    [[unroll]] for (int r = 0; r < ROWS; r++)
-                        sums[r][t] = fma(w[r][i], x[i], sums[r][t]);
-            }
-        }
+        if (BY_UNIT && !is_float())
+            add_by_unit(v, u, tokens, sums);
+        else
+            add_by_weight(v, u, tokens, sums);
     }
 
     [[unroll]] for (int r = 0; r < ROWS; r++) {

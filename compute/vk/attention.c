@@ -6,16 +6,21 @@
 #include "shaders/include/push.h"
 
 /* How a view reads rows of heads; constants of attention.comp. */
-enum form { FOURS, ONES, BLOCKS };
+enum form { FOURS, ONES, BLOCKS, EIGHTS };
 
-static enum form form_of(const struct tensor *t, int32_t width)
+/* Of heads that are `width` wide, of which an invocation has `fours` times 4 columns. */
+static enum form form_of(const struct tensor *t, int32_t width, int64_t fours)
 {
-    return t->type == TYPE_Q8_0 ? BLOCKS : width % 4 ? ONES : FOURS;
+    if (t->type == TYPE_Q8_0)
+        return BLOCKS;
+    return width % 4 ? ONES : t->type == TYPE_F16 && width % 8 == 0 && fours % 2 == 0 ? EIGHTS : FOURS;
 }
 
 static VkFormat format_of(const struct tensor *t, enum form form)
 {
-    return form == BLOCKS ? VK_FORMAT_R16_SFLOAT : vk_float_format(t->type, form == FOURS);
+    return form == BLOCKS   ? VK_FORMAT_R16_SFLOAT
+           : form == EIGHTS ? VK_FORMAT_R32G32B32A32_UINT
+                            : vk_float_format(t->type, form == FOURS);
 }
 
 /* Elements of a view from one cell to the next. */
@@ -32,6 +37,7 @@ static int64_t divide_up(int64_t a, int64_t b)
 /* How invocations share the work; the constants of attention.comp. */
 struct sharing {
     int row_lanes, cell_lanes, dim_lanes, rows;
+    int64_t k_fours, v_fours; /* of an invocation */
     int64_t tiles;
     int groups; /* workgroups that share the cells */
     int splits; /* groups * cell_lanes */
@@ -49,6 +55,10 @@ static struct sharing choose_sharing(const struct vk *vk, const struct op *op)
         s.dim_lanes *= 2;
     if (widest > 16 * s.dim_lanes && vk->subgroup > 8)
         s.rows = 1;
+    if (vk->subgroup <= 8 && rows <= 4) /* one fetch serves them all */
+        s.rows = (int)rows;
+    s.k_fours = divide_up(p->d_head, 4 * s.dim_lanes);
+    s.v_fours = divide_up(p->d_value, 4 * s.dim_lanes);
     int lanes = vk->subgroup / s.dim_lanes;
     if (rows < lanes)
         s.cell_lanes = lanes;
@@ -82,7 +92,8 @@ static bool fits(const struct vk *vk, const struct tensor *t, VkFormat format)
 bool vk_attention_supports(struct vk *vk, const struct op *op)
 {
     const struct attention_params *p = &op->attention;
-    enum form k_form = form_of(op->src[1], p->d_head), v_form = form_of(op->src[2], p->d_value);
+    struct sharing s = choose_sharing(vk, op);
+    enum form k_form = form_of(op->src[1], p->d_head, s.k_fours), v_form = form_of(op->src[2], p->d_value, s.v_fours);
     size_t scratch = vk_attention_scratch(vk, op);
     return p->d_head <= 512 && p->d_value <= 512 && fits(vk, op->src[1], format_of(op->src[1], k_form)) &&
            fits(vk, op->src[2], format_of(op->src[2], v_form)) && fits(vk, op->src[3], VK_FORMAT_R32G32_SINT) &&
@@ -108,9 +119,9 @@ void vk_record_attention(struct vk_recorder *recorder, const struct op *op, stru
 {
     const struct attention_params *p = &op->attention;
     const struct tensor *q = op->src[0], *k = op->src[1], *v = op->src[2], *pages = op->src[3], *range = op->src[4];
-    enum form k_form = form_of(k, p->d_head), v_form = form_of(v, p->d_value);
-    enum form q_form = p->d_head % 4 ? ONES : FOURS;
     struct sharing s = choose_sharing(vk_recorder_vk(recorder), op);
+    enum form k_form = form_of(k, p->d_head, s.k_fours), v_form = form_of(v, p->d_value, s.v_fours);
+    enum form q_form = p->d_head % 4 ? ONES : FOURS;
     struct vk_dispatch d = vk_begin(recorder, SHADER_attention, s.row_lanes * s.cell_lanes * s.dim_lanes);
     vk_spec(&d, k_form);
     vk_spec(&d, v_form);
@@ -118,10 +129,11 @@ void vk_record_attention(struct vk_recorder *recorder, const struct op *op, stru
     vk_spec(&d, s.cell_lanes);
     vk_spec(&d, s.dim_lanes);
     vk_spec(&d, s.rows);
-    vk_spec(&d, (int)divide_up(p->d_head, 4 * s.dim_lanes));
-    vk_spec(&d, (int)divide_up(p->d_value, 4 * s.dim_lanes));
+    vk_spec(&d, (int)s.k_fours);
+    vk_spec(&d, (int)s.v_fours);
     vk_spec(&d, s.splits > 1);
     vk_spec(&d, q_form);
+    vk_spec(&d, p->d_head == 4 * s.dim_lanes * s.k_fours && p->d_value == 4 * s.dim_lanes * s.v_fours);
 
     struct push_attention push = {.n = (int)op->dst->rows,
                                   .n_kv = p->n_kv,
@@ -142,8 +154,8 @@ void vk_record_attention(struct vk_recorder *recorder, const struct op *op, stru
     else
         push.y_base = vk_bind_rows_out(&d, op->dst, 0, op->dst->rows, 4);
     push.q_base = vk_bind_rows(&d, 1, q, 0, q->rows, vk_float_format(TYPE_F32, q_form == FOURS));
-    push.k_base = vk_bind_rows(&d, 2, k, 0, k->rows, format_of(k, k_form));
-    push.v_base = vk_bind_rows(&d, 3, v, 0, v->rows, format_of(v, v_form));
+    push.k_base = vk_bind_rows(&d, k_form == EIGHTS ? 6 : 2, k, 0, k->rows, format_of(k, k_form));
+    push.v_base = vk_bind_rows(&d, v_form == EIGHTS ? 7 : 3, v, 0, v->rows, format_of(v, v_form));
     push.range_base = vk_bind_rows(&d, 4, range, 0, range->rows, VK_FORMAT_R32G32_SINT);
     if (pages)
         push.pages_base = vk_bind_rows(&d, 5, pages, 0, pages->rows, VK_FORMAT_R32G32_SINT);

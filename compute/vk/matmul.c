@@ -76,7 +76,7 @@ struct tiling {
     int depth_lanes, row_lanes, token_lanes, rows, tokens;
 };
 
-static struct tiling choose_tiling(const struct vk *vk, const struct tensor *w, int64_t n)
+static struct tiling choose_tiling(const struct vk *vk, const struct tensor *w, int unit, int64_t n)
 {
     const int most = 8; /* tokens of an invocation */
     struct tiling t = {.depth_lanes = 1, .row_lanes = vk->subgroup, .token_lanes = 1, .rows = 4, .tokens = 1};
@@ -90,9 +90,10 @@ static struct tiling choose_tiling(const struct vk *vk, const struct tensor *w, 
         t.rows = 2;
     if (n <= most) {
         /* Bound by reading the weight: neighbours read neighbouring words, as long as each has enough of them to make up for
-         * the sum at the end. */
-        int64_t units = w->cols / (compute_type((int)w->type)->block > 1 ? 32 : 4);
-        while (2 * t.depth_lanes <= vk->subgroup && 16 * t.depth_lanes <= units)
+         * the sum at the end. Processors fetch for one invocation at a time, and only want none to be idle. */
+        int64_t units = divide_up(w->cols, unit);
+        int most_lanes = vk->subgroup <= 8 ? 2 : vk->subgroup;
+        while (2 * t.depth_lanes <= most_lanes && 16 * t.depth_lanes <= units)
             t.depth_lanes *= 2;
         t.row_lanes = vk->subgroup / t.depth_lanes;
     } else if (vk->subgroup >= 32) {
@@ -162,11 +163,11 @@ static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, c
                             const struct vk_packing *packing, int64_t m0, int64_t m, int64_t n0, int64_t n)
 {
     const struct tensor *w = op->src[0], *bias = op->src[2], *dst = op->dst;
-    struct tiling t = choose_tiling(vk_recorder_vk(recorder), w, x->rounded ? n > 8 ? n : 9 : n);
+    struct tiling t = choose_tiling(vk_recorder_vk(recorder), w, packing->unit, x->rounded ? n > 8 ? n : 9 : n);
     struct vk_dispatch d =
         vk_begin(recorder, x->rounded ? SHADER_matmul_dot : SHADER_matmul, t.depth_lanes * t.row_lanes * t.token_lanes);
     vk_spec(&d, shader_type(w));
-    vk_spec(&d, packing->scalar);
+    vk_spec(&d, packing->floats);
     vk_spec(&d, t.depth_lanes);
     vk_spec(&d, t.row_lanes);
     vk_spec(&d, t.token_lanes);
@@ -174,11 +175,13 @@ static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, c
     vk_spec(&d, t.tokens);
     vk_spec(&d, bias != NULL);
     vk_spec(&d, op->addend != NULL);
+    if (!x->rounded)
+        vk_spec(&d, t.tokens <= 2); /* BY_UNIT: more sums to keep, fewer products */
 
     struct matmul_constants c = {.weight = bind_weight(&d, w, packing, m0, m),
                                  .push = {.n = (int)n, .m = (int)m, .y_row = (int)dst->cols}};
     c.push.y_base = vk_bind_rows_out(&d, dst, n0, n, 4) + (int)m0;
-    c.push.x_base = bind_operand(&d, x, packing->scalar, n0, n);
+    c.push.x_base = bind_operand(&d, x, packing->floats == 1, n0, n);
     if (bias)
         c.push.bias_base = vk_bind_rows(&d, 5, bias, 0, 1, vk_float_format(bias->type, false)) + (int)m0;
     if (op->addend)
@@ -201,7 +204,7 @@ void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct 
     int64_t rows = rows_in_views(vk, &packing);
     int64_t tokens = vk_rows_in_storage(vk, (size_t)dst->cols * 4);
     tokens =
-        least(tokens, vk_rows_in_texels(vk, (size_t)x.plain->cols * 4, vk_float_format(TYPE_F32, !packing.scalar)));
+        least(tokens, vk_rows_in_texels(vk, (size_t)x.plain->cols * 4, vk_float_format(TYPE_F32, packing.floats > 1)));
     if (op->addend)
         tokens = least(tokens, vk_rows_in_texels(vk, (size_t)dst->cols * 4, VK_FORMAT_R32_SFLOAT));
     for (int64_t n0 = 0; n0 < dst->rows; n0 += tokens)
@@ -222,14 +225,14 @@ static void dispatch_gather(struct vk_recorder *recorder, const struct tensor *t
                             const struct tensor *ids, const struct tensor *dst, int64_t first, int64_t rows)
 {
     const struct vk *vk = vk_recorder_vk(recorder);
-    int64_t units = divide_up(table->cols, compute_type((int)table->type)->block > 1 ? 32 : 4);
+    int64_t units = divide_up(table->cols, packing->unit);
     int64_t batch = vk_rows_in_storage(vk, (size_t)dst->cols * 4);
     for (int64_t n0 = 0; n0 < dst->rows; n0 += batch) {
         int64_t n = least(batch, dst->rows - n0);
         int lanes = vk->subgroup;
         struct vk_dispatch d = vk_begin(recorder, SHADER_gather, lanes);
         vk_spec(&d, shader_type(table));
-        vk_spec(&d, packing->scalar);
+        vk_spec(&d, packing->floats);
         vk_spec(&d, ids != NULL);
         struct gather_constants c = {.weight = bind_weight(&d, table, packing, first, rows),
                                      .push = {.n = (int)n,

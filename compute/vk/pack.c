@@ -59,7 +59,7 @@ static VkFormat integers_of(int bytes)
 bool vk_packing(enum type type, int64_t cols, bool packed, struct vk_packing *out)
 {
     const struct type_traits *traits = compute_type((int)type);
-    *out = (struct vk_packing){.row_bytes = compute_row_bytes(type, cols)};
+    *out = (struct vk_packing){.row_bytes = compute_row_bytes(type, cols), .unit = 32, .floats = 4};
     if (packed) {
         size_t begin[N_PLACES] = {0};
         out->row_bytes = lay_out_row(type, (size_t)(cols / traits->block), begin);
@@ -75,12 +75,14 @@ bool vk_packing(enum type type, int64_t cols, bool packed, struct vk_packing *ou
     switch (type) {
     case TYPE_F32:
         out->words = cols % 4 ? VK_FORMAT_R32_UINT : VK_FORMAT_R32G32B32A32_UINT;
-        out->scalar = cols % 4;
+        out->floats = cols % 4 ? 1 : 4;
+        out->unit = 4;
         return true;
     case TYPE_F16:
     case TYPE_BF16:
-        out->words = cols % 4 ? VK_FORMAT_R16_UINT : VK_FORMAT_R32G32_UINT;
-        out->scalar = cols % 4;
+        out->words = cols % 4 ? VK_FORMAT_R16_UINT : cols % 8 ? VK_FORMAT_R32G32_UINT : VK_FORMAT_R32G32B32A32_UINT;
+        out->floats = cols % 4 ? 1 : cols % 8 ? 4 : 8;
+        out->unit = cols % 8 ? 4 : 8;
         return true;
     case TYPE_Q4_K:
     case TYPE_Q5_K:

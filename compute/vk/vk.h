@@ -173,7 +173,8 @@ struct vk_packing {
     VkFormat words; /* VK_FORMAT_UNDEFINED: no such view */
     VkFormat extras;
     bool halves;
-    bool scalar; /* SCALAR of weights.glsl */
+    int unit;   /* elements that are read together */
+    int floats; /* FLOATS of weights.glsl */
 };
 /* Of a weight that vk_pack() took apart, or of rows as files and caches have them. False: shaders can't read those. */
 bool vk_packing(enum type type, int64_t cols, bool packed, struct vk_packing *out);

@@ -6,10 +6,10 @@
 //
 // Weights are read in units of 32 that share their scales: two runs of 16 elements. Quants of 4 bits keep them in the low and
 // in the high halves of the same 16 bytes; that decides which runs form a unit. A group is 4 neighbouring elements, 0..3 in the
-// first run and 4..7 in the second. Floats have units of one group.
+// first run and 4..7 in the second. Floats have units of one group, or of two.
 
 layout(constant_id = 1) const int TYPE = 0;        // enum type of compute/type.h, or PLAIN_Q8_0
-layout(constant_id = 2) const bool SCALAR = false; // floats in rows that aren't a multiple of 4: one element a fetch
+layout(constant_id = 2) const int FLOATS = 4;      // of floats: elements a fetch; 8 of 16 bits, 4, or 1 where rows aren't a multiple
 
 const int F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13,
           Q6_K = 14, IQ4_NL = 20, IQ4_XS = 23, BF16 = 30, MXFP4 = 39;
@@ -33,7 +33,7 @@ bool is_float()
 
 int groups_of_unit()
 {
-    return is_float() ? 1 : 8;
+    return !is_float() ? 8 : FLOATS == 8 ? 2 : 1;
 }
 
 // Which group of the row a unit's group is.
@@ -44,7 +44,7 @@ int group_of_row(int u, int g)
     case F32:
     case F16:
     case BF16:
-        return u;
+        return FLOATS == 8 ? 2 * u + g : u;
     case Q4_K:
     case Q5_K: // halves of a byte are 32 elements apart
         return block + 16 * (r / 2) + 4 * (r % 2) + g % 4 + 8 * (g / 4);
@@ -107,7 +107,7 @@ unit fetch_unit(push_weight w, int row, int u)
     case F32:
     case F16:
     case BF16:
-        if (SCALAR) {
+        if (FLOATS == 1) {
             [[unroll]] for (int i = 0; i < 4; i++)
                 if (4 * u + i < w.cols)
                     v.q[i] = texelFetch(words, word + 4 * u + i).x;
@@ -247,6 +247,24 @@ uint quants_of(unit v, int g)
     }
 }
 
+vec4 quants(unit v, int g)
+{
+    uint word = quants_of(v, g);
+    return vec4(ivec4(word << 24, word << 16, word << 8, word) >> 24);
+}
+
+// Whether scale.y and .w are always 0.
+bool is_centred()
+{
+    return is_float() || TYPE == Q8_0 || TYPE == PLAIN_Q8_0 || TYPE == IQ4_NL || TYPE == IQ4_XS || TYPE == MXFP4;
+}
+
+// Whether both runs of a unit always have the same scale.
+bool is_even()
+{
+    return TYPE != Q2_K && TYPE != Q3_K && TYPE != Q4_K && TYPE != Q5_K && TYPE != Q6_K;
+}
+
 // The four weights of a group.
 vec4 weights_of(unit v, int g)
 {
@@ -254,14 +272,13 @@ vec4 weights_of(unit v, int g)
     case F32:
         return uintBitsToFloat(v.q);
     case F16:
-        return SCALAR ? vec4(unpackHalf2x16(v.q.x).x, unpackHalf2x16(v.q.y).x, unpackHalf2x16(v.q.z).x, unpackHalf2x16(v.q.w).x)
-                      : vec4(unpackHalf2x16(v.q.x), unpackHalf2x16(v.q.y));
-    case BF16:
-        return uintBitsToFloat(SCALAR ? v.q << 16 : uvec4(v.q.x << 16, v.q.x & 0xffff0000u, v.q.y << 16, v.q.y & 0xffff0000u));
+        return FLOATS == 1 ? vec4(unpackHalf2x16(v.q.x).x, unpackHalf2x16(v.q.y).x, unpackHalf2x16(v.q.z).x, unpackHalf2x16(v.q.w).x)
+                           : vec4(unpackHalf2x16(v.q[2 * (g % 2)]), unpackHalf2x16(v.q[2 * (g % 2) + 1]));
+    case BF16: {
+        uvec2 pairs = g % 2 == 0 ? v.q.xy : v.q.zw;
+        return uintBitsToFloat(FLOATS == 1 ? v.q << 16 : uvec4(pairs.x << 16, pairs.x & 0xffff0000u, pairs.y << 16, pairs.y & 0xffff0000u));
     }
-    uint word = quants_of(v, g);
-    vec4 q = vec4(ivec4(word << 24, word << 16, word << 8, word) >> 24);
+    }
     vec2 scale = g < 4 ? v.scale.xy : v.scale.zw;
-    bool centred = TYPE == Q8_0 || TYPE == PLAIN_Q8_0 || TYPE == IQ4_NL || TYPE == IQ4_XS || TYPE == MXFP4;
-    return centred ? scale.x * q : fma(q, scale.xxxx, scale.yyyy);
+    return is_centred() ? scale.x * quants(v, g) : fma(quants(v, g), scale.xxxx, scale.yyyy);
 }
