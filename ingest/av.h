@@ -22,6 +22,7 @@ struct av_input {
     char (*names)[3][128]; /* [n_streams]: language, title, codec */
     struct pr_mark *marks;
     char *title, *format_name;
+    bool clock_jumps; /* a broadcast stream whose clock begins anew on the way: no seek finds a time */
     const char *problems[8];
     size_t n_problems;
 };
@@ -32,6 +33,9 @@ bool av_input_probe_among(const unsigned char *head, size_t len, const char *nam
  * and scripts that name other files are refused as unknown. Fills info but kind and chosen streams. */
 int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info);
 void av_input_finish(struct av_input *input);
+/* Reads the packets of a stream of a local file to find where it ends, in microseconds since the film's start. PR_TIME_NONE: it
+ * can't be told. */
+int64_t av_input_measure(const struct av_input *input, const AVStream *stream);
 /* The words for a libav error code. */
 int av_failed(int code, int error, const char *path, const char *what);
 /* A time of a stream in microseconds since the film's start, or PR_TIME_NONE. */

@@ -92,13 +92,21 @@ static enum pr_stream_kind stream_kind(const AVStream *stream)
     }
 }
 
+/* Frames a second; 0: unknown. AVI has one rate throughout, of which libav may take the double for the mean. */
+static double mean_rate(AVFormatContext *format, AVStream *stream)
+{
+    bool constant = strcmp(format->iformat->name, "avi") == 0;
+    AVRational rate = constant ? av_guess_frame_rate(format, stream, NULL) : stream->avg_frame_rate;
+    return rate.den ? av_q2d(rate) : 0;
+}
+
 static void describe_streams(struct av_input *input, struct pr_source_info *info)
 {
     unsigned n = input->format->nb_streams;
     input->streams = base_alloc_array(n, sizeof *input->streams);
     input->names = base_alloc_array(n, sizeof *input->names);
     for (unsigned i = 0; i < n; i++) {
-        const AVStream *stream = input->format->streams[i];
+        AVStream *stream = input->format->streams[i];
         const AVCodecParameters *codec = stream->codecpar;
         char(*names)[128] = input->names[i];
         copy_tag(stream->metadata, "language", names[0], sizeof names[0]);
@@ -115,9 +123,7 @@ static void describe_streams(struct av_input *input, struct pr_source_info *info
             .file = "",
             .sample_rate = codec->sample_rate,
             .channels = codec->ch_layout.nb_channels,
-            .rate = stream->avg_frame_rate.den && codec->codec_type == AVMEDIA_TYPE_VIDEO
-                        ? av_q2d(stream->avg_frame_rate)
-                        : 0,
+            .rate = codec->codec_type == AVMEDIA_TYPE_VIDEO ? mean_rate(input->format, stream) : 0,
             .frames = stream->nb_frames > 0 ? stream->nb_frames : 0,
         };
         if (out->kind == PR_STREAM_VIDEO) {
@@ -149,21 +155,121 @@ static void describe_chapters(struct av_input *input, struct pr_source_info *inf
     info->n_marks = n;
 }
 
-int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info)
+static int open_format(AVFormatContext **out, const char *path)
 {
     AVDictionary *options = NULL;
     struct base_buf url = {0};
-    av_log_set_level(AV_LOG_QUIET);
-    input->path = base_strdup(path);
     if (strcmp(path, "-") == 0)
         base_buf_puts(&url, "pipe:0");
     else
         base_buf_printf(&url, "file:%s", path);
     av_dict_set(&options, "format_whitelist", demuxers, 0);
     av_dict_set(&options, "protocol_whitelist", "file,pipe", 0);
-    int code = avformat_open_input(&input->format, url.data, NULL, &options);
+    int code = avformat_open_input(out, url.data, NULL, &options);
     av_dict_free(&options);
     base_buf_finish(&url);
+    return code;
+}
+
+/* Packets of a stream follow each other within this time, and are shown in another order within that; what is farther is a jump of
+ * a broadcast clock. */
+static const int64_t max_step = 10000000, max_reorder = 2000000;
+
+int64_t av_input_measure(const struct av_input *input, const AVStream *stream)
+{
+    AVFormatContext *format = NULL;
+    AVPacket *packet = av_packet_alloc();
+    int64_t end = 0, last = 0, shift = 0, n = 0;
+    if (!packet || strcmp(input->path, "-") == 0 || open_format(&format, input->path) < 0)
+        goto done;
+    if (avformat_find_stream_info(format, NULL) < 0 || (unsigned)stream->index >= format->nb_streams)
+        goto done;
+    for (unsigned i = 0; i < format->nb_streams; i++)
+        format->streams[i]->discard = (int)i == stream->index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    bool clock_jumps = format->iformat->flags & AVFMT_TS_DISCONT;
+    for (; av_read_frame(format, packet) >= 0; av_packet_unref(packet)) {
+        if (packet->stream_index != stream->index)
+            continue;
+        int64_t length = av_rescale_q(FFMAX(packet->duration, 0), stream->time_base, AV_TIME_BASE_Q);
+        int64_t time = av_input_time(input, stream, packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts);
+        n++;
+        ingest_report(0);
+        if (time == PR_TIME_NONE)
+            continue;
+        time += shift;
+        if (clock_jumps && n > 1 && (time < last - max_reorder || time > last + max_step)) {
+            shift += end - time;
+            time = end;
+        }
+        last = time;
+        end = FFMAX(end, time + length);
+    }
+    AVRational rate = av_guess_frame_rate(format, format->streams[stream->index], NULL);
+    if (end <= 0 && rate.num > 0 && rate.den > 0) /* a raw stream: its frames are counted */
+        end = av_rescale_q(n, av_inv_q(rate), AV_TIME_BASE_Q);
+done:
+    av_packet_free(&packet);
+    avformat_close_input(&format);
+    return end > 0 ? end : PR_TIME_NONE;
+}
+
+/* Recordings that were joined begin their clock anew: whether a few places over the file have falling times. */
+static bool clock_jumps(struct av_input *input, int stream)
+{
+    enum { PLACES = 8, PACKETS = 2000 };
+    AVFormatContext *format = input->format;
+    AVPacket *packet = av_packet_alloc();
+    int64_t size = format->pb ? avio_size(format->pb) : 0, last = PR_TIME_NONE;
+    bool jumps = false;
+    for (int i = 0; packet && i < PLACES && !jumps; i++) {
+        int64_t time = PR_TIME_NONE;
+        if (av_seek_frame(format, stream, size / PLACES * i, AVSEEK_FLAG_BYTE) < 0)
+            break;
+        for (int n = 0; n < PACKETS && time == PR_TIME_NONE && av_read_frame(format, packet) >= 0; n++) {
+            if (packet->stream_index == stream)
+                time = av_input_time(input, format->streams[stream], packet->dts);
+            av_packet_unref(packet);
+        }
+        jumps = time != PR_TIME_NONE && last != PR_TIME_NONE && time < last;
+        last = time != PR_TIME_NONE ? time : last;
+    }
+    av_packet_free(&packet);
+    av_seek_frame(format, stream, 0, AVSEEK_FLAG_BYTE);
+    return jumps;
+}
+
+static void measure_jumping_clock(struct av_input *input, struct pr_source_info *info)
+{
+    const char *name = input->format->iformat->name;
+    int stream = av_find_best_stream(input->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if ((strcmp(name, "mpegts") != 0 && strcmp(name, "mpeg") != 0) || stream < 0 || strcmp(input->path, "-") == 0)
+        return;
+    input->clock_jumps = clock_jumps(input, stream);
+    if (input->clock_jumps)
+        info->duration = av_input_measure(input, input->format->streams[stream]);
+}
+
+/* Matroska and FLV count the length from the zero of the clock as some write them, from the first frame as others do. */
+static void measure_late_start(struct av_input *input, struct pr_source_info *info)
+{
+    AVFormatContext *format = input->format;
+    const char *name = format->iformat->name;
+    int stream = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if ((strcmp(name, "matroska,webm") != 0 && strcmp(name, "flv") != 0) || input->start <= 0 || stream < 0 ||
+        info->duration <= input->start)
+        return;
+    int64_t length = info->duration - input->start;
+    if (input->start >= AV_TIME_BASE)
+        length = av_input_measure(input, format->streams[stream]);
+    if (length != PR_TIME_NONE)
+        info->duration = length;
+}
+
+int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info)
+{
+    av_log_set_level(AV_LOG_QUIET);
+    input->path = base_strdup(path);
+    int code = open_format(&input->format, path);
     if (code < 0)
         return av_failed(code, PR_ERR_FORMAT, path,
                          "can't be opened as video, sound or picture; it is damaged or of a kind "
@@ -179,6 +285,8 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
     info->start = input->start;
     info->duration = input->format->duration != AV_NOPTS_VALUE && input->format->duration > 0 ? input->format->duration
                                                                                               : PR_TIME_NONE;
+    measure_late_start(input, info);
+    measure_jumping_clock(input, info);
     describe_streams(input, info);
     describe_chapters(input, info);
     return PR_OK;

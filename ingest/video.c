@@ -21,6 +21,8 @@ static const int64_t min_seek = 2000000;
 static const int64_t max_step = 10000000;
 /* Decoded frames come in the order of showing: a step back is a jump, too, unless it is a slip. */
 static const int64_t max_step_back = 500000;
+/* Frames that are shown before one that was sent earlier lie closer to it than this. */
+static const int64_t max_reorder = 2000000;
 
 struct video {
     struct av_input input;
@@ -28,15 +30,21 @@ struct video {
     AVCodecContext *decoder;
     AVStream *stream;
     AVPacket *packet;
-    AVFrame *frame, *held; /* held: decoded, its end not known yet */
+    AVPacket *waiting, *behind; /* of frames that stand alone: perhaps the sample's; the one that showed that it is */
+    AVFrame *frame, *held;      /* held: decoded, its end not known yet */
     int64_t held_time;
-    int64_t last_time, last_duration, jump; /* of decoded frames; jump: added to times after a clock jump */
-    int64_t end;                            /* no frame from here on */
-    int64_t wanted;                         /* time of the next sample */
-    int64_t n_samples;                      /* taken so far */
-    int64_t seek_tried;                     /* the sample for which a seek was tried already */
+    int64_t last_time, last_duration; /* of decoded frames */
+    int64_t shift;      /* added to times: closes jumps of the clock, and what decoding in another order took */
+    int64_t passed;     /* the latest time of a packet that isn't behind the next sample */
+    int64_t length;     /* of the film; PR_TIME_NONE: unknown */
+    int64_t end;        /* no frame from here on */
+    int64_t wanted;     /* time of the next sample */
+    int64_t n_samples;  /* taken so far */
+    int64_t seek_tried; /* the sample for which a seek was tried already */
+    int64_t back;       /* how far before the sample the last seek aimed */
     int64_t frames_decoded;
     bool draining, still, intra_only, has_held, at_end, no_seek;
+    bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
     int rotation;
     struct av_webp *webp; /* frames come from here, instead of from the decoder */
     struct av_picture picture;
@@ -80,7 +88,8 @@ static int open_decoder(struct video *video, const char *path)
     if (!codec)
         return base_fail(PR_ERR_UNSUPPORTED, "%s: no decoder for %s", path, avcodec_get_name(parameters->codec_id));
     const AVCodecDescriptor *descriptor = avcodec_descriptor_get(parameters->codec_id);
-    video->intra_only = descriptor && descriptor->props & AV_CODEC_PROP_INTRA_ONLY;
+    bool clock_jumps = video->input.format->iformat->flags & AVFMT_TS_DISCONT;
+    video->intra_only = descriptor && descriptor->props & AV_CODEC_PROP_INTRA_ONLY && !clock_jumps;
     video->decoder = avcodec_alloc_context3(codec);
     int code = video->decoder ? avcodec_parameters_to_context(video->decoder, parameters) : AVERROR(ENOMEM);
     if (code >= 0) {
@@ -115,7 +124,6 @@ static int open_webp(struct video *video, const char *path, struct pr_source_inf
     video->still = false;
     video->stream->time_base = (AVRational){1, 1000};
     video->stream->avg_frame_rate = (AVRational){0, 1};
-    video->input.format->duration = webp.duration;
     stream->rate = 0;
     stream->width = webp.width;
     stream->height = webp.height;
@@ -153,8 +161,10 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     video->packet = av_packet_alloc();
     video->frame = av_frame_alloc();
     video->held = av_frame_alloc();
-    video->last_time = video->held_time = video->seek_tried = PR_TIME_NONE;
-    if (!video->packet || !video->frame || !video->held)
+    video->waiting = av_packet_alloc();
+    video->behind = av_packet_alloc();
+    video->last_time = video->held_time = video->seek_tried = video->passed = PR_TIME_NONE;
+    if (!video->packet || !video->frame || !video->held || !video->waiting || !video->behind)
         return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
     TRY(look_closer(path));
     TRY(av_input_open(&video->input, path, info));
@@ -166,7 +176,9 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
         info->duration = PR_TIME_NONE;
     video->wanted = options->from != PR_TIME_NONE ? options->from : 0;
     video->end = options->to != PR_TIME_NONE ? options->to : INT64_MAX;
-    video->no_seek = strcmp(path, "-") == 0 || video->still;
+    /* Raw streams have no clock: their frames are counted from the start. */
+    bool clock = video->input.format->start_time != AV_NOPTS_VALUE;
+    video->no_seek = strcmp(path, "-") == 0 || video->still || !clock || video->input.clock_jumps;
     if (!video->stream) {
         video->at_end = true;
         return PR_OK;
@@ -175,10 +187,12 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     if (!video->webp)
         TRY(open_decoder(video, path));
     if (options->sampling == INGEST_BUDGET && info->duration == PR_TIME_NONE && !video->still) {
-        av_input_problem(&video->input, info,
-                         "its length isn't known: one frame a second is sampled until the budget is used up");
-        video->options.rate = 1;
+        info->duration = av_input_measure(&video->input, video->stream);
+        if (info->duration == PR_TIME_NONE)
+            av_input_problem(&video->input, info,
+                             "its length isn't known: one frame a second is sampled until the budget is used up");
     }
+    video->length = info->duration;
     return PR_OK;
 fail:
     return err;
@@ -194,6 +208,8 @@ static void video_close(void *priv)
     av_frame_free(&video->frame);
     av_frame_free(&video->held);
     av_packet_free(&video->packet);
+    av_packet_free(&video->waiting);
+    av_packet_free(&video->behind);
     avcodec_free_context(&video->decoder);
     av_input_finish(&video->input);
 }
@@ -210,8 +226,8 @@ static int64_t sample_step(const struct video *video)
     case INGEST_RATE:
         return options->rate > 0 ? (int64_t)llround(1e6 / options->rate) : 0;
     case INGEST_BUDGET: {
-        int64_t length = video->input.format->duration;
-        if (length == AV_NOPTS_VALUE || length <= 0)
+        int64_t length = video->length;
+        if (length == PR_TIME_NONE)
             return 1000000;
         int64_t begin = options->from != PR_TIME_NONE ? options->from : 0;
         int64_t end = video->end < length ? video->end : length;
@@ -248,48 +264,88 @@ static bool wants_every_frame(const struct video *video)
 
 /* ---- decoding --------------------------------------------------------------------------------------------------- */
 
-/* Whether a frame shown at `time` ends before the next sample. */
-static bool is_before_sample(const struct video *video, int64_t time)
+/* Whether a frame shown at `time` may be the next sample's, or lies before it. */
+static bool is_not_behind_sample(const struct video *video, int64_t time)
 {
-    return !wants_every_frame(video) && time != PR_TIME_NONE && time + 2 * video->last_duration < video->wanted;
+    return !wants_every_frame(video) && time != PR_TIME_NONE && time <= video->wanted;
 }
 
-/* Frames before the next sample matter only where others refer to them. (Frames that stand alone aren't even sent: libav 5
- * mixes up the times of mjpeg when it is told to skip.) */
+/* A frame isn't the sample's if another one is known that is shown later and not behind the sample: then it matters only where
+ * others refer to it. */
 static void set_skipping(struct video *video, int64_t time)
 {
+    bool before = is_not_behind_sample(video, time);
+    video->decoder->skip_frame = AVDISCARD_DEFAULT;
     if (video->options.sampling == INGEST_KEYS)
         video->decoder->skip_frame = AVDISCARD_NONKEY;
-    else
-        video->decoder->skip_frame = is_before_sample(video, time) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+    else if (before && time < video->passed && time > video->passed - max_reorder)
+        video->decoder->skip_frame = AVDISCARD_NONREF;
+    if (before && time > video->passed)
+        video->passed = time;
 }
 
-/* Feeds the decoder one packet, or its end. */
-static int feed(struct video *video)
+/* Where packets only say when they are decoded (AVI), frames have the time at which the decoder gives them out, which is late by
+ * what decoding in another order takes. Broadcast streams say when frames are shown, but not of each. */
+static int64_t reorder_delay(const struct video *video)
 {
+    AVRational rate = av_guess_frame_rate(video->input.format, video->stream, NULL);
+    if (video->input.format->iformat->flags & AVFMT_TS_DISCONT || rate.num <= 0 || rate.den <= 0)
+        return 0;
+    return av_rescale_q(video->stream->codecpar->video_delay, av_inv_q(rate), AV_TIME_BASE_Q);
+}
+
+/* Sends a packet, and unreferences it. A damaged one costs its own frames only. */
+static void send(struct video *video, AVPacket *packet)
+{
+    int64_t time = av_input_time(&video->input, video->stream, packet->pts);
+    if (time == PR_TIME_NONE && packet->dts != AV_NOPTS_VALUE && video->shift == 0)
+        video->shift = -reorder_delay(video);
+    set_skipping(video, time == PR_TIME_NONE ? time : time + video->shift);
+    avcodec_send_packet(video->decoder, packet);
+    av_packet_unref(packet);
+}
+
+/* Feeds the decoder one packet, or its end. Of frames that stand alone only the last one before a sample is sent, which shows
+ * when the next one comes. (libav 5 mixes up the times of mjpeg when it is told to skip.) */
+static void feed(struct video *video)
+{
+    if (video->behind->data) {
+        send(video, video->behind);
+        return;
+    }
     for (;;) {
         int code = av_read_frame(video->input.format, video->packet);
         if (code == AVERROR(EAGAIN))
             continue;
+        if (code < 0 && video->waiting->data) {
+            send(video, video->waiting);
+            return;
+        }
         if (code < 0) { /* the end, also of a file that breaks off */
             video->draining = true;
             avcodec_send_packet(video->decoder, NULL);
-            return code == AVERROR_EOF ? PR_OK : PR_MORE;
+            return;
         }
-        int64_t time = av_input_time(&video->input, video->stream, video->packet->pts);
-        if (time != PR_TIME_NONE)
-            time += video->jump;
         bool ours = video->packet->stream_index == video->stream->index;
-        if (ours && time != PR_TIME_NONE)
-            ingest_report(time);
-        if (!ours || (video->intra_only && is_before_sample(video, time))) {
+        video->needs_key &= !ours || !(video->packet->flags & AV_PKT_FLAG_KEY);
+        if (!ours || video->needs_key) {
             av_packet_unref(video->packet);
             continue;
         }
-        set_skipping(video, time);
-        avcodec_send_packet(video->decoder, video->packet); /* a damaged packet costs its own frames only */
-        av_packet_unref(video->packet);
-        return PR_OK;
+        int64_t time = av_input_time(&video->input, video->stream, video->packet->pts);
+        if (time != PR_TIME_NONE)
+            ingest_report(time + video->shift);
+        if (video->intra_only && is_not_behind_sample(video, time)) {
+            av_packet_unref(video->waiting);
+            av_packet_move_ref(video->waiting, video->packet);
+        } else if (video->waiting->data) {
+            av_packet_move_ref(video->behind, video->packet);
+            send(video, video->waiting);
+            return;
+        } else {
+            send(video, video->packet);
+            return;
+        }
     }
 }
 
@@ -305,12 +361,15 @@ static int64_t frame_time(struct video *video)
         duration = 40000;
     int64_t time = av_input_time(&video->input, video->stream, frame->best_effort_timestamp);
     int64_t expected = video->last_time != PR_TIME_NONE ? video->last_time + video->last_duration : 0;
-    if (time == PR_TIME_NONE)
+    bool clock_jumps = video->input.format->iformat->flags & AVFMT_TS_DISCONT;
+    if (time == PR_TIME_NONE) {
         time = expected;
-    else if (video->input.format->iformat->flags & AVFMT_TS_DISCONT && video->last_time != PR_TIME_NONE) {
-        time += video->jump;
-        if (time < video->last_time - max_step_back || time > video->last_time + max_step) {
-            video->jump += expected - time;
+    } else {
+        time += video->shift;
+        bool jumps = clock_jumps && video->last_time != PR_TIME_NONE &&
+                     (time < video->last_time - max_step_back || time > video->last_time + max_step);
+        if (jumps) {
+            video->shift += expected - time;
             time = expected;
         }
     }
@@ -340,16 +399,47 @@ static int decode(struct video *video)
     }
 }
 
+/* Goes to `time`, or to a key frame before it; to the start for 0. False: the file can't do that, and nothing has changed. */
+static bool seek(struct video *video, int64_t time)
+{
+    AVFormatContext *format = video->input.format;
+    int64_t target = av_rescale_q(time + video->input.start - video->shift, AV_TIME_BASE_Q, video->stream->time_base);
+    bool by_bytes = strcmp(format->iformat->name, "mpegts") == 0 || strcmp(format->iformat->name, "mpeg") == 0;
+    int code = -1;
+    if (time <= 0 && by_bytes) /* by time they find a packet in the middle of a group of pictures */
+        code = av_seek_frame(format, video->stream->index, 0, AVSEEK_FLAG_BYTE);
+    if (code < 0)
+        code = av_seek_frame(format, video->stream->index, target, AVSEEK_FLAG_BACKWARD);
+    if (code < 0)
+        return false;
+    avcodec_flush_buffers(video->decoder);
+    av_packet_unref(video->waiting);
+    av_packet_unref(video->behind);
+    av_frame_unref(video->held);
+    video->has_held = video->draining = false;
+    video->landing = true;
+    video->needs_key = time > 0;
+    video->last_time = video->passed = PR_TIME_NONE;
+    return true;
+}
+
+/* After a seek in a broadcast stream, whose packets tell their time now and then, libav's guesses are wrong until one did. */
+static bool is_untimed(const struct video *video)
+{
+    return video->landing && video->input.format->iformat->flags & AVFMT_TS_DISCONT &&
+           video->frame->pts == AV_NOPTS_VALUE;
+}
+
 /* Jumps to the last key frame before the wanted time, if that lies ahead of what comes next anyway. */
 static void seek_ahead(struct video *video)
 {
     int64_t at = video->last_time != PR_TIME_NONE ? video->last_time : 0;
     bool jumping_clock = video->input.format->iformat->flags & AVFMT_TS_DISCONT;
-    if (video->no_seek || wants_every_frame(video) || video->wanted - at < min_seek ||
+    if (video->no_seek || video->landing || wants_every_frame(video) || video->wanted - at < min_seek ||
         video->seek_tried == video->wanted || (jumping_clock && video->wanted - at < 2 * max_step))
         return;
     int64_t target =
-        av_rescale_q(video->wanted + video->input.start - video->jump, AV_TIME_BASE_Q, video->stream->time_base);
+        av_rescale_q(video->wanted + video->input.start - video->shift, AV_TIME_BASE_Q, video->stream->time_base);
     int entry = av_index_search_timestamp(video->stream, target, AVSEEK_FLAG_BACKWARD);
     const AVIndexEntry *key = entry >= 0 ? avformat_index_get_entry(video->stream, entry) : NULL;
     bool complete_index = key && avformat_index_get_entries_count(video->stream) > 1;
@@ -358,13 +448,22 @@ static void seek_ahead(struct video *video)
     if (!complete_index && video->wanted - at < 4 * min_seek)
         return;
     video->seek_tried = video->wanted; /* one try for each sample */
-    if (av_seek_frame(video->input.format, video->stream->index, target, AVSEEK_FLAG_BACKWARD) < 0)
-        return;
-    avcodec_flush_buffers(video->decoder);
-    av_frame_unref(video->held);
-    video->has_held = false;
-    if (jumping_clock)
-        video->last_time = PR_TIME_NONE;
+    /* Program streams tell a time now and then only: libav's guesses are off by parts of a frame until the first one. */
+    video->back = strcmp(video->input.format->iformat->name, "mpeg") == 0 ? min_seek : 0;
+    seek(video, video->wanted - video->back);
+}
+
+/* After a seek that found nothing at or before the sample (broadcast streams have no index, others a wrong one), seeks further
+ * back, and in the end to the start, from where all is read. False: the seek was right, or there is nothing further back. */
+static bool seek_back(struct video *video, int err, int64_t time)
+{
+    bool missed = video->landing && (err == PR_EOF || time > video->wanted);
+    video->landing = false;
+    if (!missed || video->no_seek)
+        return false;
+    video->back = video->back ? 4 * video->back : min_seek;
+    video->no_seek = video->back >= video->wanted;
+    return seek(video, video->no_seek ? 0 : video->wanted - video->back);
 }
 
 /* ---- units ------------------------------------------------------------------------------------------------------ */
@@ -417,7 +516,11 @@ static int video_next(void *priv, struct pr_unit *unit)
         if (!video->has_held || video->last_time < video->wanted)
             seek_ahead(video);
         int err = decode(video);
+        if (err == PR_OK && is_untimed(video))
+            continue;
         int64_t time = err == PR_EOF ? PR_TIME_NONE : frame_time(video);
+        if (seek_back(video, err, time))
+            continue;
         if (err == PR_EOF)
             video->at_end = true;
         if (err == PR_OK && video->has_held && time <= video->held_time)

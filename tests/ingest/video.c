@@ -31,14 +31,14 @@ static int remove_folder(void **state)
     return system(command);
 }
 
-/* A film of 640 x 64 pixels whose 16 columns of 40 pixels show bit 15..0 of its time in milliseconds. */
+/* A film of 256 x 32 pixels whose 16 columns of 16 pixels show bit 15..0 of its time in milliseconds. */
 static void make_film(const char *name, const char *rate, int seconds, const char *filter, const char *encoder)
 {
     char command[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     snprintf(command, sizeof command,
-             "ffmpeg -v error -y -f lavfi -i \"color=black:s=640x64:r=%s:d=%d,format=gray,"
-             "geq=lum='255*mod(floor(round(T*1000)/pow(2,15-floor(X/40))),2)'%s,format=yuv420p\" %s %s",
+             "ffmpeg -v error -y -f lavfi -i \"color=black:s=256x32:r=%s:d=%d,format=gray,"
+             "geq=lum='255*mod(floor(round(T*1000)/pow(2,15-floor(X/16))),2)'%s,format=yuv420p\" %s %s",
              rate, seconds, filter, encoder, path);
     assert_int_equal(system(command), 0);
 }
@@ -147,6 +147,128 @@ static void test_range(void **state)
     options.from = 4500000;
     options.to = 8500000;
     assert_int_equal(check_times(&options), 4);
+}
+
+/* The frame on the screen at a time, wherever the reader has to begin for it. */
+static void check_frame_at(int64_t at, int64_t painted)
+{
+    struct ingest_options options = by_rate(1);
+    struct ingest_source *source;
+    struct pr_unit unit;
+    options.from = at;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    if (ingest_next(source, &unit) != PR_OK)
+        fail_msg("%s: at %lld us there is nothing", path, (long long)at);
+    if (unit.span.t0 > at + 1000 || unit.span.t1 < at || llabs(painted_ms(&unit) * 1000 - painted) > 1000)
+        fail_msg("%s: at %lld us: span %lld-%lld, painted %d ms", path, (long long)at, (long long)unit.span.t0,
+                 (long long)unit.span.t1, painted_ms(&unit));
+    ingest_close(source);
+}
+
+/* Seeks land between key frames, or on frames without a time: the frame that was asked for comes all the same. */
+static void test_frames_at(void **state)
+{
+    (void)state;
+    static const char *const films[][3] = {
+        {"at.mp4", "10", "-c:v libx264 -bf 3 -g 90 -preset veryfast"},
+        {"at.ts", "10", "-c:v libx264 -bf 3 -g 200 -preset veryfast"},
+        {"at.mpg", "25", "-c:v mpeg2video -bf 2 -g 15 -q:v 2"},
+        {"at.avi", "10", "-c:v mpeg4 -bf 2 -q:v 2"},
+        {"at264.avi", "10", "-c:v libx264 -bf 3 -preset veryfast"},
+        {"at.h264", "25", "-c:v libx264 -bf 3 -preset veryfast"},
+        {"at.mkv", "10", "-c:v mjpeg -q:v 2"},
+        {"at.ogv", "10", "-c:v libtheora -q:v 9 -g 100"},
+    };
+    static const int at[] = {0, 50, 2450, 8010, 29930, 30050, 45550, 59950};
+    for (size_t i = 0; i < sizeof films / sizeof *films; i++) {
+        int length = 1000 / atoi(films[i][1]); /* of a frame, in ms */
+        make_film(films[i][0], films[i][1], 60, "", films[i][2]);
+        for (size_t k = 0; k < sizeof at / sizeof *at; k++)
+            check_frame_at(at[k] * (int64_t)1000, at[k] / length * length * (int64_t)1000);
+        struct ingest_options options = by_rate(0.05);
+        assert_int_equal(check_times(&options), 3);
+    }
+    /* One frame a second and one every minute: which one is on the screen isn't told by how long frames usually stay. */
+    make_film("slow.mp4", "1", 12, "", "-c:v libx264 -preset veryfast");
+    check_frame_at(2500000, 2000000);
+}
+
+/* Three frames, then none for 1.9 s: the last of them stays, and it is one that no other refers to. */
+static void test_gaps(void **state)
+{
+    (void)state;
+    static const char *const films[][2] = {
+        {"gaps.mkv", "-c:v mjpeg -q:v 2"},
+        {"gaps.mp4", "-c:v libx264 -bf 3 -preset veryfast"},
+        {"gaps.ts", "-c:v libx264 -bf 3 -preset veryfast"},
+        {"gaps.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime"},
+    };
+    for (size_t i = 0; i < sizeof films / sizeof *films; i++) {
+        char encoder[128];
+        snprintf(encoder, sizeof encoder, "-fps_mode vfr %s", films[i][1]);
+        make_film(films[i][0], "25", 40, ",select='lt(mod(n,50),5)'", encoder);
+        struct ingest_options options = by_rate(1);
+        assert_int_equal(check_times(&options), 39); /* the last one at 38.16 s */
+        check_frame_at(1500000, 160000);
+        check_frame_at(31500000, 30160000);
+    }
+}
+
+static void run_in_folder(const char *what)
+{
+    char command[512];
+    snprintf(command, sizeof command, "cd %s && %s", folder, what);
+    assert_int_equal(system(command), 0);
+}
+
+/* A budget is spread over the whole film, whatever its container says of its length. */
+static void test_lengths(void **state)
+{
+    (void)state;
+    static const char *const made[][2] = {
+        {"late.mkv", "-output_ts_offset 3600"},
+        {"live.mkv", "-live 1 -f matroska"},
+        {"raw.h264", ""},
+        {"fragments.mp4", "-movflags frag_keyframe+empty_moov"},
+        {"wrap.ts", "-output_ts_offset 95440"}, /* the clock of 33 bits begins anew after 3.7 s */
+    };
+    make_film("length.mkv", "25", 12, "", "-c:v libx264 -bf 2 -preset veryfast");
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        char command[256];
+        snprintf(command, sizeof command, "ffmpeg -v error -y -i length.mkv -c copy %s %s", made[i][1], made[i][0]);
+        run_in_folder(command);
+        snprintf(path, sizeof path, "%s/%s", folder, made[i][0]);
+        struct ingest_options options = by_budget(4);
+        struct ingest_source *source;
+        assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+        assert_true(llabs(ingest_info(source)->duration - 12000000) < 100000);
+        ingest_close(source);
+        assert_int_equal(check_times(&options), 4);
+    }
+}
+
+/* Recordings one behind the other: each begins its clock anew, and shows the same 10 s. */
+static void test_joined_recordings(void **state)
+{
+    (void)state;
+    make_film("part.ts", "25", 10, "", "-c:v libx264 -bf 2 -preset veryfast");
+    run_in_folder("cat part.ts part.ts part.ts > joined.ts");
+    snprintf(path, sizeof path, "%s/joined.ts", folder);
+    for (int round = 0; round < 2; round++) {
+        struct ingest_options options = round ? by_budget(6) : by_rate(1);
+        struct ingest_source *source;
+        struct pr_unit unit;
+        int n = 0;
+        assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+        assert_true(llabs(ingest_info(source)->duration - 30000000) < 200000);
+        for (; ingest_next(source, &unit) == PR_OK; n++) {
+            int64_t painted = painted_ms(&unit) * (int64_t)1000 + unit.span.t0 / 10000000 * 10000000;
+            assert_true(unit.span.t0 <= painted + 1000 && painted < unit.span.t1 + 1000);
+        }
+        assert_int_equal(n, round ? 6 : 30);
+        ingest_close(source);
+    }
+    check_frame_at(25000000, 5000000);
 }
 
 /* A part that was cut out without encoding again: the container holds frames from the key frame on, and its edit list says
@@ -317,6 +439,10 @@ int main(void)
         cmocka_unit_test(test_rates_and_containers),
         cmocka_unit_test(test_variable_rate_and_offset),
         cmocka_unit_test(test_range),
+        cmocka_unit_test(test_frames_at),
+        cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_joined_recordings),
         cmocka_unit_test(test_edit_list),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_text_tracks),
