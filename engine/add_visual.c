@@ -32,6 +32,7 @@ enum {
     PAGE_PIXELS = 1 << 21,
     BLANK = 2, /* of 255: pixels of a blank cell differ by no more */
     COMMIT_BYTES = 8 << 20,
+    SEGMENT_HEAD = 1024, /* bytes of a segment besides its tokens and their mean, and of the commit behind it */
 };
 static const int64_t MOST_TIME = 600000000; /* microseconds of a segment, and of a step that doesn't change */
 static const double COMMIT_SECONDS = 1;
@@ -43,9 +44,12 @@ struct step {
 
 struct looking {
     struct add_job *job;
+    const struct library_source *source;
     struct evidence_writer *writer;
     struct evidence_progress progress; /* of the text, as it was */
     struct evidence_seen seen;
+    int64_t token_bytes;     /* on the disk */
+    int64_t tokens, waiting; /* visual tokens in the log; in what waits for the commit */
     double committed;
     bool broken; /* the log takes no more */
     bool all;    /* every frame is looked at, every token kept */
@@ -66,19 +70,87 @@ struct looking {
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
+static int disk_full(const struct add_job *job)
+{
+    return base_fail(PR_ERR_NOMEM,
+                     "%s: the library holds as much as --disk %lld allows; remove something with pagereel rm",
+                     job->path, (long long)job->settings->disk);
+}
+
 static int commit(struct looking *l)
 {
     struct add_job *job = l->job;
     int64_t bytes = (int64_t)memory_evidence_pending(l->writer);
     if (bytes > job->disk_left)
-        return base_fail(PR_ERR_NOMEM,
-                         "%s: the library holds as much as --disk %lld allows; remove something with pagereel rm",
-                         job->path, (long long)job->settings->disk);
+        return disk_full(job);
     job->disk_left -= bytes;
     memory_evidence_put_seen(l->writer, &l->seen);
     l->committed = engine_now();
     int err = memory_evidence_commit(l->writer, &l->progress);
     l->broken = err < 0; /* what was put since the last commit is lost, so where it ends may not be written any more */
+    l->tokens += l->waiting;
+    l->waiting = 0;
+    return err;
+}
+
+/* Counts the visual tokens of the log, whichever models they are of. */
+static int count_tokens(struct looking *l)
+{
+    struct evidence *evidence;
+    const struct evidence_setup *setup;
+    int err = memory_library_evidence(l->job->library, l->source, &evidence);
+    if (err < 0)
+        return err;
+    l->tokens = 0;
+    for (size_t i = 0; (setup = memory_evidence_setup_at(evidence, i)); i++)
+        if (setup->made == EVIDENCE_VISUAL)
+            l->tokens += memory_evidence_tokens(evidence, setup->number);
+    memory_evidence_close(evidence);
+    return PR_OK;
+}
+
+/* Thins out what the log holds, as far as that goes. */
+static int thin(struct looking *l, int64_t tokens, int64_t bytes)
+{
+    int err;
+    TRY(commit(l));
+    int64_t before = (int64_t)memory_evidence_size(l->writer);
+    err = memory_evidence_thin(l->writer, tokens > 0 ? tokens : 0, bytes);
+    if (err != PR_ERR_NOMEM) /* it is as thin as can be */
+        TRY(err);
+    if (l->job->settings->disk > 0)
+        l->job->disk_left += before - (int64_t)memory_evidence_size(l->writer);
+    TRY(count_tokens(l));
+fail:
+    return err;
+}
+
+/* Makes room for *tokens that come; *tokens becomes how many of them may be put, the first of their order. All of the source may have
+ * settings->cap, and its log what --disk leaves it. While a log is thinned out it is on the disk twice, so it is thinned at 4/7 of that, to
+ * 3/7. */
+static int make_room(struct looking *l, int64_t *tokens)
+{
+    int err;
+    struct add_job *job = l->job;
+    int64_t cap = job->settings->cap, log = (int64_t)memory_evidence_size(l->writer), allowed = job->disk_left + log;
+    if (cap > 0 && *tokens > cap / 2)
+        *tokens = cap / 2;
+    if (cap > 0 && l->tokens + l->waiting + *tokens > cap)
+        TRY(thin(l, (cap - *tokens) * 7 / 8, -1));
+    if (cap > 0 && l->tokens + l->waiting + *tokens > cap)
+        return base_fail(PR_ERR_NOMEM, "%s: --cap %lld is too little to keep something of every scene", job->path,
+                         (long long)cap);
+    if (job->settings->disk == 0)
+        return PR_OK;
+    if (*tokens > allowed / 7 / l->token_bytes)
+        *tokens = allowed / 7 / l->token_bytes;
+    int64_t bytes = (*tokens + 2) * l->token_bytes + SEGMENT_HEAD; /* 2: their mean */
+    if ((int64_t)memory_evidence_size(l->writer) + (int64_t)memory_evidence_pending(l->writer) + bytes >
+        allowed / 7 * 4)
+        TRY(thin(l, INT64_MAX, allowed / 7 * 3 > bytes ? allowed / 7 * 3 - bytes : 0));
+    if ((int64_t)memory_evidence_pending(l->writer) + bytes > job->disk_left)
+        return disk_full(job);
+fail:
     return err;
 }
 
@@ -106,6 +178,7 @@ static int put_segment(struct looking *l, struct evidence_segment *segment, cons
     segment->tokens = kept->tokens;
     segment->mean = kept->mean;
     int err = memory_evidence_put_segment(l->writer, segment);
+    l->waiting += kept->n;
     base_free(rows);
     return err;
 }
@@ -119,6 +192,9 @@ static int close_segment(struct looking *l, int64_t next)
     if (!l->compressor || memory_compressor_frames(l->compressor) == 0)
         return PR_OK;
     memory_compressor_close(l->compressor, &kept);
+    int64_t room = kept.n;
+    int err = make_room(l, &room);
+    kept.n = (uint32_t)room;
     const struct vision_crop *crop = &l->layout.crops[0];
     struct evidence_segment segment = {.kind = EVIDENCE_FRAMES,
                                        .page = PR_PAGE_NONE,
@@ -129,10 +205,13 @@ static int close_segment(struct looking *l, int64_t next)
                                        .grid_w = (uint16_t)crop->cols,
                                        .ax = (float)(l->width / crop->cols),
                                        .ay = (float)(l->height / crop->rows)};
-    int err = put_segment(l, &segment, &kept);
+    if (err >= 0)
+        err = put_segment(l, &segment, &kept);
     memory_compressed_finish(&kept);
-    if (err < 0)
+    if (err < 0) {
+        l->broken = true;
         return err;
+    }
     l->seen.position = next;
     return commit_sometimes(l);
 }
@@ -328,8 +407,9 @@ static void find_blank(const struct vision_crop *crop, const uint8_t *rgb, bool 
     base_free(flat);
 }
 
+/* Puts a crop of a page or picture, at most `most` tokens of it. */
 static int put_crop(struct looking *l, const struct vision_layout *layout, int32_t i, const uint8_t *rgb,
-                    const float *rows, const struct pr_unit *unit)
+                    const float *rows, const struct pr_unit *unit, int64_t most)
 {
     struct compressed kept;
     const struct vision_crop *crop = &layout->crops[i];
@@ -339,6 +419,7 @@ static int put_crop(struct looking *l, const struct vision_layout *layout, int32
     find_blank(crop, rgb, blank);
     memory_compress_page(rows, vision_encoder_width(l->job->model->vision.encoder), (uint16_t)crop->rows,
                          (uint16_t)crop->cols, l->all ? NULL : blank, &kept);
+    kept.n = kept.n < most ? kept.n : (uint32_t)most;
     struct evidence_segment segment = {.kind = EVIDENCE_PAGE,
                                        .flags = unit->visual_only ? EVIDENCE_VISUAL_ONLY : 0,
                                        .page = unit->span.page == PR_PAGE_NONE ? 0 : unit->span.page,
@@ -391,9 +472,12 @@ static int take_picture(struct looking *l, const struct pr_unit *unit)
     TRY(vision_fill(&layout, 0, layout.n_crops, &image, rgb));
     TRY(vision_encode(vision->encoder, &layout, 0, layout.n_crops, rgb, rows, l->job->cancel));
     vision->encoded += layout.n_crops;
+    int64_t room = layout.n_tokens;
+    TRY(make_room(l, &room));
     const uint8_t *pixels = rgb;
     for (int32_t i = 0; i < layout.n_crops; i++) {
-        TRY(put_crop(l, &layout, i, pixels, rows + (size_t)vision_tokens(&layout, 0, i) * width, unit));
+        int64_t share = room * vision_tokens(&layout, i, 1) / layout.n_tokens;
+        TRY(put_crop(l, &layout, i, pixels, rows + (size_t)vision_tokens(&layout, 0, i) * width, unit, share));
         pixels += vision_fill_size(&layout, i, 1);
     }
 fail:
@@ -502,7 +586,7 @@ fail:
 }
 
 /* Makes the setup current that this look writes under, and says where it goes on. */
-static int begin(struct looking *l, const struct library_source *source)
+static int begin(struct looking *l)
 {
     int err;
     char text[256];
@@ -510,8 +594,10 @@ static int begin(struct looking *l, const struct library_source *source)
     struct evidence_setup wanted;
     const struct evidence_setup *setup;
     engine_visual_setup(&l->job->model->vision, l->job->settings, text, &wanted);
-    TRY(memory_library_writer(l->job->library, source, NULL, &l->writer));
-    TRY(memory_library_evidence(l->job->library, source, &evidence));
+    l->token_bytes = (int64_t)(sizeof(struct evidence_token) + compute_row_bytes(TYPE_F16, wanted.columns));
+    TRY(memory_library_writer(l->job->library, l->source, NULL, &l->writer));
+    TRY(count_tokens(l));
+    TRY(memory_library_evidence(l->job->library, l->source, &evidence));
     l->progress = memory_evidence_progress(evidence);
     l->seen = (struct evidence_seen){.position = 0};
     setup = engine_visual_exact(evidence, &wanted);
@@ -543,11 +629,11 @@ int engine_look(struct add_job *job, const struct library_source *source)
 {
     int err;
     struct ingest_source *file = NULL;
-    struct looking l = {.job = job, .all = job->settings->keep >= 1};
+    struct looking l = {.job = job, .source = source, .all = job->settings->keep >= 1};
     if (!job->model->device)
         TRY(engine_open_devices(job->model, job->settings));
     TRY(engine_need_vision(job->model));
-    TRY(begin(&l, source));
+    TRY(begin(&l));
     TRY(open_file(&l, &file));
     job->started = l.committed = engine_now();
     job->first_position = l.seen.position;

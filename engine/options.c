@@ -137,6 +137,10 @@ static const struct pr_option options[] = {
      .help =
          "Visual tokens of one picture or frame at the most; 0: as the model was made for, but of what is added to the "
          "library 256 of a frame or a page with text, and 1024 of a page without."},
+    {"cap", 0, FIELD(cap), "TOKENS", "0", 0, 0x1p40, .commands = " chat ask add ",
+     .help =
+         "Visual tokens that the library keeps of one source at the most: of those that say least some are dropped. "
+         "0: no limit."},
     {"side", 0, FIELD(side), "PIXELS", "1024", 16, 4096, .commands = " bench-vision ",
      .help = "The picture that is encoded is so many pixels wide and high."},
     {"keep", 0, FIELD(keep), "SHARE", "0.25", 0.01, 1, .commands = " chat ask add plan ",
@@ -152,7 +156,10 @@ static const struct pr_option options[] = {
     {"budget", 'b', FIELD(budget), "TOKENS", "0", 0, 1 << 24, .commands = ASK_COMMANDS,
      .help = "Tokens that a question may put before the model; 0: as serves a model of its size and fits its context."},
     {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " chat ask add ",
-     .help = "How much the library's evidence may take, such as 20G; what would exceed it isn't added. 0: no limit."},
+     .help =
+         "How much the library's evidence may take, such as 20G. Of a source that comes to more, visual tokens that "
+         "say least are dropped, never text; what still exceeds it isn't added. While one source is thinned out it "
+         "is there twice, so a single one gets up to 4/7 of it. 0: no limit."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "",
      .commands = " chat ask add plan run embed devices bench-llm bench-ppl bench-vision ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},

@@ -171,6 +171,14 @@ void memory_evidence_use_setup(struct evidence_writer *writer, const struct evid
 void memory_evidence_put_seen(struct evidence_writer *writer, const struct evidence_seen *seen);
 size_t memory_evidence_pending(const struct evidence_writer *writer); /* bytes that wait for the commit */
 
+/* Makes a log smaller: visual segments lose the tails that say least (farthest.h) until all of them have `tokens` tokens at the most and the
+ * file `bytes` bytes; negative: whatever it has. No segment goes below 8 tokens, and nothing else is touched. The log is written
+ * anew beside its place and renamed, so for a while it is on the disk twice, and it is thin or as it was, never in between; who has the
+ * old one open goes on reading it. Numbers of records stay. What waits for a commit must be committed first.
+ * PR_ERR_NOMEM: it can't become so small (then it is as small as it can); PR_ERR_FORMAT: it is damaged; PR_ERR_IO. */
+int memory_evidence_thin(struct evidence_writer *writer, int64_t tokens, int64_t bytes);
+uint64_t memory_evidence_size(const struct evidence_writer *writer); /* bytes of the file */
+
 /* Writes what was put, to the disk itself, then makes all of it visible. On failure (PR_ERR_IO; the disk is full) what was
  * committed before stays as it was, and what was put is dropped. */
 int memory_evidence_commit(struct evidence_writer *writer, const struct evidence_progress *progress);

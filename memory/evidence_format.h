@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/mem.h"
 #include "memory/evidence.h"
 
 enum {
@@ -114,3 +115,36 @@ struct evidence_walk {
 /* Reads the file's header and all records' headers. `source` may be NULL. PR_ERR_NOT_FOUND: the file is empty. */
 int memory_evidence_walk(int fd, const char *path, const unsigned char *source, struct evidence_walk *out);
 void memory_evidence_walk_finish(struct evidence_walk *walk);
+
+/* ---- the inside of a writer, for evidence_write.c and evidence_thin.c ----------------------------------------------- */
+
+/* What the next record depends on. */
+struct writer_state {
+    uint64_t number; /* of the next record */
+    uint64_t setup;  /* number of the last setup's record; UINT64_MAX: none */
+    uint32_t made;   /* of that setup: */
+    int32_t columns, row_type;
+};
+
+struct evidence_writer {
+    char *path;
+    int fd; /* locked */
+    unsigned char source[BASE_HASH_BYTES];
+    uint64_t end; /* of the file */
+    struct writer_state now, committed;
+    struct evidence_seen seen; /* for the next commit */
+    bool has_seen;
+    struct base_buf pending;
+};
+
+/* PR_ERR_IO with what errno says, and what to do. */
+int memory_evidence_can_not(const struct evidence_writer *writer, const char *what);
+/* Has the folder of a file remember its name. */
+void memory_evidence_sync_folder(const char *path);
+/* Writes and has the disk take it. */
+int memory_evidence_write_at(const struct evidence_writer *writer, uint64_t offset, const char *data, size_t size);
+/* Writes the head of an empty log. */
+int memory_evidence_begin_file(struct evidence_writer *writer);
+/* Adds the writer's next record to `out`, which will be written behind what waits. */
+void memory_evidence_put_record(struct evidence_writer *writer, struct base_buf *out, uint32_t kind,
+                                const struct base_buf *body);

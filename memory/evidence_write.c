@@ -15,28 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* What the next record depends on. */
-struct writer_state {
-    uint64_t number; /* of the next record */
-    uint64_t setup;  /* number of the last setup's record; UINT64_MAX: none */
-    uint32_t made;   /* of that setup: */
-    int32_t columns, row_type;
-};
-
-struct evidence_writer {
-    char *path;
-    int fd; /* locked */
-    unsigned char source[BASE_HASH_BYTES];
-    uint64_t end; /* of the file */
-    struct writer_state now, committed;
-    struct evidence_seen seen; /* for the next commit */
-    bool has_seen;
-    struct base_buf pending;
-};
-
-static int can_not(const struct evidence_writer *writer, const char *what)
+int memory_evidence_can_not(const struct evidence_writer *writer, const char *what)
 {
     if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
         return base_fail(PR_ERR_IO, "%s: %s: %s; what was added before is kept: make room and add the rest",
@@ -44,23 +26,23 @@ static int can_not(const struct evidence_writer *writer, const char *what)
     return base_fail(PR_ERR_IO, "%s: %s: %s", writer->path, what, strerror(errno));
 }
 
-static int write_at(const struct evidence_writer *writer, uint64_t offset, const char *data, size_t size)
+int memory_evidence_write_at(const struct evidence_writer *writer, uint64_t offset, const char *data, size_t size)
 {
     while (size > 0) {
         ssize_t n = pwrite(writer->fd, data, size, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return can_not(writer, "can't be written");
+            return memory_evidence_can_not(writer, "can't be written");
         data += n;
         offset += (uint64_t)n;
         size -= (size_t)n;
     }
-    return fdatasync(writer->fd) < 0 ? can_not(writer, "can't be written") : PR_OK;
+    return fdatasync(writer->fd) < 0 ? memory_evidence_can_not(writer, "can't be written") : PR_OK;
 }
 
 /* The folder must remember a new file, too. */
-static void sync_folder(const char *path)
+void memory_evidence_sync_folder(const char *path)
 {
     char *folder = base_strdup(path);
     char *slash = strrchr(folder, '/');
@@ -74,15 +56,15 @@ static void sync_folder(const char *path)
     base_free(folder);
 }
 
-static int begin_file(struct evidence_writer *writer)
+int memory_evidence_begin_file(struct evidence_writer *writer)
 {
     struct disk_file head = {.magic = EVIDENCE_FILE_MAGIC, .version = EVIDENCE_VERSION};
     memcpy(head.source, writer->source, sizeof head.source);
     head.checksum = base_hash64(&head, offsetof(struct disk_file, checksum));
-    int err = write_at(writer, 0, (const char *)&head, sizeof head);
+    int err = memory_evidence_write_at(writer, 0, (const char *)&head, sizeof head);
     if (err < 0)
         return err;
-    sync_folder(writer->path);
+    memory_evidence_sync_folder(writer->path);
     writer->end = sizeof head;
     return PR_OK;
 }
@@ -112,6 +94,14 @@ static int recall_setup(struct evidence_writer *writer, const struct evidence_wa
     return PR_OK;
 }
 
+/* Whether the open file is still the one of that name. */
+static bool is_current(const struct evidence_writer *writer)
+{
+    struct stat mine, named;
+    return fstat(writer->fd, &mine) == 0 && stat(writer->path, &named) == 0 && mine.st_ino == named.st_ino &&
+           mine.st_dev == named.st_dev;
+}
+
 int memory_evidence_writer_open(const char *path, const unsigned char source[BASE_HASH_BYTES], bool *busy,
                                 struct evidence_writer **out)
 {
@@ -123,9 +113,10 @@ int memory_evidence_writer_open(const char *path, const unsigned char source[BAS
     writer->path = base_strdup(path);
     writer->now.setup = UINT64_MAX;
     memcpy(writer->source, source, sizeof writer->source);
+again:
     writer->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (writer->fd < 0) {
-        err = can_not(writer, "can't be opened");
+        err = memory_evidence_can_not(writer, "can't be opened");
         goto fail;
     }
     if (flock(writer->fd, LOCK_EX | LOCK_NB) < 0) {
@@ -133,18 +124,22 @@ int memory_evidence_writer_open(const char *path, const unsigned char source[BAS
             *busy = errno == EWOULDBLOCK;
         err = errno == EWOULDBLOCK
                   ? base_fail(PR_ERR_IO, "%s: another process is adding this source; wait until it is done", path)
-                  : can_not(writer, "can't be locked");
+                  : memory_evidence_can_not(writer, "can't be locked");
         goto fail;
+    }
+    if (!is_current(writer)) { /* another process has just put a thinner one in its place */
+        close(writer->fd);
+        goto again;
     }
     err = memory_evidence_walk(writer->fd, path, source, &walk);
     if (err == PR_ERR_NOT_FOUND)
-        err = begin_file(writer);
+        err = memory_evidence_begin_file(writer);
     else if (err >= 0)
         writer->end = walk.end;
     TRY(err);
     writer->now.number = walk.next_number;
     if (ftruncate(writer->fd, (off_t)writer->end) < 0) {
-        err = can_not(writer, "can't be written");
+        err = memory_evidence_can_not(writer, "can't be written");
         goto fail;
     }
     TRY(recall_setup(writer, &walk));
@@ -171,8 +166,8 @@ void memory_evidence_writer_close(struct evidence_writer *writer)
 
 /* ---- records ------------------------------------------------------------------------------------------------------ */
 
-/* Adds a record to `out`, which will be written at `base`. */
-static void put_record(struct evidence_writer *writer, struct base_buf *out, uint32_t kind, const struct base_buf *body)
+void memory_evidence_put_record(struct evidence_writer *writer, struct base_buf *out, uint32_t kind,
+                                const struct base_buf *body)
 {
     static const char zeros[EVIDENCE_ALIGN];
     size_t padding = base_align(body->len, EVIDENCE_ALIGN) - body->len;
@@ -217,7 +212,7 @@ int memory_evidence_put_info(struct evidence_writer *writer, const struct eviden
     disk.format = put_string(&body, info->format);
     disk.title = put_string(&body, info->title);
     memcpy(body.data, &disk, sizeof disk);
-    put_record(writer, &writer->pending, EVIDENCE_INFO, &body);
+    memory_evidence_put_record(writer, &writer->pending, EVIDENCE_INFO, &body);
     base_buf_finish(&body);
     return PR_OK;
 }
@@ -241,7 +236,7 @@ int memory_evidence_put_setup(struct evidence_writer *writer, const struct evide
     writer->now.made = setup->made;
     writer->now.columns = setup->columns;
     writer->now.row_type = setup->row_type;
-    put_record(writer, &writer->pending, EVIDENCE_SETUP, &body);
+    memory_evidence_put_record(writer, &writer->pending, EVIDENCE_SETUP, &body);
     base_buf_finish(&body);
     return PR_OK;
 }
@@ -336,10 +331,15 @@ int memory_evidence_put_segment(struct evidence_writer *writer, const struct evi
     put_lines(&body, &texts, segment);
     put_string(&body, segment->label);
     base_buf_append(&body, texts.data, texts.len);
-    put_record(writer, &writer->pending, EVIDENCE_SEGMENT, &body);
+    memory_evidence_put_record(writer, &writer->pending, EVIDENCE_SEGMENT, &body);
     base_buf_finish(&body);
     base_buf_finish(&texts);
     return PR_OK;
+}
+
+uint64_t memory_evidence_size(const struct evidence_writer *writer)
+{
+    return writer->end;
 }
 
 size_t memory_evidence_pending(const struct evidence_writer *writer)
@@ -359,9 +359,9 @@ int memory_evidence_commit(struct evidence_writer *writer, const struct evidence
         body.complete = writer->seen.complete;
         body.failed = writer->seen.failed;
     }
-    put_record(writer, &commit, EVIDENCE_COMMIT, &(struct base_buf){(char *)&body, sizeof body, 0});
-    TRY(write_at(writer, writer->end, writer->pending.data, writer->pending.len));
-    TRY(write_at(writer, records, commit.data, commit.len));
+    memory_evidence_put_record(writer, &commit, EVIDENCE_COMMIT, &(struct base_buf){(char *)&body, sizeof body, 0});
+    TRY(memory_evidence_write_at(writer, writer->end, writer->pending.data, writer->pending.len));
+    TRY(memory_evidence_write_at(writer, records, commit.data, commit.len));
     writer->end = records + commit.len;
     writer->committed = writer->now;
 fail:
