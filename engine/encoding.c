@@ -4,8 +4,9 @@
 #include "base/mem.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
+
+enum { ENOUGH = 1024 }; /* patches that keep any device busy */
 
 struct batch {
     const struct vision_layout *layout;
@@ -23,7 +24,7 @@ struct engine_encoding {
     pthread_cond_t changed;
     struct batch batch; /* n 0: none */
     bool ending;
-    atomic_bool busy;
+    bool busy;
     int result;
     char message[1024]; /* of a failure: messages belong to threads */
 };
@@ -43,14 +44,14 @@ static void *run(void *user)
     struct engine_encoding *e = user;
     pthread_mutex_lock(&e->lock);
     for (;;) {
-        while (!atomic_load(&e->busy) && !e->ending)
+        while (!e->busy && !e->ending)
             pthread_cond_wait(&e->changed, &e->lock);
-        if (!atomic_load(&e->busy))
+        if (!e->busy)
             break;
         pthread_mutex_unlock(&e->lock);
         encode(e);
         pthread_mutex_lock(&e->lock);
-        atomic_store(&e->busy, false);
+        e->busy = false;
         pthread_cond_broadcast(&e->changed);
     }
     pthread_mutex_unlock(&e->lock);
@@ -84,15 +85,19 @@ void engine_encoding_destroy(struct engine_encoding *e)
     base_free(e);
 }
 
-bool engine_encoding_busy(const struct engine_encoding *e)
+int32_t engine_encoding_batch(const struct vision_layout *layout)
 {
-    return atomic_load(&e->busy);
+    const struct vision_crop *crop = &layout->crops[0];
+    int32_t patch = layout->params->patch, patches = (crop->width / patch) * (crop->height / patch);
+    int32_t n = patches > 0 ? ENOUGH / patches : 1;
+    n = n < 1 ? 1 : n > ENGINE_BATCH ? ENGINE_BATCH : n;
+    return n < layout->n_crops ? n : layout->n_crops;
 }
 
 int engine_encoding_wait(struct engine_encoding *e)
 {
     pthread_mutex_lock(&e->lock);
-    while (atomic_load(&e->busy))
+    while (e->busy)
         pthread_cond_wait(&e->changed, &e->lock);
     int result = e->result;
     e->result = PR_OK;
@@ -112,7 +117,7 @@ int engine_encoding_start(struct engine_encoding *e, const struct vision_layout 
         return PR_OK;
     }
     pthread_mutex_lock(&e->lock);
-    atomic_store(&e->busy, true);
+    e->busy = true;
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->lock);
     return PR_OK;

@@ -5,7 +5,7 @@
  *
  *     for each crop:
  *         prepare it behind the others in buffer[now]
- *         if there are ENGINE_BATCH of them, or (!engine_encoding_busy(e)):
+ *         if there are engine_encoding_batch() of them:
  *             TRY(engine_encoding_start(e, &layout, first, n, buffer[now].rgb, buffer[now].rows));
  *             now = !now;
  *             use the rows of the batch before, which is done now
@@ -18,15 +18,15 @@
 
 struct engine_encoding; /* belongs to one thread */
 
-enum {
-    ENGINE_BATCH = 4
-}; /* crops that wait, or are encoded, at the most: more would only make the end of a film late */
+/* Crops that are encoded together at the most: more would only make the end of a film late. */
+enum { ENGINE_BATCH = 4 };
+
+/* How many of the crops of a layout, all of one size, are encoded together: large ones alone. */
+int32_t engine_encoding_batch(const struct vision_layout *layout);
 
 /* The vision part is this encoding's alone until it is destroyed. The caller owns what is returned. */
 struct engine_encoding *engine_encoding_create(struct engine_vision *vision, const struct base_cancel *cancel);
 void engine_encoding_destroy(struct engine_encoding *encoding); /* waits for the batch; takes NULL */
-
-bool engine_encoding_busy(const struct engine_encoding *encoding);
 
 /* Waits for the batch before and returns its failure; else begins with vision_encode() of these crops. Layout, pixels and rows stay as
  * they are until the next call of this or of wait. */

@@ -393,6 +393,7 @@ struct stream {
     uint8_t *rgb[2];
     float *rows[2];
     int now;
+    int32_t batch; /* crops that are encoded together; never by how busy the machine is, which rows could tell */
     int32_t prepared, n_waiting; /* crops that are prepared, and of them those in buffer `now` */
     int32_t n_encoding;          /* crops of the other buffer */
     uint8_t *frame[2];           /* of a pair; frame i lies in frame[i % 2] */
@@ -431,7 +432,7 @@ static int stream_begin(const struct seeing *s, struct stream *st, struct engine
     TRY(vision_layout_init(&st->layout, vision_encoder_params(encoder), &request));
     TRY(make_runs(m, &st->layout, st->width, &st->rows_of));
     m->video = true;
-    int32_t n = st->layout.n_crops < ENGINE_BATCH ? st->layout.n_crops : ENGINE_BATCH;
+    int32_t n = st->batch = engine_encoding_batch(&st->layout);
     bool good = true;
     for (int i = 0; i < 2; i++) {
         st->rgb[i] = base_try_alloc(vision_fill_size(&st->layout, 0, n), 1);
@@ -498,7 +499,7 @@ static int stream_add(struct stream *st, int32_t i, int32_t n_frames)
     TRY(vision_fill(&st->layout, st->prepared, 1, images, rgb));
     st->prepared++;
     st->n_waiting++;
-    if (st->n_waiting == ENGINE_BATCH || !engine_encoding_busy(st->encoding))
+    if (st->n_waiting == st->batch)
         TRY(stream_encode(st));
 fail:
     return err;

@@ -380,6 +380,161 @@ static void test_embed(void **state)
     assert_non_null(strstr(pr_error_message(), "--mmproj"));
 }
 
+/* ---- films, and places looked at again ------------------------------------------------------------------------------ */
+
+enum { FILM_FRAMES = 70, FILM_RATE = 10, FILM_W = 64, FILM_H = 48 };
+
+/* A film whose frame i is grey of 3 * i. */
+static bool make_film(void)
+{
+    char command[512];
+    snprintf(command, sizeof command,
+             "ffmpeg -y -v error -f lavfi -i \"color=black:s=%dx%d:r=%d:d=%d,format=rgb24,geq=r=3*N:g=3*N:b=3*N\" "
+             "-c:v ffv1 -pix_fmt bgr0 %s 2>/dev/null",
+             FILM_W, FILM_H, FILM_RATE, FILM_FRAMES / FILM_RATE, in_folder("grey.mkv"));
+    return system(command) == 0;
+}
+
+/* The visual tokens of the frames that the family's rule takes, made in one go. */
+static float *rows_of_film(struct vision_encoder *encoder, size_t *n_values)
+{
+    struct vision_layout layout;
+    const struct vision_family *family = vision_encoder_params(encoder)->family;
+    int64_t frames[1024], times[1024];
+    struct vision_image images[1024];
+    int32_t n = family->sample(family, FILM_FRAMES, FILM_RATE, frames);
+    for (int32_t i = 0; i < n; i++) {
+        uint8_t *rgb = base_alloc((size_t)3 * FILM_W * FILM_H);
+        memset(rgb, (int)(3 * frames[i]), (size_t)3 * FILM_W * FILM_H);
+        times[i] = frames[i] * 1000000 / FILM_RATE;
+        images[i] = (struct vision_image){.width = FILM_W, .height = FILM_H, .stride = (size_t)3 * FILM_W, .rgb = rgb};
+    }
+    struct vision_request request = {.medium = VISION_VIDEO,
+                                     .width = FILM_W,
+                                     .height = FILM_H,
+                                     .n_frames = n,
+                                     .times = times,
+                                     .duration = FILM_FRAMES / FILM_RATE * (int64_t)1000000,
+                                     .fps = (double)n * FILM_RATE / FILM_FRAMES};
+    assert_int_equal(vision_layout_init(&layout, vision_encoder_params(encoder), &request), PR_OK);
+    *n_values = (size_t)layout.n_tokens * (size_t)vision_encoder_width(encoder);
+    float *rows = base_alloc_array(*n_values, sizeof *rows);
+    uint8_t *rgb = base_alloc(vision_fill_size(&layout, 0, layout.n_crops));
+    assert_int_equal(vision_fill(&layout, 0, layout.n_crops, images, rgb), PR_OK);
+    assert_int_equal(vision_encode(encoder, &layout, 0, layout.n_crops, rgb, rows, NULL), PR_OK);
+    for (int32_t i = 0; i < n; i++)
+        base_free((void *)images[i].rgb);
+    base_free(rgb);
+    vision_layout_finish(&layout);
+    return rows;
+}
+
+static void open_vision(struct pr_model *model, const char *family, const char *device)
+{
+    struct pr_settings s = pr_settings_default();
+    *model = (struct pr_model){0};
+    s.device = device;
+    if (engine_open_devices(model, &s) < 0 ||
+        engine_vision_open(&model->vision, golden_file(family, ".mmproj.f16.gguf"), "", model->device, model->host,
+                           NULL) < 0)
+        fail_msg("%s", pr_error_message());
+}
+
+static void close_vision(struct pr_model *model)
+{
+    engine_vision_close(&model->vision);
+    compute_device_close(model->device);
+    if (model->host != model->device)
+        compute_device_close(model->host);
+}
+
+/* Exactly the frames of the family's rule, and the same values again and again. (Fewer rows in a batch may be rounded otherwise.) */
+static void test_film(void **state)
+{
+    (void)state;
+    if (!make_film()) {
+        print_message("skipped: no ffmpeg here\n");
+        skip();
+    }
+    for (int i = 0; i < N_FAMILIES; i++) {
+        size_t n;
+        struct pr_model model;
+        struct engine_media media = {0};
+        struct pr_settings s = pr_settings_default();
+        open_vision(&model, families[i].name, "cpu");
+        float *rows = rows_of_film(model.vision.encoder, &n), *at = rows;
+        for (int again = 0; again < 2; again++)
+            if (engine_media_read(&media, &model.vision, PR_ITEM_VIDEO, in_folder("grey.mkv"), &s, NULL) < 0)
+                fail_msg("%s", pr_error_message());
+        assert_int_equal(media.n, 2);
+        for (size_t k = 0; k < media.media[0].n_runs; k++) {
+            const struct engine_run *run = &media.media[0].runs[k];
+            size_t values = run->text ? 0 : (size_t)run->n * (size_t)vision_encoder_width(model.vision.encoder);
+            assert_true(at + values <= rows + n);
+            for (size_t j = 0; j < values; j++)
+                assert_true(fabs((double)(run->rows[j] - at[j])) <= 1e-3 * fmax(1, fabs((double)at[j])));
+            if (values)
+                assert_memory_equal(run->rows, media.media[1].runs[k].rows, values * sizeof *at);
+            at += values;
+        }
+        assert_true(at == rows + n);
+        engine_media_finish(&media);
+        close_vision(&model);
+        base_free(rows);
+    }
+}
+
+/* A place, looked at again, is the same as a picture of that place. */
+static void same_as_picture(struct engine_vision *vision, const char *path, const struct engine_place *place,
+                            int32_t max_tokens, struct pr_settings *frame)
+{
+    struct engine_medium m;
+    struct engine_media want = {0};
+    struct pr_settings s = pr_settings_default();
+    frame->output = in_folder("part.png");
+    frame->pixels = 1 << 26;
+    s.image_tokens = max_tokens;
+    assert_int_equal(pr_frame_write(path, frame, NULL), PR_OK);
+    assert_int_equal(engine_media_read(&want, vision, PR_ITEM_IMAGE, frame->output, &s, NULL), PR_OK);
+    if (engine_look_again(vision, path, place, max_tokens, "", NULL, &m) < 0)
+        fail_msg("%s", pr_error_message());
+    const struct engine_run *a = &m.runs[1], *b = &want.media[0].runs[1]; /* words, tokens, words */
+    assert_int_equal(m.n_runs, 3);
+    assert_int_equal(a->n, b->n);
+    assert_true(max_tokens == 0 || a->n <= max_tokens);
+    assert_memory_equal(a->rows, b->rows, (size_t)(a->n * vision_encoder_width(vision->encoder)) * sizeof *a->rows);
+    engine_medium_finish(&m);
+    engine_media_finish(&want);
+}
+
+static void test_look_again(void **state)
+{
+    (void)state;
+    struct pr_model model;
+    struct engine_medium m;
+    struct engine_place place = {.at = PR_TIME_NONE, .page = PR_PAGE_NONE, .box = {20, 30, 120, 90}};
+    struct pr_settings frame = pr_settings_default();
+    cJSON *picture = cJSON_Parse("[\"photo\",200,150,7]");
+    write_picture(picture, in_folder("whole.png"));
+    cJSON_Delete(picture);
+    open_vision(&model, "qwen2vl", "cpu");
+    frame.box = "20,30,120,90";
+    same_as_picture(&model.vision, in_folder("whole.png"), &place, 6, &frame);
+    place.box = (struct pr_box){300, 10, 400, 20};
+    assert_int_equal(engine_look_again(&model.vision, in_folder("whole.png"), &place, 6, "", NULL, &m), PR_ERR_INVALID);
+    assert_non_null(strstr(pr_error_message(), "outside"));
+    if (make_film()) {
+        place = (struct engine_place){.at = 2050000, .page = PR_PAGE_NONE};
+        frame.at = "2.05s";
+        frame.box = "";
+        same_as_picture(&model.vision, in_folder("grey.mkv"), &place, 0, &frame);
+        place.at = 100000000;
+        assert_int_equal(engine_look_again(&model.vision, in_folder("grey.mkv"), &place, 0, "", NULL, &m),
+                         PR_ERR_NOT_FOUND);
+    }
+    close_vision(&model);
+}
+
 static void test_bench(void **state)
 {
     (void)state;
@@ -416,9 +571,10 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ref),      cmocka_unit_test(test_cpu),   cmocka_unit_test(test_vulkan),
-        cmocka_unit_test(test_beside),   cmocka_unit_test(test_saved), cmocka_unit_test(test_refused_picture),
-        cmocka_unit_test(test_mismatch), cmocka_unit_test(test_embed), cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_ref),        cmocka_unit_test(test_cpu),   cmocka_unit_test(test_vulkan),
+        cmocka_unit_test(test_beside),     cmocka_unit_test(test_saved), cmocka_unit_test(test_refused_picture),
+        cmocka_unit_test(test_mismatch),   cmocka_unit_test(test_embed), cmocka_unit_test(test_film),
+        cmocka_unit_test(test_look_again), cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
