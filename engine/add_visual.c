@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "engine/clock.h"
+#include "engine/encoding.h"
 #include "engine/source.h"
 #include "engine/visual.h"
 #include "memory/compress.h"
@@ -22,7 +23,7 @@
 #include <string.h>
 
 enum {
-    BATCH = 8,                /* steps that are encoded together */
+    BATCH = ENGINE_BATCH,     /* steps that are encoded together */
     LEAST_STEPS = 4,          /* of a segment, before a cut ends it */
     MOST_STEPS = 64,          /* of a segment */
     SEGMENT_BYTES = 32 << 20, /* of a segment's tokens before compression: bounds memory and time */
@@ -58,12 +59,16 @@ struct looking {
     struct vision_layout layout; /* of a batch of steps */
     int32_t picture_width, picture_height;
     double width, height; /* of frames, as shown */
-    uint8_t *rgb;         /* [BATCH] crops, prepared */
     uint8_t *first;       /* the first frame of a pair that waits for the second one */
     bool waits;
-    float *rows; /* [BATCH] crops' tokens */
-    struct step steps[BATCH];
-    int32_t n_steps;
+    struct batch {
+        uint8_t *rgb; /* [BATCH] crops, prepared */
+        float *rows;  /* [BATCH] crops' tokens */
+        struct step steps[BATCH];
+        int32_t n;
+    } batches[2]; /* one is prepared while the other is encoded */
+    int now;      /* the one that is prepared; the other one, unless it is empty, is encoded or waits to be used */
+    struct engine_encoding *encoding;
     struct compressor *compressor;
     int64_t segment_t0;
 };
@@ -223,35 +228,53 @@ static bool ends_before(const struct looking *l, const struct step *step)
                      (n >= LEAST_STEPS && memory_compressor_bytes(l->compressor) >= SEGMENT_BYTES));
 }
 
-/* Encodes the steps that wait. Each of them is complete and has its time. */
-static int encode_steps(struct looking *l)
+/* Uses the tokens of a batch that was encoded. */
+static int use_batch(struct looking *l, struct batch *batch)
 {
-    int err;
-    struct engine_vision *vision = &l->job->model->vision;
-    if (l->n_steps == 0)
+    int err = PR_OK;
+    if (batch->n == 0)
         return PR_OK;
-    size_t step_size = (size_t)vision_tokens(&l->layout, 0, 1) * (size_t)vision_encoder_width(vision->encoder);
-    TRY(vision_encode(vision->encoder, &l->layout, 0, l->n_steps, l->rgb, l->rows, l->job->cancel));
-    vision->encoded += l->n_steps;
-    for (int32_t i = 0; i < l->n_steps; i++) {
-        const struct step *step = &l->steps[i];
+    size_t step_size =
+        (size_t)vision_tokens(&l->layout, 0, 1) * (size_t)vision_encoder_width(l->job->model->vision.encoder);
+    for (int32_t i = 0; i < batch->n; i++) {
+        const struct step *step = &batch->steps[i];
         if (ends_before(l, step))
             TRY(close_segment(l, step->t0));
         if (memory_compressor_frames(l->compressor) == 0)
             l->segment_t0 = step->t0;
-        memory_compressor_frame(l->compressor, l->rows + (size_t)i * step_size, step->t0, step->t1);
+        memory_compressor_frame(l->compressor, batch->rows + (size_t)i * step_size, step->t0, step->t1);
     }
-    l->n_steps = 0;
+    batch->n = 0;
 fail:
     return err;
+}
+
+/* Has the steps that wait encoded, each of which is complete and has its time, and uses those before them. */
+static int encode_steps(struct looking *l)
+{
+    int err;
+    struct batch *batch = &l->batches[l->now], *before = &l->batches[!l->now];
+    TRY(engine_encoding_start(l->encoding, &l->layout, 0, batch->n, batch->rgb, batch->rows));
+    l->now = !l->now;
+    TRY(use_batch(l, before));
+fail:
+    return err;
+}
+
+/* The first step whose tokens aren't used yet; NULL: there is none. */
+static const struct step *first_open_step(const struct looking *l)
+{
+    const struct batch *batch = &l->batches[l->now], *before = &l->batches[!l->now];
+    return before->n > 0 ? &before->steps[0] : batch->n > 0 ? &batch->steps[0] : NULL;
 }
 
 /* Prepares the pixels of the last step: its frames are images[0], and [1] for pairs. */
 static int fill_step(struct looking *l, const struct vision_image *images)
 {
-    int32_t crop = l->n_steps - 1;
+    struct batch *batch = &l->batches[l->now];
+    int32_t crop = batch->n - 1;
     l->waits = false;
-    return vision_fill(&l->layout, crop, 1, images, l->rgb + (size_t)crop * vision_fill_size(&l->layout, 0, 1));
+    return vision_fill(&l->layout, crop, 1, images, batch->rgb + (size_t)crop * vision_fill_size(&l->layout, 0, 1));
 }
 
 static struct vision_image first_of_pair(const struct looking *l)
@@ -273,7 +296,10 @@ static int finish_film(struct looking *l, int64_t next)
 {
     int err;
     TRY(fill_lonely(l));
-    TRY(encode_steps(l));
+    if (l->batches[l->now].n > 0)
+        TRY(encode_steps(l));
+    TRY(engine_encoding_wait(l->encoding));
+    TRY(use_batch(l, &l->batches[!l->now]));
     TRY(close_segment(l, next));
 fail:
     return err;
@@ -283,13 +309,15 @@ static void forget_size(struct looking *l)
 {
     memory_compressor_destroy(l->compressor);
     vision_layout_finish(&l->layout);
-    base_free(l->rgb);
     base_free(l->first);
-    base_free(l->rows);
+    for (int i = 0; i < 2; i++) {
+        base_free(l->batches[i].rgb);
+        base_free(l->batches[i].rows);
+        l->batches[i] = (struct batch){0};
+    }
     l->compressor = NULL;
     l->layout = (struct vision_layout){0};
-    l->rgb = l->first = NULL;
-    l->rows = NULL;
+    l->first = NULL;
 }
 
 /* Gets ready for frames of this size: with the first one, and where the size changes. */
@@ -320,15 +348,26 @@ static int begin_size(struct looking *l, const struct pr_unit *unit)
     l->picture_height = unit->picture_height;
     l->width = unit->width;
     l->height = unit->height;
-    l->rgb = base_try_alloc(vision_fill_size(&l->layout, 0, BATCH), 1);
     l->first = base_try_alloc(3 * (size_t)l->picture_width, (size_t)l->picture_height);
-    l->rows = base_try_alloc(tokens, (size_t)width * sizeof *l->rows);
+    bool got = l->first != NULL;
+    for (int i = 0; i < 2; i++) {
+        l->batches[i].rgb = base_try_alloc(vision_fill_size(&l->layout, 0, BATCH), 1);
+        l->batches[i].rows = base_try_alloc(tokens, (size_t)width * sizeof(float));
+        got &= l->batches[i].rgb && l->batches[i].rows;
+    }
     l->compressor =
         memory_compressor_create(width, (uint16_t)l->layout.crops[0].rows, (uint16_t)l->layout.crops[0].cols, &options);
-    if (!l->rgb || !l->first || !l->rows)
+    if (!got)
         TRY(base_fail(PR_ERR_NOMEM, "no memory for frames of %d x %d", l->picture_width, l->picture_height));
 fail:
     return err;
+}
+
+/* The step that the last frame began or lengthened; it isn't being encoded. */
+static struct step *last_step(struct looking *l)
+{
+    struct batch *batch = &l->batches[l->now];
+    return batch->n > 0 ? &batch->steps[batch->n - 1] : NULL;
 }
 
 static int take_frame(struct looking *l, const struct pr_unit *unit)
@@ -345,7 +384,7 @@ static int take_frame(struct looking *l, const struct pr_unit *unit)
         TRY(finish_film(l, t0));
         TRY(begin_size(l, unit));
     }
-    struct step *last = l->n_steps > 0 ? &l->steps[l->n_steps - 1] : NULL;
+    struct step *last = last_step(l);
     if (l->waits && (l->all || !unit->cut)) {
         last->t1 = t1;
         return fill_step(l, (struct vision_image[2]){first_of_pair(l), image});
@@ -357,9 +396,10 @@ static int take_frame(struct looking *l, const struct pr_unit *unit)
     }
     if (last)
         last->t1 = t0; /* it stays until this one */
-    if (l->n_steps == BATCH)
+    if (last && (l->batches[l->now].n == BATCH || !engine_encoding_busy(l->encoding)))
         TRY(encode_steps(l));
-    l->steps[l->n_steps++] = (struct step){t0, t1, unit->cut};
+    struct batch *batch = &l->batches[l->now];
+    batch->steps[batch->n++] = (struct step){t0, t1, unit->cut};
     if (pair == 1)
         return fill_step(l, &image);
     memcpy(l->first, unit->rgb, 3 * (size_t)unit->picture_width * (size_t)unit->picture_height);
@@ -513,8 +553,8 @@ static int look_at_film(struct looking *l, struct ingest_source *file)
     }
     /* What is on the screen last stays there until the end. */
     int64_t start = ingest_info(file)->start, end = total + (start == PR_TIME_NONE ? 0 : start);
-    if (l->n_steps > 0 && l->steps[l->n_steps - 1].t1 < end)
-        l->steps[l->n_steps - 1].t1 = end;
+    if (last_step(l) && last_step(l)->t1 < end)
+        last_step(l)->t1 = end;
     TRY(finish_film(l, end));
 fail:
     return err;
@@ -633,6 +673,7 @@ int engine_look(struct add_job *job, const struct library_source *source)
     if (!job->model->device)
         TRY(engine_open_devices(job->model, job->settings));
     TRY(engine_need_vision(job->model));
+    l.encoding = engine_encoding_create(&job->model->vision, job->cancel);
     TRY(begin(&l));
     TRY(open_file(&l, &file));
     job->started = l.committed = engine_now();
@@ -645,7 +686,9 @@ int engine_look(struct add_job *job, const struct library_source *source)
     char reason[1024];
     snprintf(reason, sizeof reason, "%s", pr_error_message());
     l.seen.complete = err >= 0;
-    int result = err < 0 && l.n_steps > 0 && !l.broken ? close_segment(&l, l.steps[0].t0) : PR_OK;
+    engine_encoding_wait(l.encoding);
+    const struct step *open = first_open_step(&l);
+    int result = err < 0 && open && !l.broken ? close_segment(&l, open->t0) : PR_OK;
     if (result >= 0 && !l.broken)
         result = commit(&l);
     if (err < 0)
@@ -654,6 +697,7 @@ int engine_look(struct add_job *job, const struct library_source *source)
         err = result;
 fail:
     ingest_close(file);
+    engine_encoding_destroy(l.encoding);
     forget_size(&l);
     memory_evidence_writer_close(l.writer);
     return err;
