@@ -13,7 +13,7 @@ from train import tokenizer
 
 try:
     import torch
-    from train import answer, encoder, keep, model, muon, prompts
+    from train import answer, encoder, keep, kernels, model, muon, prompts, windows
     from world import fonts, picture, words
     fonts.faces()
     missing = None
@@ -57,7 +57,7 @@ class Tokenizers(unittest.TestCase):
 
 
 def tiny():
-    return model.VisionShape(width=64, layers=4, heads=2, feed=128), model.TextShape(vocab=400, width=64, layers=2, heads=2, kv_heads=2, feed=96)
+    return model.VisionShape(width=64, layers=6, heads=2, feed=128), model.TextShape(vocab=400, width=64, layers=2, heads=2, kv_heads=2, feed=96)
 
 
 @unittest.skipIf(missing, missing)
@@ -102,15 +102,75 @@ class Models(unittest.TestCase):
 
     def test_the_encoder_learns_one_batch(self):
         net = encoder.Reader(tiny()[0])
-        x, truth = encoder.batch(random.Random(1), picture.LEVELS[0], words.read(), 4)
+        x, truth = windows.Windows(1, words.read()).batch(0, 0, 0, 128, 8)
         optimizer, seen = torch.optim.AdamW(net.parameters(), 3e-3), []
         for _ in range(25):
-            loss, _ = encoder.losses(net, x, truth)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss, _ = encoder.losses(net, x, truth, (3, 8))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             seen.append(float(loss))
         self.assertLess(seen[-1], 0.7 * seen[0])
+
+    def test_windows_say_what_they_show(self):
+        scene = picture.Scene(random.Random(1), 256, 256, "white")
+        scene.draw.rectangle((0, 0, 256, 256), fill=(250, 250, 250))
+        scene.text(20, 20, "Ab 7", fonts.faces()[0], 40, (0, 0, 0))
+        scene.shape("star", "red", (128, 128, 224, 224), (200, 0, 0))
+        sheet = windows.Sheet(scene)
+        _, truth = sheet.window(random.Random(1), 256, whole=True)
+        found = [picture.LETTERS[i] for row in truth["centre"].reshape(16, 16, 2, 4).transpose(0, 2, 1, 3).reshape(32, 64) for i in row if i]
+        self.assertEqual(found, ["a", "b", "7"])
+        self.assertEqual([picture.LETTERS[i] for i in sheet.spell[1] if i], ["7"])
+        self.assertEqual(picture.KINDS[truth["kind"][11, 11] - 1], "star")
+        self.assertEqual(picture.COLOURS[truth["colour"][11, 11]], "red")
+        self.assertEqual(picture.COLOURS[truth["colour"][0, 15]], "white")
+        for seed in range(20):  # wherever a window lies: letters where ink is, words whole or not asked for
+            pixels, truth = sheet.window(random.Random(seed), 128, whole=False)
+            for r, c, slot in zip(*truth["centre"].nonzero()):
+                y, x = r * 16 + slot // 4 * 8, c * 16 + slot % 4 * 4
+                self.assertTrue((pixels[max(0, y - 16):y + 24, max(0, x - 10):x + 14] < 100).any())
+            seen = {picture.LETTERS[i] for i in truth["centre"].flatten()} - {" "}
+            self.assertEqual(0 in truth["word"], {"a", "b"} <= seen)
+
+    def test_windows_depend_on_the_step_alone(self):
+        one, two = windows.Windows(1, words.read()), windows.Windows(1, words.read())
+        one.batch(3, 2, 2, 128, 8)
+        for key, value in one.batch(40, 3, 3, 128, 4)[1].items():
+            self.assertTrue((value == two.batch(40, 3, 3, 128, 4)[1][key]).all(), key)
+
+    @unittest.skipUnless(not missing and kernels.library(), "skipped: no C compiler for the kernels")
+    def test_kernels_compute_what_pytorch_computes(self):
+        layer = model.VisionLayer(model.VisionShape())
+        for p in layer.parameters():
+            torch.nn.init.normal_(p, std=0.08 if p.dim() > 1 else 0.3)
+        x, g = torch.randn(2, 64, 256).bfloat16(), torch.randn(2, 64, 256).bfloat16()
+
+        def grads(given):
+            layer.zero_grad()
+            given.requires_grad_()
+            y = layer(given)
+            y.backward(g.to(y.dtype))
+            return [y.detach(), given.grad] + [p.grad.clone() for p in layer.parameters()]
+
+        for want, have in zip(grads(x.float()), grads(x.clone())):
+            self.assertLess(float((want - have.float()).norm() / want.norm()), 0.015)
+        logits, wanted, weight = torch.randn(70, 51).bfloat16(), torch.randint(0, 51, (70,)), torch.rand(70)
+        logits.requires_grad_()
+        loss = encoder.entropy(logits, wanted, weight)
+        loss.backward()
+        plain = logits.detach().float().requires_grad_()
+        want = encoder.entropy(plain, wanted, weight)
+        want.backward()
+        self.assertAlmostEqual(float(loss), float(want), delta=2e-3 * float(want))
+        self.assertLess(float((logits.grad.float() - plain.grad).norm() / plain.grad.norm()), 0.01)
+
+    def test_a_window_is_seen_as_its_part_of_the_picture(self):
+        net, x = model.Vision(tiny()[0]), torch.randint(0, 255, (1, 256, 256, 3), dtype=torch.uint8)
+        net.layers = torch.nn.ModuleList()
+        whole, part = net(x).view(16, 16, -1), net(x[:, 48:176, 128:], corner=(3, 8)).view(8, 8, -1)
+        self.assertLess(float((whole[3:11, 8:] - part).abs().max()), 1e-4)
 
     def test_answers_alone_are_learnt_and_told_apart(self):
         words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
@@ -151,8 +211,8 @@ class Models(unittest.TestCase):
             self.assertEqual(len(tensors), 2 + 9 * text.layers)
             tensors = {t.name: t for t in gguf.GGUFReader(two).tensors}
             self.assertEqual(tensors["v.patch_embd.weight"].shape.tolist(), [16, 16, 3, 64])
-            back = gguf.quants.dequantize(tensors["v.blk.0.attn_v.weight"].data, gguf.GGMLQuantizationType.Q8_0)
-            self.assertLess(abs(back - net.vision.layers[0].qkv.weight[128:].detach().numpy()).max(), 0.002)
+            back = gguf.quants.dequantize(tensors["v.blk.5.attn_v.weight"].data, gguf.GGMLQuantizationType.Q8_0)
+            self.assertLess(abs(back - net.vision.layers[5].qkv.weight[128:].detach().numpy()).max(), 0.002)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """First stage: the encoder learns to read and to name what it sees from dense labels of every patch.
 
-Letters are asked for in the middle of the encoder (which letter has its centre here, which covers this point), whole words at
-its end: each patch of a word spells all of it, so that any visual token that memory keeps still holds the word. Kinds, colours
+Letters are asked for in the middle of the encoder (which letter has its centre here, which covers this point), then which of its
+word's letters each is, and whole words at its end: each patch of a word spells all of it, so that any visual token that memory keeps still holds the word. Kinds, colours
 and amounts of objects are asked for at the end, too. The heads are thrown away afterwards.
 
     encoder.py STATE [--steps N]     goes on from STATE/encoder.pt; SIGTERM saves and ends
@@ -15,17 +15,17 @@ import random
 import sys
 import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import keep, model, muon  # noqa: E402
+from train import keep, kernels, model, muon, windows  # noqa: E402
 from world import picture, words  # noqa: E402
 
-MIDDLE = 4  # letters are asked for behind this layer
-BATCH = 32
+MIDDLE = (4, 6)  # letters are asked for behind the first of these layers, their places in their words behind the second
+BATCH = 16  # whole pictures in a step, or as many patches in windows of half the side
+HALF = [0.9, 0.8, 0.6, 0.4]  # share of steps over windows of half the side, by level
 LETTERS, SPELL = len(picture.LETTERS), picture.SPELL
 
 
@@ -34,6 +34,7 @@ class Heads(nn.Module):
         super().__init__()
         self.middle = nn.LayerNorm(width)
         self.centre, self.cover = nn.Linear(width, 8 * LETTERS), nn.Linear(width, 4 * LETTERS)
+        self.count, self.index = nn.LayerNorm(width), nn.Linear(width, 8 * (SPELL + 1))
         self.spell = nn.Linear(width, SPELL * LETTERS)
         self.kind = nn.Linear(width, 1 + len(picture.KINDS))
         self.colour, self.amount = nn.Linear(width, len(picture.COLOURS)), nn.Linear(width, picture.AMOUNTS)
@@ -46,31 +47,21 @@ class Reader(nn.Module):
         self.vision, self.heads = model.Vision(shape), Heads(shape.width)
 
 
-def batch(make, level, vocabulary, n):
-    """Pictures [n, 3, image, image] in -1..1 and their labels, stacked; words of all pictures in one list."""
-    pictures, stacks, spells, base = [], {}, [], 0
-    for _ in range(n):
-        pixels, scene = picture.tile(make, level, vocabulary)
-        truth = picture.labels(scene)
-        spells.append(truth.pop("spell"))
-        truth["word"] = np.where(truth["word"] >= 0, truth["word"] + base, -1)
-        base += len(spells[-1])
-        pictures.append(pixels)
-        for key, value in truth.items():
-            stacks.setdefault(key, []).append(value)
-    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    out = {key: torch.from_numpy(np.stack(value)) for key, value in stacks.items()}
-    out["spell"] = torch.from_numpy(np.concatenate(spells))
-    g = picture.GRID  # points of `cover` by patch, like the slots of `centre`
-    out["cover"] = out["cover"].view(n, g, 2, g, 2).permute(0, 1, 3, 2, 4).reshape(n, g, g, 4)
-    return x, out
+def entropy(logits, wanted, weight):
+    """Sum over rows of weight * cross-entropy."""
+    if logits.dtype == torch.bfloat16 and kernels.library():
+        return kernels.Loss.apply(logits, wanted, weight)
+    return (F.cross_entropy(logits.float(), wanted, reduction="none") * weight).sum()
 
 
-def balanced(logits, target):
+def balanced(logits, wanted):
     """Cross-entropy in which what is there weighs as much as what isn't (class 0)."""
-    loss = F.cross_entropy(logits.float(), target, reduction="none")
-    there = target > 0
-    return (loss * there).sum() / there.sum().clamp(min=1) + (loss * ~there).sum() / (~there).sum().clamp(min=1)
+    there = (wanted > 0).float()
+    return entropy(logits, wanted, there / there.sum().clamp(min=1) + (1 - there) / (1 - there).sum().clamp(min=1))
+
+
+def mean(logits, wanted):
+    return entropy(logits, wanted, torch.full((len(wanted),), 1 / max(1, len(wanted))))
 
 
 def spelt(heads, x, truth):
@@ -80,26 +71,29 @@ def spelt(heads, x, truth):
     return heads.spell(x.flatten(0, 1)[at]).view(-1, SPELL, LETTERS), truth["spell"][word[at]]
 
 
-def losses(net, x, truth):
-    last, middle = net.vision(x, MIDDLE)
-    heads, middle = net.heads, net.heads.middle(middle)
+def losses(net, x, truth, corner=(0, 0)):
+    last, middle, later = net.vision(x, MIDDLE, corner, True)
+    heads, middle = net.heads, model.norm(net.heads.middle, middle)
+    index = truth["index"].flatten()
+    counted = (index > 0).nonzero()[:, 0]
     letters, spell = spelt(heads, last, truth)
     amount = truth["amount"].flatten()
     measured = (amount > 0).nonzero()[:, 0]
+    b, (rows, cols), g = len(x), truth["word"].shape[1:], picture.GRID
+    place = heads.place(last).view(-1, 2, g)
+    row = (corner[0] + torch.arange(rows))[None, :, None].expand(b, rows, cols).flatten()
+    col = (corner[1] + torch.arange(cols))[None, None].expand(b, rows, cols).flatten()
     out = {
         "centre": balanced(heads.centre(middle).view(-1, LETTERS), truth["centre"].flatten()),
         "cover": balanced(heads.cover(middle).view(-1, LETTERS), truth["cover"].flatten()),
-        "spell": F.cross_entropy(letters.float().flatten(0, 1), spell.flatten()) if len(spell) else last.sum() * 0,
+        "index": mean(heads.index(model.norm(heads.count, later)).view(-1, SPELL + 1)[counted], index[counted]),
+        "spell": mean(letters.flatten(0, 1), spell.flatten()),
         "kind": balanced(heads.kind(last).flatten(0, 1), truth["kind"].flatten()),
-        "colour": F.cross_entropy(heads.colour(last).float().flatten(0, 1), truth["colour"].flatten()),
-        "amount": F.cross_entropy(heads.amount(last.flatten(0, 1)[measured]).float(), amount[measured]) if len(measured) else last.sum() * 0,
+        "colour": mean(heads.colour(last).flatten(0, 1), truth["colour"].flatten()),
+        "amount": mean(heads.amount(last.flatten(0, 1)[measured]), amount[measured]),
+        "place": mean(place.flatten(0, 1), torch.stack([row, col], 1).flatten()),
     }
-    g = picture.GRID
-    place = heads.place(last).float().view(-1, g, g, 2, g)
-    rows = torch.arange(g)[:, None].expand(len(place), g, g)
-    out["place"] = F.cross_entropy(place[..., 0, :].flatten(0, 2), rows.flatten()) + \
-        F.cross_entropy(place[..., 1, :].flatten(0, 2), rows.transpose(1, 2).flatten())
-    weight = {"centre": 1.0, "cover": 0.5, "spell": 2.0, "kind": 0.5, "colour": 0.5, "amount": 0.3, "place": 0.1}
+    weight = {"centre": 1.0, "cover": 0.5, "index": 1.0, "spell": 2.0, "kind": 0.5, "colour": 0.5, "amount": 0.3, "place": 0.05}
     return sum(weight[k] * v for k, v in out.items()), out
 
 
@@ -111,12 +105,15 @@ def evaluate(net, level, vocabulary, n=192):
     def count(name, hits):
         right[name], asked[name] = right.get(name, 0) + int(hits.sum()), asked.get(name, 0) + hits.numel()
 
-    make = random.Random(f"held out {level}")
-    for _ in range(n // BATCH):
-        x, truth = batch(make, picture.LEVELS[level], vocabulary, BATCH)
+    held = windows.Windows(f"held out {level}", vocabulary, block=1)
+    for step in range(n // BATCH):
+        x, truth = held.batch(step, level, level, picture.SIZE, BATCH)
         with torch.autocast("cpu", torch.bfloat16):
-            last, middle = net.vision(x, MIDDLE)
-            middle = net.heads.middle(middle)
+            last, middle, later = net.vision(x, MIDDLE, quick=True)
+            middle = model.norm(net.heads.middle, middle)
+            index = truth["index"].flatten()
+            place = net.heads.index(model.norm(net.heads.count, later)).view(-1, SPELL + 1).argmax(1)
+            count("index", (place == index)[index > 0])
             there = truth["centre"].flatten() > 0
             count("letter", (net.heads.centre(middle).view(-1, LETTERS).argmax(1) == truth["centre"].flatten())[there])
             letters, spell = spelt(net.heads, last, truth)
@@ -138,7 +135,7 @@ def main(argv=None):
     """True when the stage is done, False when it was stopped."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
-    ask.add_argument("--steps", type=int, default=15000, help="of 32 pictures; the rate falls over the last fifth")
+    ask.add_argument("--steps", type=int, default=30000, help="of 16 pictures; the rate falls over the last fifth")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words", help="another word list")
@@ -163,16 +160,18 @@ def main(argv=None):
         state.save(net=net.state_dict(), optimizers=[o.state_dict() for o in steps_of], average=average.weights, averaged=average.steps,
                    step=step, level=level)
 
+    made = windows.Windows(args.seed, vocabulary)
     judge, sums, began, saved_at = Reader(shape), {}, time.monotonic(), time.monotonic()
     state.log(event="start", step=step, level=level, parameters=model.parameters(net.vision), seed=args.seed)
     while step < args.steps and not stop:
-        # A step's pictures depend on the seed and its number alone: going on later gives what going on at once would have.
-        make = random.Random(f"{args.seed} {step}")
-        now = level if make.random() < 0.8 else make.randint(0, level)
-        x, truth = batch(make, picture.LEVELS[now], vocabulary, BATCH)
+        make = random.Random(f"{args.seed} {step} where")
+        # Windows of half the side hold as many letters for each patch, and cost a fifth less; whole pictures come up now and then.
+        half = make.random() < HALF[level]
+        x, truth = made.batch(step, level, level, picture.SIZE // (1 + half), BATCH * (4 if half else 1))
+        corner = (make.randint(0, picture.GRID // 2), make.randint(0, picture.GRID // 2)) if half else (0, 0)
         muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps))
         with torch.autocast("cpu", torch.bfloat16):
-            loss, parts = losses(net, x, truth)
+            loss, parts = losses(net, x, truth, corner)
         net.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -184,7 +183,7 @@ def main(argv=None):
             sums[key] = sums.get(key, 0.0) + float(value.detach())
         if step % 50 == 0:
             spent = time.monotonic() - began
-            state.log(step=step, level=level, pictures=step * BATCH, per_second=round(50 * BATCH / spent, 1),
+            state.log(step=step, level=level, pictures=step * BATCH, processor=round(time.process_time()), per_second=round(50 * BATCH / spent, 1),
                       **{k: round(v / 50, 4) for k, v in sums.items()})
             sums, began = {}, time.monotonic()
         if step % 500 == 0:

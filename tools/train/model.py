@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The embedded model: a SigLIP-like encoder with pixel shuffle (idefics3) and a llama decoder, exactly as GGUF programs run them.
 
-Products run in bfloat16 where the processor is quick at it (autocast by the caller); attention is written with plain products,
-which train a quarter faster on a CPU than the fused operation.
+The encoder's layers run through kernels.py where a C compiler is at hand; else products run in bfloat16 by the caller's autocast,
+and attention is written with plain products, which train a quarter faster on a CPU than the fused operation.
 """
 
 import dataclasses
@@ -11,6 +11,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from train import kernels
 
 
 @dataclasses.dataclass
@@ -56,6 +58,9 @@ class VisionLayer(nn.Module):
 
     def forward(self, x):  # [b, n, width]
         b, n, d = x.shape
+        if x.dtype == torch.bfloat16 and kernels.library():
+            own = [p for part in (self.ln1, self.qkv, self.out, self.ln2, self.up, self.down) for p in (part.weight, part.bias)]
+            return kernels.VisionLayer.apply(x.reshape(b * n, d), b, self.heads, self.ln1.eps, *own).view(b, n, d)
         hd = d // self.heads
         q, k, v = self.qkv(self.ln1(x)).view(b, n, 3, self.heads, hd).permute(2, 0, 3, 1, 4).reshape(3, b * self.heads, n, hd)
         mixed = torch.bmm(torch.softmax(torch.bmm(q * hd ** -0.5, k.transpose(1, 2)), -1).to(v.dtype), v)
@@ -64,12 +69,37 @@ class VisionLayer(nn.Module):
 
 
 def plane_waves(grid, width):
-    """Sines and cosines over both axes, [grid*grid, width]: where the learnt position table starts."""
-    waves = torch.exp(-math.log(100.0) * torch.arange(width // 4) / (width // 4))
+    """Sines and cosines over both axes, [grid*grid, width]: where the learnt position table starts. Quick waves come first."""
+    waves = 1.6 * torch.exp(-math.log(50.0) * torch.arange(width // 4) / (width // 4))
     angle = torch.arange(grid)[:, None] * waves
     axis = torch.cat([angle.sin(), angle.cos()], 1)  # [grid, width/2]
     rows, cols = axis[:, None].expand(grid, grid, -1), axis[None].expand(grid, grid, -1)
-    return 0.1 * torch.cat([rows, cols], 2).reshape(grid * grid, width)
+    return 0.4 * torch.cat([rows, cols], 2).reshape(grid * grid, width)
+
+
+# Where heads look at first, in rows and columns: at all neighbours while letters are found, then along the line for words.
+BESIDE = ((0, -1), (0, 1), (1, 0)), ((0, -1), (0, 1), (0, -2), (0, 2))
+
+
+@torch.no_grad()
+def look_beside(layer, head, rows, cols, width, strength=5.0):
+    """Makes a head of a fresh layer look at the patch so many rows and columns away: its queries are positions turned by that much.
+    Letters lie across patches; finding that out by itself takes attention longer than learning the letters."""
+    hd, quarter = width // layer.heads, width // 4
+    waves = 1.6 * torch.exp(-math.log(50.0) * torch.arange(quarter) / quarter)
+    query, key = layer.qkv.weight[head * hd:(head + 1) * hd], layer.qkv.weight[width + head * hd:width + (head + 1) * hd]
+    query *= 0.3
+    key *= 0.3
+    for axis, move in ((0, rows), (1, cols)):
+        for i in range(hd // 4):
+            sine, cosine, row = axis * 2 * quarter + i, axis * 2 * quarter + quarter + i, axis * hd // 2 + 2 * i
+            c, s = math.cos(float(waves[i]) * move), math.sin(float(waves[i]) * move)
+            key[row, sine] += strength
+            key[row + 1, cosine] += strength
+            query[row, sine] += strength * c  # sin(a + wm) = sin a cos wm + cos a sin wm
+            query[row, cosine] += strength * s
+            query[row + 1, cosine] += strength * c
+            query[row + 1, sine] -= strength * s
 
 
 class Vision(nn.Module):
@@ -87,21 +117,40 @@ class Vision(nn.Module):
                 nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * s.layers))
             for linear in (layer.qkv, layer.up):
                 nn.init.normal_(linear.weight, std=s.width ** -0.5 * 0.7)
+        for i, layer in enumerate(self.layers[:-1]):
+            for head, (rows, cols) in enumerate(BESIDE[0 if i < 4 else 1]):
+                look_beside(layer, head, rows if i % 2 else -rows, cols, s.width)
 
-    def forward(self, pictures, middle=None):
-        """Also returns the state behind layer `middle` if that is given."""
+    def forward(self, pictures, middle=None, corner=(0, 0), quick=False):
+        """Also returns the states behind the layers that `middle` lists, if it is given. Pictures may be [b, high, wide, 3] in bytes, and smaller: windows of the whole one whose
+        first patch lies at row and column `corner`. `quick`: states in bfloat16, by kernels.py where it can be had."""
         s = self.shape
-        b = pictures.shape[0]
         # The convolution as a product of cut-out patches: the same numbers, faster to train.
-        cut = pictures.view(b, 3, s.grid, s.patch, s.grid, s.patch).permute(0, 2, 4, 1, 3, 5).reshape(b, s.grid * s.grid, -1)
-        x = F.linear(cut, self.patch.weight.view(s.width, -1), self.patch.bias) + self.position
-        seen = None
+        if pictures.dtype == torch.uint8:
+            b, rows, cols = len(pictures), pictures.shape[1] // s.patch, pictures.shape[2] // s.patch
+            cut = pictures.view(b, rows, s.patch, cols, s.patch, 3).permute(0, 1, 3, 5, 2, 4).reshape(b, rows * cols, -1)
+            cut = cut.to(torch.bfloat16 if quick else torch.float32).sub_(127.5).div_(127.5)
+        else:
+            b, rows, cols = len(pictures), pictures.shape[2] // s.patch, pictures.shape[3] // s.patch
+            cut = pictures.view(b, 3, rows, s.patch, cols, s.patch).permute(0, 2, 4, 1, 3, 5).reshape(b, rows * cols, -1)
+        position = self.position.view(s.grid, s.grid, -1)[corner[0]:corner[0] + rows, corner[1]:corner[1] + cols].reshape(rows * cols, -1)
+        kernel = self.patch.weight.view(s.width, -1)
+        if quick:
+            x = F.linear(cut.bfloat16(), kernel.bfloat16(), self.patch.bias.bfloat16()) + position.bfloat16()
+        else:
+            x = F.linear(cut, kernel, self.patch.bias) + position
+        seen = []
         for i, layer in enumerate(self.layers):
             x = layer(x)
-            if i + 1 == middle:
-                seen = x
-        x = self.norm(x)
-        return x if middle is None else (x, seen)
+            if middle and i + 1 in middle:
+                seen.append(x)
+        x = norm(self.norm, x)
+        return (x, *seen) if middle else x
+
+
+def norm(layer, x):
+    """A LayerNorm, by kernels.py if x is bfloat16."""
+    return kernels.Norm.apply(x, layer.weight, layer.bias, layer.eps) if x.dtype == torch.bfloat16 and kernels.library() else layer(x)
 
 
 def pixel_shuffle(x, grid, s):

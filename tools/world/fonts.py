@@ -5,7 +5,7 @@ import functools
 import os
 import pathlib
 
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 # Faces of Debian packages (tools/world/README.md lists them), easiest to read first: the curriculum begins with the first few.
 STEMS = [
@@ -13,10 +13,6 @@ STEMS = [
     "DejaVuSans", "LiberationSans-Regular", "FreeSans", "Lato-Regular", "OpenSans-Bold", "OpenSans-Regular", "Roboto-Bold",
     "Roboto-Regular", "Carlito-Bold", "Carlito-Regular", "DejaVuSansMono-Bold", "DejaVuSansMono", "LiberationMono-Bold",
     "LiberationMono-Regular", "DejaVuSerif-Bold", "DejaVuSerif", "LiberationSerif-Bold", "LiberationSerif-Regular",
-    "FreeSerifBold", "FreeSerif", "FreeMonoBold", "Inconsolata", "Comfortaa-Bold", "Comfortaa-Regular", "Quicksand-Bold",
-    "Quicksand-Regular", "LinLibertine_RB", "LinLibertine_R", "EBGaramond-Bold", "EBGaramond-Regular", "Vollkorn-Bold",
-    "Vollkorn-Regular", "DejaVuSansCondensed-Bold", "DejaVuSansCondensed", "Lato-Black", "Lato-Italic", "OpenSans-Italic",
-    "LiberationSans-Italic", "LiberationSerif-Italic", "Cantarell-Bold", "Cantarell-Regular",
 ]
 
 
@@ -44,6 +40,17 @@ def load(path, size):
 def advance(path, size, char):
     """Width of one character in pixels."""
     return load(path, size).getlength(char)
+
+
+@functools.lru_cache(maxsize=100000)
+def glyph(path, size, char):
+    """The mask of one character, and where it lies from the drawing position (None if it leaves nothing): drawing it again costs no
+    hinting, which is most of what text costs."""
+    face = load(path, size)
+    mask, at = face.getmask2(char, "L")
+    if not mask.size[0] or not mask.size[1]:
+        return None, (0, 0)
+    return Image.frombytes("L", mask.size, bytes(mask)), at
 
 
 @functools.lru_cache(maxsize=4096)

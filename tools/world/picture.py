@@ -2,7 +2,7 @@
 """Training pictures, drawn in memory with their truth: words with the box of every letter, objects, charts, backgrounds.
 
 A picture is drawn on a canvas of any aspect and stretched to a square tile of SIZE, as the program does with film frames and
-pieces of pages. The truth comes along in tile pixels; `labels()` turns it into what the heads of tools/train/encoder.py learn.
+pieces of pages. The truth comes along in its pixels; tools/train/windows.py turns it into what the encoder learns.
 """
 
 import dataclasses
@@ -53,10 +53,16 @@ class Scene:
     def text(self, x, y, text, face, size, fill, stroke=0, stroke_fill=None):
         """Prints a line with its capitals' top at y; returns its box."""
         top, bottom = fonts.extent(face, size)
-        self.draw.text((x, y - top), text, fill=fill, font=fonts.load(face, size), stroke_width=stroke, stroke_fill=stroke_fill)
+        whole = stroke or not isinstance(self.draw, ImageDraw.ImageDraw)  # a page of a PDF takes whole lines
+        if whole:
+            self.draw.text((x, y - top), text, fill=fill, font=fonts.load(face, size), stroke_width=stroke, stroke_fill=stroke_fill)
         at, letters, run = x, [], ""
         for c in text + " ":
             wide = fonts.advance(face, size, c)
+            if not whole:
+                mask, (dx, dy) = fonts.glyph(face, size, c)
+                if mask:
+                    self.draw.bitmap((round(at + dx), round(y - top + dy)), mask, fill)
             if c == " ":
                 if run:
                     self.words.append(Word(run, letters))
@@ -173,11 +179,14 @@ class Level:
     reading: float = 0.5  # share of pictures that are full of words
     pages: float = 0.3  # share of those that are lines of text over the whole picture: the most letters for each patch
     plain: float = 0.0  # share of pictures in black and white
+    stretch: float = 16 / 9  # how far pictures may be pressed together from the sides
+    frames: float = 0.0  # share of windows cut from frames of films, and
+    papers: float = 0.0  # from pages of papers, instead of pictures of this file
 
 
 # Letters that fit into a patch come first: an encoder of patches learns them long before it puts larger ones together.
-LEVELS = [Level(4, (13, 24), 0.0, 0.85, 0.7, 0.8), Level(8, (12, 36), 0.05, 0.7, 0.5, 0.4), Level(16, (12, 48), 0.25, 0.6, 0.4, 0.2),
-          Level(99, (11, 60), 0.5, 0.5, 0.3, 0.1)]
+LEVELS = [Level(4, (14, 22), 0.0, 0.9, 0.8, 0.8, 1.2), Level(8, (12, 32), 0.05, 0.75, 0.6, 0.4, 1.4, 0.1, 0.05),
+          Level(14, (12, 44), 0.25, 0.65, 0.4, 0.2, 16 / 9, 0.25, 0.1), Level(99, (11, 56), 0.5, 0.55, 0.3, 0.1, 16 / 9, 0.35, 0.15)]
 
 
 def _overlaps(box, taken, gap):
@@ -343,7 +352,8 @@ def _spoil(rng, image):
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.5:
-        pixels = np.asarray(image, np.float32) * rng.uniform(0.7, 1.0) + rng.uniform(0, 30) + _noise(rng) * rng.uniform(2, 16)
+        pixels = np.asarray(image, np.float32)
+        pixels = pixels * rng.uniform(0.7, 1.0) + rng.uniform(0, 30) + _noise(rng)[:pixels.shape[0], :pixels.shape[1]] * rng.uniform(2, 16)
         image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     if rng.random() < 0.6:
         packed = io.BytesIO()
@@ -354,7 +364,7 @@ def _spoil(rng, image):
 
 def scene(rng, level, vocabulary):
     """A random scene of a level."""
-    aspect = rng.choice((1.0, 1.0, 4 / 3, 16 / 9))
+    aspect = min(level.stretch, rng.choice((1.0, 1.0, 4 / 3, 16 / 9)))
     scale = rng.uniform(0.9, 1.5)
     width, height = round(SIZE * scale * aspect), round(SIZE * scale)
     plain = rng.random() < level.plain
@@ -390,56 +400,3 @@ def tile(rng, level, vocabulary):
     if rng.random() < level.dirt:
         image = _spoil(rng, image)
     return np.asarray(image), out
-
-
-# --- dense labels -----------------------------------------------------------------------------------------------------------
-
-def labels(out):
-    """What each patch has to tell, as arrays:
-
-    centre [GRID, GRID, 8]: letter whose centre lies in slot (2 rows x 4 columns of a patch), 0 none
-    cover [2*GRID, 2*GRID]: letter that covers the point in the middle of each 8x8 cell, 0 none
-    word [GRID, GRID]: index into spell of the word that the patch lies in, -1 none;  spell [n, SPELL]: its letters, 0 after the end
-    kind, colour, amount [GRID, GRID]: object at the patch's centre (0 none), its colour (the background's without an object)
-    """
-    sx, sy = SIZE / out.size[0], SIZE / out.size[1]
-    centre = np.zeros((GRID * 2, GRID * 4), np.int64)
-    cover = np.zeros((GRID * 2, GRID * 2), np.int64)
-    word = np.full((GRID, GRID), -1, np.int64)
-    spell = np.zeros((max(1, len(out.words)), SPELL), np.int64)
-    kind = np.zeros((GRID, GRID), np.int64)
-    colour = np.full((GRID, GRID), COLOURS.index(out.background), np.int64)
-    amount = np.zeros((GRID, GRID), np.int64)
-    cells = lambda low, high, side: (max(0, math.ceil(low / side - 0.5)), max(0, math.ceil(high / side - 0.5)))
-    for thing in out.objects:
-        (x0, x1), (y0, y1) = cells(thing.box[0] * sx, thing.box[2] * sx, PATCH), cells(thing.box[1] * sy, thing.box[3] * sy, PATCH)
-        part = (slice(y0, y1), slice(x0, x1))
-        if thing.angles:
-            ys, xs = np.mgrid[y0:y1, x0:x1]
-            middle = ((thing.box[0] + thing.box[2]) / 2 * sx, (thing.box[1] + thing.box[3]) / 2 * sy)
-            dx, dy = ((xs + 0.5) * PATCH - middle[0]) / sx, ((ys + 0.5) * PATCH - middle[1]) / sy
-            inside = (dx * dx + dy * dy < ((thing.box[2] - thing.box[0]) / 2) ** 2) & \
-                ((np.degrees(np.arctan2(dy, dx)) - thing.angles[0]) % 360 < thing.angles[1] - thing.angles[0])
-        else:
-            inside = np.ones((max(0, min(GRID, y1) - y0), max(0, min(GRID, x1) - x0)), bool)
-        inside = inside[:max(0, GRID - y0), :max(0, GRID - x0)]
-        for array, value in ((kind, 1 + KINDS.index(thing.kind)), (colour, COLOURS.index(thing.colour)),
-                             (amount, 0 if thing.amount < 0 else 1 + min(AMOUNTS - 2, int(thing.amount * (AMOUNTS - 1))))):
-            array[part][inside] = value
-    for n, item in enumerate(out.words):
-        for k, (char, (x0, y0, x1, y1)) in enumerate(zip(item.text.lower(), item.letters)):
-            index = INDEX.get(char, 0)
-            x0, x1, y0, y1 = x0 * sx, x1 * sx, y0 * sy, y1 * sy
-            cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
-            if k < SPELL:
-                spell[n, k] = index
-            if not (0 <= cx < SIZE and 0 <= cy < SIZE):
-                continue
-            centre[int(cy / 8), int(cx / 4)] = index
-            (ax, bx), (ay, by) = cells(x0, x1, 8), cells(y0, y1, 8)
-            cover[ay:max(by, ay + 1), ax:bx] = index
-            (ax, bx), (ay, by) = cells(x0, x1, PATCH), cells(y0, y1, PATCH)
-            word[ay:by, ax:bx] = n
-            word[int(cy / PATCH), int(cx / PATCH)] = n
-    slots = centre.reshape(GRID, 2, GRID, 4).transpose(0, 2, 1, 3).reshape(GRID, GRID, 8)
-    return {"centre": slots, "cover": cover, "word": word, "spell": spell, "kind": kind, "colour": colour, "amount": amount}
