@@ -396,7 +396,7 @@ static int take_frame(struct looking *l, const struct pr_unit *unit)
     }
     if (last)
         last->t1 = t0; /* it stays until this one */
-    if (last && (l->batches[l->now].n == BATCH || !engine_encoding_busy(l->encoding)))
+    if (l->batches[l->now].n == BATCH)
         TRY(encode_steps(l));
     struct batch *batch = &l->batches[l->now];
     batch->steps[batch->n++] = (struct step){t0, t1, unit->cut};
