@@ -3,6 +3,7 @@
 
 import pathlib
 import random
+import re
 import sys
 import tempfile
 import unittest
@@ -14,7 +15,7 @@ from train import tokenizer
 try:
     import torch
     from train import answer, encoder, keep, kernels, model, muon, prompts, windows
-    from world import fonts, picture, words
+    from world import fonts, picture, questions, words
     fonts.faces()
     missing = None
 except (ImportError, FileNotFoundError) as error:
@@ -182,6 +183,22 @@ class Models(unittest.TestCase):
                 ids = targets[(turns == n) & (targets >= 0)].tolist()
                 self.assertEqual(words_of.decode(ids), " " + wanted + tokenizer.END)
             self.assertEqual(int((targets >= 0).sum()), int((turns >= 0).sum()))
+
+    def test_prompts_are_what_the_program_writes(self):
+        source = (ROOT / "engine/ask_prompt.c").read_text(encoding="utf-8")
+        literal = re.search(r"ask_instructions\[\] =\n(.*?);\n", source, re.S).group(1)
+        self.assertEqual("".join(re.findall(r'"(.*?)"', literal)), prompts.SYSTEM)
+        documented = (ROOT / "docs/PROMPTS.md").read_text(encoding="utf-8")
+        self.assertIn(prompts.SYSTEM, documented)
+        self.assertIn(questions.NOT_SHOWN, documented)
+        text = "".join(p if isinstance(p, str) else "PICTURE" for p in prompts.clip(random.Random(5), picture.LEVELS[0], words.read(), frames=3).pieces)
+        entry = r"\[S\d+\] \d\d:\d\d:\d\d–\d\d:\d\d:\d\d\n(Frame from \d+:\d\d:<fake_token_around_image><global-img>PICTURE" \
+            r"<fake_token_around_image>\n)+(> [^\n]*\n)*\n"
+        self.assertRegex(text, rf"\A(Overview:\n({entry})+)?Excerpts:\n({entry})+\Z")
+        page = "".join(p if isinstance(p, str) else "PICTURE" for p in prompts.page(random.Random(5), picture.LEVELS[0], words.read()).pieces)
+        rows = "".join("".join(f"<fake_token_around_image><row_{r}_col_{c}>PICTURE" for c in (1, 2, 3)) + "\n" for r in (1, 2, 3, 4))
+        self.assertRegex(page, rf"\AExcerpts:\n\[S\d+\] page \d+\n{rows}\n<fake_token_around_image><global-img>PICTURE"
+                               r"<fake_token_around_image>\n(> [^\n]*\n)*\n\Z")
 
     def test_what_memory_keeps_first_is_unlike_the_rest(self):
         rows = torch.ones(10, 4)

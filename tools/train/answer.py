@@ -24,6 +24,7 @@ from train import keep, model, muon, prompts, tokenizer  # noqa: E402
 from world import picture, words  # noqa: E402
 
 VOCABULARY = 2048
+SAME = 0.95  # cosine from which a token says what the one before it said
 MAKERS = {"align": (prompts.align, 24), "single": (prompts.single, 24), "clip": (prompts.clip, 6), "page": (prompts.page, 3)}
 PHASES = [  # name, shares of episodes, held-out accuracy that ends it
     ("align", {"align": 1.0}, 0.6),
@@ -63,11 +64,11 @@ def pixels(pictures):
 def prepare(net, words_of, episodes, fixed):
     """Rows [b, n, width] padded at the end, ids of what comes next [b, n] (-1: not learnt), and which turn each belongs to."""
     seen = net.see(pixels([p for e in episodes for p in e.pictures]), fixed)
-    base, sequences, targets, turns = 0, [], [], []
+    base, sequences, targets, turns, picture_tokens = 0, [], [], [], net.vision.shape.tokens
     for episode in episodes:
         parts, ids_at, learnt, turn_of, turn = [], [], [], [], 0
         for part in prompts.tokens(words_of, episode):
-            if part[0] == "ids":
+            if not isinstance(part, prompts.Shown):
                 parts.append(net.text.embed(torch.tensor(part[1])))
                 ids_at += part[1]
                 for flag in part[2]:
@@ -75,9 +76,12 @@ def prepare(net, words_of, episodes, fixed):
                     learnt.append(flag)
                     turn_of.append(turn - 1 if flag else -1)
             else:
-                rows = seen[base + part[1]]
-                if episode.keep < 1:
-                    rows = rows[farthest(rows, max(1, round(len(rows) * episode.keep)))]
+                rows = seen[base + part.picture]
+                if part.before >= 0:  # memory merges what stays along time
+                    changed = F.cosine_similarity(rows, seen[base + part.before], dim=1).detach() < SAME
+                    rows = rows[changed] if changed.any() else rows[:1]
+                if part.keep < 1:
+                    rows = rows[farthest(rows, min(len(rows), max(1, round(picture_tokens * part.keep))))]
                 parts.append(rows.to(net.text.embed.weight.dtype))
                 ids_at += [-1] * len(rows)
                 learnt += [False] * len(rows)
@@ -107,7 +111,9 @@ def evaluate(net, words_of, maker, count, level, vocabulary, n, keep_share=None)
         episodes = [maker(rng, level, vocabulary, True) for _ in range(count)]
         if keep_share is not None:
             for episode in episodes:
-                episode.keep = keep_share
+                for piece in episode.pieces:
+                    if isinstance(piece, prompts.Shown):
+                        piece.keep = keep_share
         with torch.autocast("cpu", torch.bfloat16):
             logits, ids, episode_of, turn_of = predict(net, words_of, episodes, True)
         hit = logits.argmax(1) == ids

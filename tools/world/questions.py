@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Questions about the world in many wordings, with their answers and where they come from.
 
-An answer is short, in lower case. `spans` holds what it rests on: times of a film [t0, t1] or pages. What was never shown is
+An answer is short, in lower case but for NOT_SHOWN. `spans` holds what it rests on: times of a film [t0, t1] or pages. What was never shown is
 answered with NOT_SHOWN and rests on nothing. Wordings whose number in the list is a multiple of HELD are kept from training and
 asked by tests alone.
 """
@@ -10,7 +10,7 @@ import dataclasses
 
 from world import words
 
-NOT_SHOWN = "not shown"
+NOT_SHOWN = "Not found."
 HELD = 5
 
 
