@@ -3,11 +3,16 @@
  * Integer dot products over packed codes (compute/cpu/pack.h) in the width of a tier: VF rows at a time, which is all 16 of a
  * group with AVX-512 and a half or quarter ("part") of it elsewhere. Each tier's header has
  *
- *   vq, vsum          VF rows of one quad (4 columns of each) as bytes; VF sums of i32
+ *   vq                VF rows of one quad (4 columns of each) as bytes
  *   codes_load()      the codes of a block of 32 columns, widened to bytes and looked up
+ *   codes_column()    one column of a quad, as floats
  *   codes_zero()      what is still to be taken off them
- *   codes_add()       adds products of codes and x over `count` quads from `first` on; x: the block's 32 bytes
  *   vf_load_u8(), vf_load_low_nibbles(), vf_load_high_nibbles()      VF scale codes as floats
+ *
+ * and, but for the generic one, whose processor may have no such instructions:
+ *
+ *   vsum              VF sums of i32
+ *   codes_add()       adds products of codes and x over `count` quads from `first` on; x: the block's 32 bytes
  */
 #pragma once
 
@@ -15,15 +20,6 @@
 #include "compute/cpu/codes_avx512.h"
 #include "compute/cpu/codes_generic.h"
 #include "compute/cpu/kernels.h"
-
-/* The same products with activations, in steps of their scale. */
-INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const struct cpu_act *x, bool fine)
-{
-    vsum sum = codes_add(p, w, first, count, x->q, vsum_set(0));
-    if (fine)
-        sum = codes_add(p, w, first, count, x->fine, vsum_times_256(sum));
-    return vsum_to_vf(sum);
-}
 
 /* d and dmin of a super-block. */
 INLINE void load_factors(struct packing p, const uint8_t *meta, int part, vf *d, vf *dmin)

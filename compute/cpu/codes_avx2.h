@@ -113,6 +113,14 @@ INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8]
             w[j] = _mm256_xor_si256(w[j], _mm256_set1_epi8((char)0x80));
 }
 
+INLINE vf codes_column(struct packing p, vq quad, int i)
+{
+    quad = _mm256_slli_epi32(quad, 24 - 8 * i);
+    if (SIGNED_CODES && p.zero == 128)
+        return _mm256_cvtepi32_ps(_mm256_srai_epi32(quad, 24));
+    return _mm256_cvtepi32_ps(_mm256_srli_epi32(quad, 24));
+}
+
 INLINE int codes_zero(struct packing p)
 {
     return SIGNED_CODES && p.zero == 128 ? 0 : p.zero;

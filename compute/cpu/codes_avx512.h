@@ -99,6 +99,12 @@ INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8]
     }
 }
 
+INLINE vf codes_column(struct packing p, vq quad, int i)
+{
+    (void)p;
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(quad, (unsigned)(8 * i)), _mm512_set1_epi32(255)));
+}
+
 INLINE int codes_zero(struct packing p)
 {
     return p.zero;

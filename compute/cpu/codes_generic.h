@@ -13,42 +13,6 @@ enum { PARTS = PACK_ROWS / VF };
 typedef struct {
     uint8_t byte[4 * VF];
 } vq;
-typedef vi vsum;
-
-INLINE vq vq_set(int32_t quad)
-{
-    vq w;
-    for (int i = 0; i < VF; i++)
-        memcpy(w.byte + 4 * i, &quad, sizeof quad);
-    return w;
-}
-INLINE vsum vsum_set(int32_t a)
-{
-    return (vsum){a, a, a, a};
-}
-INLINE vsum vsum_add(vsum a, vsum b)
-{
-    return a + b;
-}
-INLINE vq vq_hide(vq a)
-{
-    __asm__ volatile("" : "+m"(a));
-    return a;
-}
-INLINE vsum vsum_add_products(vsum sum, vq u, vq s)
-{
-    for (int i = 0; i < 4 * VF; i++)
-        sum[i / 4] += u.byte[i] * (int8_t)s.byte[i];
-    return sum;
-}
-INLINE vsum vsum_times_256(vsum a)
-{
-    return a * 256;
-}
-INLINE vf vsum_to_vf(vsum a)
-{
-    return __builtin_convertvector(a, vf);
-}
 
 INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8])
 {
@@ -75,22 +39,18 @@ INLINE void codes_load(struct packing p, const uint8_t *codes, int part, vq w[8]
         }
 }
 
+INLINE vf codes_column(struct packing p, vq quad, int i)
+{
+    (void)p;
+    vf a;
+    for (int r = 0; r < VF; r++)
+        a[r] = quad.byte[4 * r + i];
+    return a;
+}
+
 INLINE int codes_zero(struct packing p)
 {
     return p.zero;
-}
-
-INLINE vsum codes_add(struct packing p, const vq w[8], int first, int count, const int8_t *x, vsum acc)
-{
-    (void)p;
-    for (int r = 0; r < VF; r++) {
-        int32_t sum = 0;
-        for (int j = first; j < first + count; j++)
-            for (int i = 0; i < 4; i++)
-                sum += w[j].byte[4 * r + i] * x[4 * j + i];
-        acc[r] += sum;
-    }
-    return acc;
 }
 
 INLINE vf vf_load_u8(const uint8_t *p)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a tier (an instruction set that kernels are compiled for) offers. rows.c, matmul_quant.c, matmul_float.c and
- * attention.c are compiled once per tier; tier.c in each joins them to one `struct cpu_kernels`. The tier "amx" is
+ * What a tier (an instruction set that kernels are compiled for) offers. rows.c, matmul_*.c and attention.c are
+ * compiled once per tier; tier.c in each joins them to one `struct cpu_kernels`. The tier "amx" is
  * that of AVX-512 and matmul_amx.c.
  *
  * Every function here computes a piece of an operation, may run at the same time as others on other pieces, and gives the
@@ -17,8 +17,7 @@ struct cpu_range {
     int64_t row0, row1, col0, col1;
 };
 
-/* 32 columns of activations in whole steps of `scale`: x = scale * q, |q| <= 127, or, with a finer plane, x = scale * (256 q +
- * fine), |fine| <= 127. */
+/* 32 columns of activations in whole steps of `scale`: x = scale * (256 q + fine), |q|, |fine| <= 127. */
 struct cpu_act {
     int8_t q[32], fine[32];
     float scale;
@@ -40,16 +39,15 @@ struct cpu_product {
     const void *packed;        /* w as pack.h describes; NULL: only its plain rows are there */
     const struct tensor *bias; /* NULL: none */
     const float *addend;       /* [n, m] or NULL */
-    const float *x;            /* [n, k], float weights */
-    const struct cpu_act *act; /* quantised weights */
-    bool fine;                 /* act has its finer plane */
-    const uint16_t *split;     /* product_tiles(): tiles of bf16 */
+    const float *x;            /* [n, k] */
+    const struct cpu_act *act; /* product_quant(): the same */
+    const uint16_t *split;     /* product_tiles(): the same, tiles of bf16 */
     float *y;
     int64_t k, m;
-    int64_t t0, t1, m0, m1; /* m0: a multiple of 16; t0 too for tiles, and at most CPU_TILED_TOKENS of them */
+    int64_t t0, t1, m0, m1; /* m0: a multiple of 16; t0 too for tiles; at most CPU_PIECE_TOKENS of them */
     void *scratch;          /* of this thread, aligned to 64: cpu_product_scratch() bytes */
 };
-enum { CPU_TILED_TOKENS = 512 };
+enum { CPU_PIECE_TOKENS = 512 };
 size_t cpu_product_scratch(const struct tensor *w);
 
 /* A packed group of the weight, `bytes` long: where it lies, or packed just now into place 0 or 1 of the scratch. */
@@ -81,13 +79,15 @@ typedef void cpu_rows_kernel(const struct op *op, const struct cpu_range *range)
 
 struct cpu_kernels {
     const char *name;
-    int64_t fine_tokens; /* most tokens that quantised weights meet in two planes; more would take too long */
     cpu_rows_kernel *const (*rows)[OP_COUNT]; /* by kind; NULL: not an operation of this sort */
     /* cos_sin: [rows, n_rot]: the cosines of a row's n_rot / 2 pairs, then their sines */
     void (*rope)(const struct op *op, const struct cpu_range *range, const float *cos_sin);
-    void (*quantize)(const float *x, struct cpu_act *act, int64_t blocks, bool fine);
+    /* NULL where product_many() is best for few tokens, too */
+    void (*quantize)(const float *x, struct cpu_act *act, int64_t blocks);
+    /* Up to CPU_FEW_TOKENS tokens and quantised or float weights; more tokens and any weights. */
     void (*product_quant)(const struct cpu_product *p);
     void (*product_float)(const struct cpu_product *p);
+    void (*product_many)(const struct cpu_product *p);
     /* NULL, or: tiles of tokens tile0 .. tile1 - 1 of x, and products of f16, bf16 and quantised weights with them, which are
      * faster from CPU_TILE_TOKENS tokens on */
     void (*split)(const struct tensor *x, uint16_t *out, int64_t tile0, int64_t tile1);
@@ -101,6 +101,7 @@ struct cpu_kernels {
     void (*read_work)(const float *from, size_t size, float *sink);
 };
 
+enum { CPU_FEW_TOKENS = 8 };  /* of products that are bound by memory */
 enum { CPU_MAX_HEAD = 1024 }; /* most columns of a head */
 
 extern const struct cpu_kernels cpu_kernels_generic, cpu_kernels_avx2, cpu_kernels_avxvnni, cpu_kernels_avx512,

@@ -127,12 +127,6 @@ INLINE void split_pair(bool low_too, vf even, vf odd, uint16_t *high, uint16_t *
     _mm512_storeu_si512(low, _mm512_or_si512(_mm512_srli_epi32(e, 16), _mm512_and_si512(o, upper)));
 }
 
-/* The codes of one column: the lowest byte of each lane. */
-INLINE vf column(__m512i quad)
-{
-    return _mm512_cvtepi32_ps(_mm512_and_si512(quad, _mm512_set1_epi32(255)));
-}
-
 /* Blocks first .. end - 1 of a quantised group; a block is a tile wide. */
 INLINE void prepare_codes(struct packing p, const uint8_t *group, int64_t k, int64_t first, int64_t end, uint16_t *out)
 {
@@ -156,10 +150,10 @@ INLINE void prepare_codes(struct packing p, const uint8_t *group, int64_t k, int
         UNROLL
         for (int j = 0; j < 8; j++) {
             const int h = j * 4 / p.span;
-            vf c0 = vf_fma(column(w[j]), scale[h], off[h]);
-            vf c1 = vf_fma(column(_mm512_srli_epi32(w[j], 8)), scale[h], off[h]);
-            vf c2 = vf_fma(column(_mm512_srli_epi32(w[j], 16)), scale[h], off[h]);
-            vf c3 = vf_fma(column(_mm512_srli_epi32(w[j], 24)), scale[h], off[h]);
+            vf c0 = vf_fma(codes_column(p, w[j], 0), scale[h], off[h]);
+            vf c1 = vf_fma(codes_column(p, w[j], 1), scale[h], off[h]);
+            vf c2 = vf_fma(codes_column(p, w[j], 2), scale[h], off[h]);
+            vf c3 = vf_fma(codes_column(p, w[j], 3), scale[h], off[h]);
             split_pair(true, c0, c1, out + 64 * j, out + TILE + 64 * j);
             split_pair(true, c2, c3, out + 64 * j + 32, out + TILE + 64 * j + 32);
         }
@@ -390,12 +384,12 @@ static double tile_work(float *sink)
 
 const struct cpu_kernels cpu_kernels_amx = {
     .name = "amx",
-    .fine_tokens = INT64_MAX,
     .rows = &CPU_TIER(rows),
     .rope = CPU_TIER(rope),
     .quantize = CPU_TIER(quantize),
     .product_quant = CPU_TIER(product_quant),
     .product_float = CPU_TIER(product_float),
+    .product_many = CPU_TIER(product_many),
     .split = split,
     .product_tiles = product_tiles,
     .attention = CPU_TIER(attention),

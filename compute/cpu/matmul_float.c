@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * y = x . w^T for f32, f16 and bf16 weights: f32 products and sums, VF rows of w at a time. Compiled once per tier.
+ * y = x . w^T for f32, f16 and bf16 weights and few tokens: f32 products and sums, VF rows of w at a time. Compiled once per tier.
  */
 #include "compute/cpu/product.h"
 #include "compute/cpu/tier.h"
 
-/* VECTORS x TOKENS sums are kept in registers; with the operands they fill the 32 (16) that there are. */
-#if defined(__AVX512F__)
-enum { VECTORS = 2, TOKENS = 12 };
-#else
-enum { VECTORS = 2, TOKENS = 6 };
-#endif
+enum { VECTORS = 2, TOKENS = 4 }; /* sums kept in registers */
 
 INLINE vf load_weight(enum type type, const void *w, int64_t i)
 {
@@ -71,8 +66,6 @@ INLINE void all_tokens(enum type type, const struct cpu_product *job, const void
     int64_t t = job->t0;
     for (; t + TOKENS <= job->t1; t += TOKENS)
         tile(type, job, w, row, vectors, t, TOKENS, 1);
-    for (; t + 4 <= job->t1; t += 4)
-        tile(type, job, w, row, vectors, t, 4, 1);
     for (; t < job->t1; t++)
         tile(type, job, w, row, vectors, t, 1, 4);
 }

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * y = x . w^T for quantised weights: activations as whole numbers in one or two planes of 8 bit, integer dot products over
+ * y = x . w^T for quantised weights and few tokens: activations as whole numbers in two planes of 8 bit, integer dot products over
  * spans of 16 or 32 columns, f32 sums over the spans in the order of the columns. Compiled once per tier.
  */
 #include "compute/cpu/codes.h"
 #include "compute/cpu/product.h"
 #include "compute/cpu/tier.h"
 
-enum { TILE = 8 }; /* tokens that share one load of the codes */
+enum { TILE = 4 }; /* tokens that share one load of the codes */
+
+/* Products of codes and activations over `count` quads from `first` on, in steps of the activations' scale. */
+INLINE vf codes_dot(struct packing p, const vq w[8], int first, int count, const struct cpu_act *x)
+{
+    vsum coarse = codes_add(p, w, first, count, x->q, vsum_set(0));
+    vsum fine = codes_add(p, w, first, count, x->fine, vsum_set(0));
+    return vsum_to_vf(vsum_add(vsum_times_256(coarse), fine));
+}
 
 /* VF rows of one group times `n` tokens from `t` on. */
 INLINE void tile(struct packing p, const struct cpu_product *job, const uint8_t *group, int64_t row, int part,
-                 int64_t t, int n, bool fine)
+                 int64_t t, int n)
 {
     const int64_t blocks = job->k / 32;
     const int spans = 32 / p.span, quads = p.span / 4;
@@ -36,7 +44,7 @@ INLINE void tile(struct packing p, const struct cpu_product *job, const uint8_t 
             for (int i = 0; i < n; i++) {
                 const struct cpu_act *x = act + i * blocks;
                 for (int h = 0; h < spans; h++) {
-                    vf dot = codes_dot(p, w, h * quads, quads, x, fine);
+                    vf dot = codes_dot(p, w, h * quads, quads, x);
                     y[i] = vf_fma(dot, scale[h] * vf_set(x->scale), y[i]);
                     if (p.min || codes_zero(p))
                         y[i] = vf_fma(off[h], vf_set(spans == 2 ? x->half[h] : x->sum), y[i]);
@@ -52,7 +60,7 @@ INLINE void tile(struct packing p, const struct cpu_product *job, const uint8_t 
         product_store(job, t + i, row + VF * part, y[i]);
 }
 
-INLINE void product_of(enum type type, const struct cpu_product *job, bool fine)
+INLINE void product(enum type type, const struct cpu_product *job)
 {
     struct packing p = cpu_packing(type);
     size_t bytes = cpu_group_bytes(type, job->k);
@@ -61,23 +69,11 @@ INLINE void product_of(enum type type, const struct cpu_product *job, bool fine)
         for (int part = 0; part < PARTS; part++) {
             int64_t t = job->t0;
             for (; t + TILE <= job->t1; t += TILE)
-                tile(p, job, group, row, part, t, TILE, fine);
-            for (; t + 4 <= job->t1; t += 4)
-                tile(p, job, group, row, part, t, 4, fine);
-            for (; t + 2 <= job->t1; t += 2)
-                tile(p, job, group, row, part, t, 2, fine);
+                tile(p, job, group, row, part, t, TILE);
             for (; t < job->t1; t++)
-                tile(p, job, group, row, part, t, 1, fine);
+                tile(p, job, group, row, part, t, 1);
         }
     }
-}
-
-INLINE void product(enum type type, const struct cpu_product *job)
-{
-    if (job->fine)
-        product_of(type, job, true);
-    else
-        product_of(type, job, false);
 }
 
 void CPU_TIER(product_quant)(const struct cpu_product *job)

@@ -119,10 +119,10 @@ static size_t split_bytes(const struct tensor *x)
     return (size_t)(token_tiles(x) * cpu_tiles_across(x->cols)) * (2 * CPU_TILE_TOKENS * CPU_TILE_COLUMNS * 2);
 }
 
-/* Activations get their finer plane. */
-static bool fine(const struct cpu_plan *plan, const struct op *op)
+/* A product whose activations are rounded to whole steps. */
+static bool rounded(const struct cpu_plan *plan, const struct op *op)
 {
-    return op->dst->rows <= plan->kernels->fine_tokens;
+    return plan->kernels->quantize && quantized(op->src[0]) && op->dst->rows <= CPU_FEW_TOKENS;
 }
 
 static int slices_of(const struct op *op)
@@ -268,7 +268,7 @@ static void add_activations(struct cpu_plan *plan, int first, int end)
     int64_t all_work = 0;
     int first_step = plan->n_steps;
     for (int i = first; i < end; i++) {
-        if (ops[i]->kind != OP_matmul || !(quantized(ops[i]->src[0]) || tiled(plan, ops[i])))
+        if (ops[i]->kind != OP_matmul || !(rounded(plan, ops[i]) || tiled(plan, ops[i])))
             continue;
         const struct tensor *x = ops[i]->src[1];
         int s = first_step;
@@ -300,7 +300,7 @@ static size_t act_place(const struct cpu_plan *plan, const struct op *op)
 static int64_t tiled_tokens(const struct cpu_plan *plan, const struct op *op)
 {
     int64_t row_items = ceil_div(op->src[0]->rows, 2 * PACK_ROWS);
-    int64_t pieces = ceil_div(op->dst->rows, CPU_TILED_TOKENS);
+    int64_t pieces = ceil_div(op->dst->rows, CPU_PIECE_TOKENS);
     while (pieces * row_items < FEW_ITEMS * plan->n_threads && op->dst->rows / (pieces + 1) >= 4 * CPU_TILE_TOKENS)
         pieces++;
     return ceil_div(ceil_div(op->dst->rows, pieces), 2 * CPU_TILE_TOKENS) * (2 * CPU_TILE_TOKENS);
@@ -310,12 +310,11 @@ static int64_t tiled_tokens(const struct cpu_plan *plan, const struct op *op)
 static void add_product(struct cpu_plan *plan, const struct op *op)
 {
     const struct tensor *w = op->src[0], *x = op->src[1];
-    size_t place = quantized(w) || tiled(plan, op) ? act_place(plan, op) : 0;
+    size_t place = rounded(plan, op) || tiled(plan, op) ? act_place(plan, op) : 0;
     struct step *step = add_step(plan, STEP_PRODUCT, op);
     step->place = place;
-    int64_t row_bytes =
-        quantized(w) ? x->cols / 32 * (int64_t)sizeof(struct cpu_act) : x->cols * (int64_t)sizeof(float);
-    int64_t pieces = ceil_div(x->rows * row_bytes, ITEM_BYTES);
+    int64_t pieces = ceil_div(x->rows * x->cols * (int64_t)sizeof(float), ITEM_BYTES);
+    pieces = pieces * CPU_PIECE_TOKENS < x->rows ? ceil_div(x->rows, CPU_PIECE_TOKENS) : pieces;
     step->cols = ceil_div(ceil_div(x->rows, pieces), TOKEN_STEP) * TOKEN_STEP;
     if (tiled(plan, op))
         step->cols = tiled_tokens(plan, op);
@@ -423,7 +422,7 @@ static void resolve_places(struct cpu_plan *plan)
             step->angles = (float *)(lasting + step->place);
         else if (step->kind == STEP_SPLIT || (step->kind == STEP_PRODUCT && tiled(plan, step->op)))
             step->split = (uint16_t *)(shared + step->place);
-        else if (step->kind == STEP_QUANTIZE || (step->kind == STEP_PRODUCT && quantized(step->op->src[0])))
+        else if (step->kind == STEP_QUANTIZE || (step->kind == STEP_PRODUCT && rounded(plan, step->op)))
             step->act = (struct cpu_act *)(shared + step->place);
         else if (step->kind == STEP_ATTENTION || step->kind == STEP_MERGE)
             step->partial = (float *)(shared + step->place);
@@ -533,7 +532,6 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
         .addend = op->addend ? compute_tensor_data(op->addend) : NULL,
         .x = compute_tensor_data(op->src[1]),
         .act = step->act,
-        .fine = fine(plan, op),
         .split = step->split,
         .y = compute_tensor_data(op->dst),
         .k = w->cols,
@@ -546,10 +544,12 @@ static void run_product(struct cpu_plan *plan, const struct step *step, int64_t 
     };
     if (tiled(plan, op))
         plan->kernels->product_tiles(&job);
-    else if (quantized(w))
+    else if (rounded(plan, op))
         plan->kernels->product_quant(&job);
-    else
+    else if (n <= CPU_FEW_TOKENS && !quantized(w))
         plan->kernels->product_float(&job);
+    else
+        plan->kernels->product_many(&job);
 }
 
 /* Neighbouring items are heads of the same cells, which lie beside each other. Tokens are counted from the last piece down: with
@@ -596,7 +596,7 @@ static void run_item(struct cpu_plan *plan, const struct step *step, int64_t ite
         const struct tensor *x = op->src[1];
         r = range_of(step, item, x->rows, x->cols);
         plan->kernels->quantize((const float *)compute_tensor_data(x) + r.row0 * x->cols,
-                                step->act + r.row0 * x->cols / 32, (r.row1 - r.row0) * x->cols / 32, fine(plan, op));
+                                step->act + r.row0 * x->cols / 32, (r.row1 - r.row0) * x->cols / 32);
         break;
     }
     case STEP_SPLIT:

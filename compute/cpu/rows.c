@@ -398,7 +398,7 @@ void CPU_TIER(rope)(const struct op *op, const struct cpu_range *r, const float 
 
 /* ---- activations for quantised products ---------------------------------------------------------------------- */
 
-void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks, bool fine)
+void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks)
 {
     for (const struct cpu_act *end = act + blocks; act < end; act++, x += 32) {
         vf m = vf_set(0);
@@ -407,19 +407,16 @@ void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks, boo
         float largest = vf_largest(m);
         float lift = largest < 0x1p-100f ? 0x1p60f : 1; /* keeps 127 / largest finite */
         vf up = vf_set(lift), inverse = vf_set(largest > 0 ? 127 / (largest * lift) : 0);
-        act->scale = fine ? largest / 127 / 256 : largest / 127;
+        act->scale = largest / 127 / 256;
         for (int half = 0; half < 2; half++) {
             vf total = vf_set(0);
             for (int i = 16 * half; i < 16 * half + 16; i += VF) {
                 vf steps = vf_load(x + i) * up * inverse, rounded = vf_round(steps);
                 vf_store_i8(act->q + i, rounded);
-                if (fine) {
-                    vf rest = vf_round((steps - rounded) * vf_set(256));
-                    rest = vf_max(vf_set(-127), vf_min(vf_set(127), rest));
-                    vf_store_i8(act->fine + i, rest);
-                    rounded = vf_fma(rounded, vf_set(256), rest);
-                }
-                total += rounded;
+                vf rest = vf_round((steps - rounded) * vf_set(256));
+                rest = vf_max(vf_set(-127), vf_min(vf_set(127), rest));
+                vf_store_i8(act->fine + i, rest);
+                total += vf_fma(rounded, vf_set(256), rest);
             }
             act->half[half] = act->scale * vf_sum(total);
         }

@@ -5,11 +5,11 @@
 #include "base/mem.h"
 #include "compute/cpu/kernels.h"
 
-/* Two groups are packed there when the weight isn't. matmul_amx.c prepares 32 tiles of two groups, 2 KiB each, and keeps the sums
- * of 32 rows. */
+/* Two groups are packed there when the weight isn't. Of two groups, matmul_amx.c prepares 32 tiles, 2 KiB each,
+ * matmul_many.c fewer bytes, and both keep the sums. */
 size_t cpu_product_scratch(const struct tensor *w)
 {
-    return 2 * base_align(cpu_group_bytes(w->type, w->cols), 64) + 64 * 2048 + CPU_TILED_TOKENS * 32 * sizeof(float);
+    return 2 * base_align(cpu_group_bytes(w->type, w->cols), 64) + 64 * 2048 + CPU_PIECE_TOKENS * 32 * sizeof(float);
 }
 
 /* As attention.c lays it out, with its struct. */

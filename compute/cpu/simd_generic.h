@@ -43,9 +43,15 @@ INLINE void vf_store_n(float *p, vf a, int n)
 }
 INLINE vf vf_load_f16(const uint16_t *p)
 {
+    vi half = {p[0], p[1], p[2], p[3]};
+    vi bits = (half & 0x7fff) << 13;
     vf a;
-    for (int i = 0; i < VF; i++)
-        a[i] = compute_f16_to_f32(p[i]);
+    memcpy(&a, &bits, sizeof a);
+    a = a * vf_set(0x1p112f); /* from the exponent's bias of f16 to that of f32, and denormal numbers to normal ones */
+    memcpy(&bits, &a, sizeof bits);
+    bits |= ((half & 0x7c00) == 0x7c00) & 0x7f800000; /* infinity, NaN */
+    bits |= (half & 0x8000) << 16;
+    memcpy(&a, &bits, sizeof a);
     return a;
 }
 INLINE void vf_store_f16(uint16_t *p, vf a)

@@ -8,7 +8,6 @@
 #define CPU_STRING2(x) #x
 #define CPU_STRING(x)  CPU_STRING2(x)
 
-enum { FINE_TOKENS = 8 };
 enum { CHAINS = 10, ROUNDS = 20000 }; /* independent sums, which hide the latency of both units of today's cores */
 
 static double f32_work(float *sink)
@@ -42,15 +41,17 @@ void CPU_TIER(read_work)(const float *from, size_t size, float *sink)
 
 const struct cpu_kernels CPU_TIER(kernels) = {
     .name = CPU_STRING(CPU_TIER_NAME),
-    .fine_tokens = FINE_TOKENS,
     .rows = &CPU_TIER(rows),
     .rope = CPU_TIER(rope),
+#if defined(__AVX2__)
     .quantize = CPU_TIER(quantize),
     .product_quant = CPU_TIER(product_quant),
+    .int8_work = CPU_TIER(int8_work),
+#endif
     .product_float = CPU_TIER(product_float),
+    .product_many = CPU_TIER(product_many),
     .attention = CPU_TIER(attention),
     .attention_merge = CPU_TIER(attention_merge),
     .f32_work = f32_work,
-    .int8_work = CPU_TIER(int8_work),
     .read_work = CPU_TIER(read_work),
 };

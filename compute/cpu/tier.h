@@ -13,9 +13,10 @@
 
 extern cpu_rows_kernel *const CPU_TIER(rows)[OP_COUNT];
 void CPU_TIER(rope)(const struct op *op, const struct cpu_range *range, const float *cos_sin);
-void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks, bool fine);
+void CPU_TIER(quantize)(const float *x, struct cpu_act *act, int64_t blocks);
 void CPU_TIER(product_quant)(const struct cpu_product *p);
 void CPU_TIER(product_float)(const struct cpu_product *p);
+void CPU_TIER(product_many)(const struct cpu_product *p);
 void CPU_TIER(attention)(const struct cpu_attention *a);
 void CPU_TIER(attention_merge)(const struct cpu_attention *a);
 double CPU_TIER(int8_work)(float *sink);
