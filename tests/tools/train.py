@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests of tools/train: the tokenizer (python3 alone), and model, episodes and export where torch, numpy, Pillow and gguf are there."""
 
+import contextlib
+import io
 import pathlib
 import random
 import re
@@ -212,6 +214,18 @@ class Models(unittest.TestCase):
             state.save(step=3, net={"a": torch.ones(2)})
             self.assertEqual(state.load()["step"], 3)
             self.assertEqual([p.name for p in pathlib.Path(folder).iterdir()], ["s.pt"])
+
+    def test_small_checkpoints_can_be_gone_on_from(self):
+        with tempfile.TemporaryDirectory() as folder:
+            here, there = pathlib.Path(folder) / "here", pathlib.Path(folder) / "there"
+            weights = {"a": torch.randn(3, 4)}
+            keep.State(here, "s").save(step=7, level=2, averaged=5, net=weights, average=weights, optimizers=[{}])
+            with contextlib.redirect_stdout(io.StringIO()):
+                keep.shrink(here, there)
+            found = keep.State(there, "s").load()
+        self.assertEqual((found["step"], found["level"], found["optimizers"]), (7, 2, None))
+        self.assertEqual(found["net"]["a"].dtype, torch.float32)
+        self.assertLess(float((found["net"]["a"] - weights["a"]).abs().max()), 2e-3)
 
     @unittest.skipUnless(gguf, "skipped: no Python package gguf")
     def test_exported_files_hold_the_weights(self):

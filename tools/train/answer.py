@@ -151,7 +151,7 @@ def main(argv=None):
     average = keep.Average(net)
     if saved:
         net.load_state_dict(saved["net"])
-        for optimizer, was in zip(steps_of, saved["optimizers"]):
+        for optimizer, was in zip(steps_of, saved["optimizers"] or []):
             optimizer.load_state_dict(was)
         average.weights, average.steps = saved["average"], saved["averaged"]
         step, phase = saved["step"], saved["phase"]

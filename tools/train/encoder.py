@@ -7,6 +7,7 @@ word's letters each is, and whole words at its end: each patch of a word spells 
 and amounts of objects are asked for at the end, too. The heads are thrown away afterwards.
 
     encoder.py STATE [--steps N]     goes on from STATE/encoder.pt; SIGTERM saves and ends
+    encoder.py STATE --measure       what it reads and names so far
 """
 
 import argparse
@@ -139,6 +140,7 @@ def main(argv=None):
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words", help="another word list")
+    ask.add_argument("--measure", action="store_true", help="print what is got right of held-out pictures of each level, and end")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
     args = ask.parse_args(argv)
     torch.manual_seed(args.seed)
@@ -151,7 +153,7 @@ def main(argv=None):
     saved = state.load()
     if saved:
         net.load_state_dict(saved["net"])
-        for optimizer, was in zip(steps_of, saved["optimizers"]):
+        for optimizer, was in zip(steps_of, saved["optimizers"] or []):
             optimizer.load_state_dict(was)
         average.weights, average.steps = saved["average"], saved["averaged"]
         step, level = saved["step"], saved["level"]
@@ -160,6 +162,11 @@ def main(argv=None):
         state.save(net=net.state_dict(), optimizers=[o.state_dict() for o in steps_of], average=average.weights, averaged=average.steps,
                    step=step, level=level)
 
+    if args.measure:
+        net.load_state_dict(average.weights)
+        for each in range(len(picture.LEVELS)):
+            state.log(event="measured", step=step, level=each, **evaluate(net, each, vocabulary, 384))
+        return False
     made = windows.Windows(args.seed, vocabulary)
     judge, sums, began, saved_at = Reader(shape), {}, time.monotonic(), time.monotonic()
     state.log(event="start", step=step, level=level, parameters=model.parameters(net.vision), seed=args.seed)

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every training script needs to be stopped and to go on: checkpoints, a log of JSON lines, signals, averaged weights."""
+"""What every training script needs to be stopped and to go on: checkpoints, a log of JSON lines, signals, averaged weights.
+
+    keep.py STATE FOLDER     writes STATE's averaged weights as small files (f16, no optimizer) that a training can begin from
+"""
 
 import json
 import os
 import pathlib
 import signal
+import sys
 import time
 
 import torch
+
+COMMITTED = pathlib.Path(__file__).resolve().parents[2] / "models/checkpoints"
 
 
 class Stop:
@@ -43,7 +49,27 @@ class State:
         os.replace(fresh, self.path)
 
     def load(self):
-        return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.exists() else None
+        """The newest checkpoint of the folder; without one that of the repository, whose `optimizers` is None; else None."""
+        for path in (self.path, COMMITTED / f"{self.stage}.pt"):
+            if path.exists():
+                found = torch.load(path, map_location="cpu", weights_only=True)
+                if "net" not in found:
+                    found["average"] = {k: v.float() for k, v in found["average"].items()}
+                    found.update(net=found["average"], optimizers=None)
+                return found
+        return None
+
+
+def shrink(folder, to):
+    """Writes the stages of a state folder without what only matters while training goes on."""
+    pathlib.Path(to).mkdir(parents=True, exist_ok=True)
+    for path in sorted(pathlib.Path(folder).glob("*.pt")):
+        state = State(folder, path.stem)
+        parts = {k: v for k, v in state.load().items() if k not in ("net", "optimizers")}
+        parts["average"] = {k: v.half() for k, v in parts["average"].items()}
+        small = State(to, path.stem)
+        small.save(**parts)
+        print(f"{small.path}: step {parts['step']}, {small.path.stat().st_size} bytes")
 
 
 class Average:
@@ -67,3 +93,9 @@ def rate(step, top, warm, end=None, tail=0.2):
     if end and step > end * (1 - tail):
         value *= max(0.02, (end - step) / (end * tail))
     return value
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: keep.py STATE FOLDER")
+    shrink(*sys.argv[1:])

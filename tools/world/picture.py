@@ -180,13 +180,20 @@ class Level:
     pages: float = 0.3  # share of those that are lines of text over the whole picture: the most letters for each patch
     plain: float = 0.0  # share of pictures in black and white
     stretch: float = 16 / 9  # how far pictures may be pressed together from the sides
+    apart: int = 1  # blanks between the words of a line, at most
+    short: float = 0.0  # share of words of lines that are cut to one to four letters
     frames: float = 0.0  # share of windows cut from frames of films, and
     papers: float = 0.0  # from pages of papers, instead of pictures of this file
 
 
-# Letters that fit into a patch come first: an encoder of patches learns them long before it puts larger ones together.
-LEVELS = [Level(4, (14, 22), 0.0, 0.9, 0.8, 0.8, 1.2), Level(8, (12, 32), 0.05, 0.75, 0.6, 0.4, 1.4, 0.1, 0.05),
-          Level(14, (12, 44), 0.25, 0.65, 0.4, 0.2, 16 / 9, 0.25, 0.1), Level(99, (11, 56), 0.5, 0.55, 0.3, 0.1, 16 / 9, 0.35, 0.15)]
+# Letters that fit into a patch come first: an encoder of patches learns them long before it puts larger ones together; and short words
+# that stand well apart, because which of its word's letters one is has to be counted from the word's start.
+LEVELS = [
+    Level(4, (14, 22), 0.0, reading=0.9, pages=0.8, plain=0.8, stretch=1.2, apart=5, short=0.5),
+    Level(8, (12, 32), 0.05, reading=0.75, pages=0.6, plain=0.4, stretch=1.4, apart=4, short=0.2, frames=0.1, papers=0.05),
+    Level(14, (12, 44), 0.25, reading=0.65, pages=0.4, plain=0.2, apart=3, frames=0.25, papers=0.1),
+    Level(99, (11, 56), 0.5, reading=0.55, pages=0.3, plain=0.1, apart=2, frames=0.35, papers=0.15),
+]
 
 
 def _overlaps(box, taken, gap):
@@ -264,9 +271,12 @@ def _paragraph(rng, scene, level, vocabulary, scale, taken, paper, whole=False):
         line = ""
         while True:
             more = words.printed(rng, vocabulary)
-            if fonts.width(face, size, line + " " + more) > box[2] - box[0]:
+            if rng.random() < level.short:
+                more = more[:rng.randint(1, 4)]
+            more = " " * (rng.randint(min(2, level.apart), level.apart) if line else 0) + more
+            if fonts.width(face, size, line + more) > box[2] - box[0]:
                 break
-            line = f"{line} {more}".strip()
+            line += more
         if line:
             scene.text(box[0], y, line, face, size, colour)
         y += step
