@@ -59,6 +59,11 @@ int cli_embed(const struct args *args)
     int err;
     if (!settings->output[0] && !settings->json)
         return base_fail(PR_ERR_INVALID, "no file to write; give --output FILE.npy, or --json");
+    if (settings->verbose) {
+        struct pr_visual_plan plan;
+        TRY(pr_visual_plan(args->words[0], PR_ITEM_IMAGE, NULL, settings, cli_cancel(), &plan));
+        cli_tell_plan(args->words[0], &plan);
+    }
     TRY(pr_embed(args->words[0], settings, cli_cancel(), &visual));
     if (settings->output[0])
         TRY(write_npy(settings->output, &visual));

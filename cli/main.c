@@ -132,7 +132,8 @@ const struct command cli_commands[] = {
      cli_frame},
     {"embed", "embed", "FILE", 1, 1, "write what a model sees of a picture, a video or a document",
      "Encodes FILE with the vision part of a model (--mmproj) alone and writes its visual tokens, the rows that a language model "
-     "reads, as a NumPy array of 32-bit floats [tokens, width]. Without --mmproj it is the one that lies beside --model.\n\n"
+     "reads, as a NumPy array of 32-bit floats [tokens, width]. Without --mmproj it is the one that lies beside --model. "
+     "With --verbose it says beforehand how much memory that takes at the most.\n\n"
      "With --json it prints one object: family; tokens and width; tiles, the rows and columns that a picture was cut into; runs, "
      "each with its first row, image_tokens, grid [rows, columns] and frames; positions [time, row, column] of each token in its "
      "run, or null where they follow each other as text does.",

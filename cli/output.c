@@ -4,6 +4,7 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,4 +168,13 @@ struct pr_cancel *cli_cancel(void)
 int cli_interrupted(void)
 {
     return first_signal;
+}
+
+void cli_tell_plan(const char *path, const struct pr_visual_plan *plan)
+{
+    fprintf(
+        stderr,
+        "pagereel: %s: %d picture%s as %lld visual tokens; takes at most %.0f MiB beside the program and the model\n",
+        path, (int)plan->pictures, plan->pictures == 1 ? "" : "s", (long long)plan->tokens,
+        ceil((double)plan->memory / 0x1p20));
 }

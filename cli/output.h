@@ -36,3 +36,6 @@ void cli_json_ids(struct base_buf *out, const int32_t *ids, size_t n);
 struct pr_cancel *cli_cancel(void);
 /* The signal that came first, or 0. */
 int cli_interrupted(void);
+
+/* On standard error: what looking at a file will take, before it is done. */
+void cli_tell_plan(const char *path, const struct pr_visual_plan *plan);

@@ -127,8 +127,25 @@ fail:
     return err;
 }
 
+/* Says beforehand what looking at the files takes. */
+static int tell_plans(struct pr_model *model, const struct pr_settings *settings, const struct items *items)
+{
+    for (size_t i = 0; i < items->n; i++) {
+        struct pr_visual_plan plan;
+        const struct pr_item *item = &items->items[i];
+        if (item->kind == PR_ITEM_TEXT)
+            continue;
+        int err = pr_visual_plan(item->text, item->kind, model, settings, cli_cancel(), &plan);
+        if (err < 0)
+            return err;
+        cli_tell_plan(item->text, &plan);
+    }
+    return PR_OK;
+}
+
 /* Adds a prompt with its pictures. Text from standard input may hold NULs; marks behind one aren't seen. */
-static int add_items(struct pr_session *session, const struct pr_settings *settings, const char *text, size_t len)
+static int add_items(struct pr_model *model, struct pr_session *session, const struct pr_settings *settings,
+                     const char *text, size_t len)
 {
     struct items items = {0};
     char *images = base_strdup(settings->image), *videos = base_strdup(settings->video),
@@ -137,6 +154,8 @@ static int add_items(struct pr_session *session, const struct pr_settings *setti
                           {PR_ITEM_VIDEO, "<video>", "video", videos, 0},
                           {PR_ITEM_PAGES, "<pdf>", "pdf", pdfs, 0}};
     int err = place_files(seen, text, len, &items);
+    if (err == PR_OK && settings->verbose)
+        err = tell_plans(model, settings, &items);
     if (err == PR_OK && settings->raw)
         err = pr_session_raw_items(session, items.items, items.n, true, settings, cli_cancel());
     else if (err == PR_OK)
@@ -149,7 +168,7 @@ static int add_items(struct pr_session *session, const struct pr_settings *setti
 }
 
 /* Adds the prompt, and before it the system message, to the session. */
-static int add_prompt(struct pr_session *session, const struct pr_settings *settings)
+static int add_prompt(struct pr_model *model, struct pr_session *session, const struct pr_settings *settings)
 {
     struct base_buf input = {0};
     const char *text = settings->prompt;
@@ -165,7 +184,7 @@ static int add_prompt(struct pr_session *session, const struct pr_settings *sett
     }
     if (!settings->raw && settings->system[0])
         TRY(pr_session_chat(session, PR_ROLE_SYSTEM, settings->system, strlen(settings->system)));
-    err = add_items(session, settings, text, len);
+    err = add_items(model, session, settings, text, len);
 fail:
     base_buf_finish(&input);
     return err;
@@ -257,7 +276,7 @@ int cli_run(const struct args *args)
     TRY(pr_session_create(model, settings, &session));
     if (settings->session_load[0])
         TRY(pr_session_restore(session, settings->session_load));
-    TRY(add_prompt(session, settings));
+    TRY(add_prompt(model, session, settings));
     TRY(generate(session, settings, &answer));
     if (settings->session_save[0])
         TRY(pr_session_save(session, settings->session_save));

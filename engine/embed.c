@@ -83,6 +83,29 @@ fail:
     return err;
 }
 
+int pr_visual_plan(const char *path, enum pr_item_kind kind, struct pr_model *model, const struct pr_settings *settings,
+                   struct pr_cancel *cancel, struct pr_visual_plan *out)
+{
+    int err;
+    struct pr_settings s;
+    struct pr_model *own = NULL;
+    *out = (struct pr_visual_plan){0};
+    TRY(engine_settings(settings, &s));
+    if (!model) {
+        model = own = base_alloc(sizeof *own);
+        TRY(engine_open_devices(own, &s));
+        TRY(engine_vision_open(&own->vision, s.mmproj, s.model, own->device, own->host, NULL));
+        TRY(kind_of(path, &s, cancel, &kind));
+    }
+    TRY(engine_need_vision(model));
+    TRY(engine_media_plan(&model->vision, kind, path, &s, cancel, out));
+    if (own) /* rows stand in pr_visual's own array, too */
+        out->memory += (uint64_t)out->tokens * ((uint64_t)out->width * sizeof(float) + 16);
+fail:
+    pr_model_close(own);
+    return err;
+}
+
 void pr_visual_finish(struct pr_visual *visual)
 {
     base_free(visual->rows);

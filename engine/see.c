@@ -604,6 +604,26 @@ static int name_file(int err, const char *path)
     return err >= 0 || strstr(pr_error_message(), path) ? err : base_fail_prefix(err, "%s", path);
 }
 
+static int begin(struct seeing *s, enum pr_item_kind kind, const struct pr_settings *settings, int64_t *at)
+{
+    int err;
+    bool film = kind == PR_ITEM_VIDEO && !settings->at[0];
+    TRY(engine_source_options(settings, s->cancel, &s->options));
+    if (settings->box[0])
+        TRY(engine_parse_box(settings->box, s->box));
+    if (settings->box[0] && film)
+        TRY(base_fail(PR_ERR_INVALID, "--box is a part of one picture; give --at TIME for a frame of a video"));
+    s->options.max_pixels = IMAGE_PIXELS;
+    if (kind == PR_ITEM_PAGES)
+        TRY(choose_page_pixels(s));
+    if (kind == PR_ITEM_VIDEO && !film) {
+        TRY(pr_time_parse(settings->at, at));
+        only_at(s, at);
+    }
+fail:
+    return err;
+}
+
 int engine_media_read(struct engine_media *list, struct engine_vision *vision, enum pr_item_kind kind, const char *path,
                       const struct pr_settings *settings, struct pr_cancel *cancel)
 {
@@ -611,28 +631,123 @@ int engine_media_read(struct engine_media *list, struct engine_vision *vision, e
     int64_t at;
     size_t before = list->n;
     struct seeing s = {.vision = vision, .path = path, .max_tokens = settings->image_tokens, .cancel = cancel};
-    TRY(engine_source_options(settings, cancel, &s.options));
-    if (settings->box[0])
-        TRY(engine_parse_box(settings->box, s.box));
-    s.options.max_pixels = IMAGE_PIXELS;
-    if (kind == PR_ITEM_PAGES)
-        TRY(choose_page_pixels(&s));
-    if (kind == PR_ITEM_VIDEO && !settings->at[0]) {
-        if (settings->box[0])
-            TRY(base_fail(PR_ERR_INVALID, "--box is a part of one picture; give --at TIME for a frame of a video"));
+    TRY(begin(&s, kind, settings, &at));
+    if (kind == PR_ITEM_VIDEO && !settings->at[0])
         TRY(see_video(&s, list, settings));
-        return PR_OK;
-    }
-    if (kind == PR_ITEM_VIDEO) {
-        TRY(pr_time_parse(settings->at, &at));
-        only_at(&s, &at);
-    }
-    TRY(see_pictures(&s, list, kind == PR_ITEM_PAGES));
+    else
+        TRY(see_pictures(&s, list, kind == PR_ITEM_PAGES));
     return PR_OK;
 fail:
     engine_media_cut(list, before);
     return name_file(err, path);
 }
+
+/* ---- what it takes ---------------------------------------------------------------------------------------------- */
+
+enum {
+    SLOTS = 4,         /* of ingest: pictures that are decoded ahead */
+    SLACK = 4 << 20,   /* rows of resizing, words, lists */
+    LAYOUT_BYTES = 512 /* of a crop and its run, with their words */
+};
+
+/* The first picture that would be seen, and how many pages there are. */
+static int first_picture(const struct seeing *s, const struct ingest_options *options, struct pr_unit *out,
+                         int32_t *n_pages)
+{
+    int err;
+    struct ingest_source *source = NULL;
+    TRY(ingest_open(s->path, options, &source));
+    TRY(next_picture(source, out));
+    if (err == PR_EOF)
+        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", s->path));
+    int32_t all = ingest_info(source)->n_pages, last = options->last_page < 0 ? all - 1 : options->last_page;
+    *n_pages = all > 0 ? (last < all ? last : all - 1) - options->first_page + 1 : 1;
+    out->rgb = NULL; /* belongs to the source */
+fail:
+    ingest_close(source);
+    return err;
+}
+
+static int plan_layout(const struct seeing *s, const struct vision_request *request, bool film,
+                       struct pr_visual_plan *out)
+{
+    int err;
+    uint64_t encoding;
+    struct vision_layout layout = {0};
+    struct vision_encoder *encoder = s->vision->encoder;
+    TRY(vision_layout_init(&layout, vision_encoder_params(encoder), request));
+    const struct vision_crop *crop = &layout.crops[0];
+    int32_t batch = film ? engine_encoding_batch(&layout) : layout.n_crops < CHUNK ? layout.n_crops : CHUNK;
+    TRY(vision_encoder_memory(encoder, crop->width, crop->height, layout.n_crops < batch ? layout.n_crops : batch,
+                              &encoding));
+    if (layout.n_crops % batch) { /* the rest may take batches of other sizes */
+        uint64_t rest;
+        TRY(vision_encoder_memory(encoder, crop->width, crop->height, layout.n_crops % batch, &rest));
+        encoding += rest;
+    }
+    uint64_t row = (uint64_t)vision_encoder_width(encoder) * sizeof(float);
+    uint64_t crop_rows = (uint64_t)vision_tokens(&layout, 0, batch) * row;
+    uint64_t filled = vision_fill_size(&layout, 0, film ? batch : layout.n_crops);
+    uint64_t resized = 2 * 3 * (uint64_t)layout.resized_width * (uint64_t)layout.resized_height;
+    out->crops = layout.n_crops;
+    out->tokens = layout.n_tokens;
+    out->width = vision_encoder_width(encoder);
+    out->memory =
+        encoding + SLACK + (film ? 2 : 1) * (crop_rows + filled) + resized + (uint64_t)layout.n_crops * LAYOUT_BYTES;
+fail:
+    vision_layout_finish(&layout);
+    return err;
+}
+
+int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, const char *path,
+                      const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_visual_plan *out)
+{
+    int err;
+    int32_t n_pages;
+    int64_t at;
+    struct pr_unit unit;
+    struct film film = {0};
+    struct seeing s = {.vision = vision, .path = path, .max_tokens = settings->image_tokens, .cancel = cancel};
+    struct ingest_options one;
+    bool video = kind == PR_ITEM_VIDEO && !settings->at[0];
+    *out = (struct pr_visual_plan){0};
+    TRY(begin(&s, kind, settings, &at));
+    if (video)
+        TRY(choose_frames(&s, settings, &film));
+    one = video ? film.options : s.options;
+    if (video && film.wanted)
+        one.n_times = 1;
+    TRY(first_picture(&s, &one, &unit, &n_pages));
+    struct vision_image image = {.width = unit.picture_width, .height = unit.picture_height};
+    struct vision_request request = {.medium = video ? VISION_VIDEO : VISION_IMAGE,
+                                     .n_frames = video ? film.n : 1,
+                                     .times = film.times,
+                                     .duration = film.duration,
+                                     .fps = film.fps,
+                                     .max_tokens = s.max_tokens};
+    uint64_t pixels = (uint64_t)image.width * (uint64_t)image.height;
+    if (kind == PR_ITEM_PAGES && n_pages > 1) { /* pages may differ: a square takes most */
+        pixels = (uint64_t)s.options.max_pixels;
+        image.width = image.height = (int32_t)ceil(sqrt((double)pixels));
+    } else if (!video) {
+        TRY(part_of(&s, &unit, &image));
+    }
+    request.width = image.width;
+    request.height = image.height;
+    TRY(plan_layout(&s, &request, video, out));
+    out->pictures = video ? film.n : kind == PR_ITEM_PAGES ? n_pages : 1;
+    if (!video) {
+        out->tokens *= out->pictures;
+        out->crops *= out->pictures;
+    }
+    uint64_t decoded = (uint64_t)(out->pictures < SLOTS ? out->pictures : SLOTS) + 1 + (video ? 2 : 0);
+    out->memory += decoded * 3 * pixels + (uint64_t)out->tokens * ((uint64_t)out->width * sizeof(float) + 16);
+fail:
+    film_finish(&film);
+    return name_file(err, path);
+}
+
+/* ---- again ------------------------------------------------------------------------------------------------------ */
 
 int engine_look_again(struct engine_vision *vision, const char *path, const struct engine_place *place,
                       int32_t max_tokens, const char *password, struct pr_cancel *cancel, struct engine_medium *out)

@@ -59,6 +59,10 @@ void engine_media_cut(struct engine_media *list, size_t n); /* only the first n 
 int engine_media_read(struct engine_media *list, struct engine_vision *vision, enum pr_item_kind kind, const char *path,
                       const struct pr_settings *settings, struct pr_cancel *cancel);
 
+/* see.c: what that takes, found without encoding. out->memory: until engine_media_read() returns, with the rows that it returns. */
+int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, const char *path,
+                      const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_visual_plan *out);
+
 /* A place to look at again: the frame that is shown at `at`, or a page, or with neither the first picture; of it the box. */
 struct engine_place {
     int64_t at;        /* microseconds; PR_TIME_NONE: no time */

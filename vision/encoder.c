@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PLANS = 4, MAX_BATCH = 16 };
+enum { MAX_BATCH = 16, PLANS = 5 /* 1, 2, 4, 8 and 16 crops of one size */ };
 
 /* A planned pass over n crops of one size. */
 struct plan {
@@ -165,6 +165,11 @@ static int get_plan(struct vision_encoder *e, int32_t width, int32_t height, int
     int err = check_size(e, width, height, n);
     if (err < 0)
         return err;
+    for (int i = 0; i < PLANS; i++) /* those of another size go, so that what is taken is what this size takes */
+        if (e->plans[i] && (e->plans[i]->width != width || e->plans[i]->height != height)) {
+            plan_destroy(e->plans[i]);
+            e->plans[i] = NULL;
+        }
     for (int i = 0; i < PLANS; i++) {
         struct plan *p = e->plans[i];
         if (p && p->width == width && p->height == height && p->n == n) {
@@ -206,6 +211,37 @@ int vision_encoder_batch(struct vision_encoder *e, int32_t width, int32_t height
     uint64_t one = cost.arena + cost.inputs + cost.outputs, n = one ? e->memory / one : 1;
     most = most < MAX_BATCH ? most : MAX_BATCH;
     return n < 1 ? 1 : n < (uint64_t)most ? (int)n : most;
+}
+
+/* How many of `left` crops go into the next pass: a power of two, so that few plans serve every number. */
+static int32_t next_batch(struct vision_encoder *e, int32_t width, int32_t height, int32_t left)
+{
+    int32_t batch = vision_encoder_batch(e, width, height, left);
+    while (batch > 0 && (batch & (batch - 1)))
+        batch &= batch - 1;
+    return batch;
+}
+
+int vision_encoder_memory(struct vision_encoder *e, int32_t width, int32_t height, int32_t n, uint64_t *bytes)
+{
+    struct pass_cost cost;
+    int err = PR_OK;
+    *bytes = 0;
+    for (int32_t batch, last = 0; n > 0; n -= batch, last = batch) {
+        batch = next_batch(e, width, height, n);
+        if (batch < 0)
+            return batch;
+        if (batch != last)
+            err = vision_encoder_cost(e, width, height, batch, &cost);
+        if (err < 0)
+            return err;
+        if (batch != last)
+            *bytes += cost.arena + cost.inputs + cost.outputs;
+    }
+    err = vision_encoder_cost(e, width, height, 1, &cost); /* batches are chosen by it, so it was planned */
+    if (err == PR_OK)
+        *bytes += cost.arena + cost.inputs + cost.outputs;
+    return err;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
@@ -308,11 +344,9 @@ int vision_encode(struct vision_encoder *e, const struct vision_layout *layout, 
         int32_t same = 1;
         while (first + same < end && c[same].width == c->width && c[same].height == c->height)
             same++;
-        batch = vision_encoder_batch(e, c->width, c->height, same);
+        batch = next_batch(e, c->width, c->height, same);
         if (batch < 0)
             return batch;
-        while (batch & (batch - 1)) /* a power of two: few plans serve every number of crops */
-            batch &= batch - 1;
         int err = encode_batch(e, c->width, c->height, batch, rgb, rows, cancel);
         if (err < 0)
             return err;

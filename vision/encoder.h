@@ -34,6 +34,10 @@ int vision_encoder_batch(struct vision_encoder *encoder, int32_t width, int32_t 
 int vision_encoder_cost(struct vision_encoder *encoder, int32_t width, int32_t height, int32_t n,
                         struct pass_cost *out);
 
+/* Bytes that vision_encode() takes for n crops of this size, on all devices, with the host's side of inputs and outputs: at the most, and
+ * known before it runs. */
+int vision_encoder_memory(struct vision_encoder *encoder, int32_t width, int32_t height, int32_t n, uint64_t *bytes);
+
 /* Encodes crops first .. first + n - 1 of a layout, whose pixels lie in `rgb` as vision_fill() leaves them: rows[tokens, width], the caller's,
  * in the order of the crops. A row is the visual token, then its DeepStack slices. Neighbours of one size share passes.
  * PR_ERR_FORMAT: the tokens aren't finite (damaged weights); PR_ERR_CANCELLED; PR_ERR_NOMEM; PR_ERR_DEVICE_LOST. */

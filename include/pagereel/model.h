@@ -258,6 +258,19 @@ struct pr_visual {
 int pr_embed(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_visual *out);
 void pr_visual_finish(struct pr_visual *visual); /* takes a zeroed one */
 
+/* What looking at a file takes, known before it is encoded. */
+struct pr_visual_plan {
+    int32_t pictures; /* frames that are looked at, or pages; a picture: 1 */
+    int32_t crops;    /* what they are cut into or put together to */
+    int64_t tokens;   /* visual tokens; of documents, whose pages differ, at the most */
+    int32_t width;    /* values in one */
+    uint64_t memory;  /* bytes at the most while it is looked at, on all devices, beside the program and weights */
+};
+/* Plans what pr_embed() would do, or a prompt of `model` with this file in it. With a model that is open, its vision part is used;
+ * NULL: settings->mmproj. */
+int pr_visual_plan(const char *path, enum pr_item_kind kind, struct pr_model *model, const struct pr_settings *settings,
+                   struct pr_cancel *cancel, struct pr_visual_plan *out);
+
 /* ---- benchmarks --------------------------------------------------------------------------------------------------- */
 
 struct pr_bench_llm {

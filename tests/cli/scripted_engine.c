@@ -271,6 +271,14 @@ int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, con
     return PR_OK;
 }
 
+int pr_visual_plan(const char *path, enum pr_item_kind kind, struct pr_model *model, const struct pr_settings *settings,
+                   struct pr_cancel *cancel, struct pr_visual_plan *out)
+{
+    (void)path, (void)kind, (void)model, (void)settings, (void)cancel;
+    *out = (struct pr_visual_plan){1, 1, 2, 4, 3 << 20};
+    return PR_OK;
+}
+
 int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_bench_vision *out)
 {
     (void)cancel;

@@ -4,11 +4,13 @@
 usage: vision.py PROGRAM"""
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import zlib
 
@@ -94,6 +96,55 @@ class Vision(unittest.TestCase):
         told = json.loads(done.stdout)
         self.assertEqual(len(told["positions"]), told["tokens"])
         self.assertEqual(os.path.getsize(out) % 64, told["tokens"] * told["width"] * 4 % 64)
+
+    def peak(self, *args):
+        """What `embed` says beforehand that it takes, and the most that it took (resident bytes), for other pictures beside it."""
+        process = subprocess.Popen([PROGRAM, "embed", "--device", "cpu", "--verbose", "-o", os.path.join(self.folder, "peak.npy"), *args],
+                                   env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        most = 0
+        while process.poll() is None:
+            try:
+                with open(f"/proc/{process.pid}/status") as status:
+                    most = max([most] + [int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM:")])
+            except OSError:
+                pass
+            time.sleep(0.002)
+        said = process.stderr.read().decode()
+        process.stderr.close()
+        self.assertEqual(process.returncode, 0, said)
+        return (int(re.search(r"at most (\d+) MiB", said).group(1)) << 20, most)
+
+    @unittest.skipUnless(os.path.exists("/proc/self/status"), "skipped: no /proc")
+    def test_memory_is_said_and_kept(self):
+        if "asan" in os.environ.get("LD_PRELOAD", "") or self.env.get("ASAN_OPTIONS"):
+            self.skipTest("skipped: the sanitizer's own memory counts")
+        page = self.write("page.png", png(4096, 4096, bytes(range(256)) * 48))
+        film = os.path.join(self.folder, "thousand.avi")
+        if shutil.which("ffmpeg"):
+            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=40", "-c:v", "mjpeg", film], check=True)
+        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+            mmproj = ("--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf")
+            _, least = self.peak(*mmproj, self.picture, "--image-tokens", "9")
+            cases = [(page, "--image-tokens", "512")]
+            if os.path.exists(film) and family in ("idefics3", "qwen3vl"):
+                cases.append((film, "--frames", "1000", "--image-tokens", "64"))
+            for case in cases:
+                said, most = self.peak(*mmproj, *case)
+                took = most - least
+                print(f"{family}: {' '.join(os.path.basename(w) for w in case)}: said {said >> 20} MiB, took {took >> 20} MiB")
+                self.assertLessEqual(took, said)
+                self.assertLess(said, 4 * took + (64 << 20))  # and not by saying too much
+
+    def test_parts(self):
+        """--box is a part, --at a moment."""
+        self.assertEqual(self.runs("qwen2vl", "-i", self.picture, "--box", "0,0,50,40", "-p", "x"),
+                         self.runs("qwen2vl", "-i", self.write("half.png", png(50, 40, bytes(range(150)))), "-p", "x"))
+        model = ("run", "-m", f"{GOLDEN}/qwen2vl.f16.gguf", "--mmproj", f"{GOLDEN}/qwen2vl.mmproj.f16.gguf", "--raw", "-p", "x")
+        self.assertIn("outside", self.refused(*model, "-i", self.picture, "--box", "200,200,300,300"))
+        if os.path.exists(self.film):
+            self.assertEqual(self.runs("qwen2vl", "--video", self.film, "--at", "2s", "-p", "x")[0].get("frames"), None)
+            self.assertIn("--at", self.refused(*model, "--video", self.film, "--box", "0,0,10,10"))
+            self.assertIn("film.mp4", self.refused(*model, "--video", self.film, "--at", "1:00:00"))
 
     def test_refusals(self):
         model, mmproj = f"{GOLDEN}/idefics3.f16.gguf", f"{GOLDEN}/idefics3.mmproj.f16.gguf"
