@@ -203,11 +203,11 @@ static int print_coverage(const struct pr_answer *answer)
         TRY(cli_printf(c.sees ? "No pictures were looked at.\n"
                               : "The model reads text alone (no mmproj): pictures were not looked at.\n"));
     if (c.films_without_text > 0)
-        TRY(cli_printf("%lld film%s without subtitles: nothing in there was found.\n", (long long)c.films_without_text,
-                       plural(c.films_without_text)));
+        TRY(cli_printf("%lld film%s without subtitles%s.\n", (long long)c.films_without_text,
+                       plural(c.films_without_text), c.segments > 0 ? "" : ": nothing in there was found"));
     if (c.pages_without_text > 0)
-        TRY(cli_printf("%lld page%s without a text layer: nothing on there was seen.\n",
-                       (long long)c.pages_without_text, plural(c.pages_without_text)));
+        TRY(cli_printf("%lld page%s without a text layer%s.\n", (long long)c.pages_without_text,
+                       plural(c.pages_without_text), c.segments > 0 ? "" : ": nothing on there was seen"));
     if (c.pages_failed > 0)
         TRY(cli_printf("%lld part%s could not be read.\n", (long long)c.pages_failed, plural(c.pages_failed)));
     if (c.incomplete > 0)

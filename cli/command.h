@@ -40,6 +40,7 @@ int cli_frame(const struct args *args);
 int cli_inspect(const struct args *args);
 int cli_list(const struct args *args);
 int cli_plan(const struct args *args);
+int cli_read(const struct args *args);
 int cli_rm(const struct args *args);
 int cli_run(const struct args *args);
 int cli_sheet(const struct args *args);

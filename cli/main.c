@@ -51,6 +51,14 @@ const struct command cli_commands[] = {
      "pagereel chat -m model.gguf manual.pdf\n"
      "printf 'Who wrote it?\\nWhen?\\n' | pagereel chat -m model.gguf --json paper.pdf",
      cli_chat},
+    {"read", "read", "FILE", 1, 1, "read a film or a document from beginning to end and take notes",
+     "Shows the model the whole of FILE in order, two minutes of a film or a page of a document at a time, and prints the note that it writes on each. The "
+     "model keeps the first message and the last --window tokens in mind, so that memory doesn't grow with the length. Notes are "
+     "kept with the source, marked as the model's own words: later questions may find them, but they are never quoted. After Ctrl-C "
+     "the next read goes on behind the last note. --from, --to and --pages read a part. With --summary the notes are then condensed.\n\n"
+     "With --json it prints an object for each note: page, or t0 and t1 (seconds); fresh, whether it was written just now; note; and at the end "
+     "one with summary.",
+     "pagereel read -m model.gguf --summary lecture.mkv\npagereel read -m model.gguf --pages 10-20 book.pdf", cli_read},
     {"add", "add", "FILE...", 1, 10000, "read films and documents into the library",
      "Reads each file (or folder of pictures) once and keeps its text, each line with its page and box or its time: "
      "pages of documents, subtitles and chapters of films. A file is known again by its content, also under another "

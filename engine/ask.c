@@ -91,6 +91,8 @@ int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const 
     asking->model = model;
     asking->settings = &chat->settings;
     TRY(engine_settings(given, &chat->settings));
+    if (chat->settings.max_tokens < 0)
+        chat->settings.max_tokens = ASK_ANSWER;
     TRY(ask_read_ranges(asking));
     TRY(engine_library_open(&chat->settings, &asking->library));
     open_vision(asking);

@@ -134,6 +134,7 @@ struct ask_set {
     size_t n, cap;
     int64_t passages, visual_tokens, visual_segments, damaged;
 };
+void ask_entry_finish(struct ask_entry *entry);
 void ask_set_finish(struct ask_set *set);
 
 /* Chooses what fits `budget` tokens. */
@@ -143,6 +144,10 @@ int ask_choose(struct asking *asking, const struct ask_found *found, size_t budg
 
 /* The runs of a picture: words and rows. Adds to *runs; the caller finishes them. PR_ERR_NOMEM. */
 int ask_picture_runs(const struct asking *asking, const struct ask_entry *entry, struct engine_run **runs, size_t *n);
+
+enum {
+    ASK_ANSWER = 512
+}; /* tokens of an answer at the most, unless told otherwise: small models may repeat themselves for ever */
 
 extern const char ask_instructions[]; /* the system message */
 
@@ -155,6 +160,10 @@ struct ask_message {
 void ask_message_finish(struct ask_message *message);
 /* Entries from `first` on (the gist, if any, among them) and the question. */
 int ask_write(const struct asking *asking, const struct ask_set *set, const char *question, struct ask_message *out);
+
+/* One entry without a tag, and what is asked of it: a part of a reading. */
+int ask_write_part(const struct asking *asking, const struct ask_entry *entry, const char *request,
+                   struct ask_message *out);
 
 /* ---- the answer --------------------------------------------------------------------------------------------------- */
 

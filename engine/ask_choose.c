@@ -25,21 +25,20 @@ enum {
     WORDS = 24 /* tokens of tag, place and marks of an entry */
 };
 
-static void picture_finish(struct ask_picture *picture)
+void ask_entry_finish(struct ask_entry *entry)
 {
-    memory_evidence_release(&picture->segment);
+    for (size_t i = 0; i < entry->n_pictures; i++)
+        memory_evidence_release(&entry->pictures[i].segment);
+    base_free(entry->pictures);
+    base_free(entry->label);
+    base_buf_finish(&entry->text);
+    *entry = (struct ask_entry){0};
 }
 
 void ask_set_finish(struct ask_set *set)
 {
-    for (size_t i = 0; i < set->n; i++) {
-        struct ask_entry *entry = &set->entries[i];
-        for (size_t j = 0; j < entry->n_pictures; j++)
-            picture_finish(&entry->pictures[j]);
-        base_free(entry->pictures);
-        base_free(entry->label);
-        base_buf_finish(&entry->text);
-    }
+    for (size_t i = 0; i < set->n; i++)
+        ask_entry_finish(&set->entries[i]);
     base_free(set->entries);
     *set = (struct ask_set){0};
 }
@@ -270,7 +269,8 @@ static struct ask_entry *entry_of(struct ask_set *set, const struct ask_passage 
     int64_t most = 0;
     for (size_t i = 0; i < set->n; i++) {
         struct ask_entry *e = &set->entries[i];
-        if (e->gist || e->asked != p->asked || !e->n_pictures || p->kind == EVIDENCE_OUTLINE)
+        if (e->gist || e->asked != p->asked || !e->n_pictures || p->kind == EVIDENCE_OUTLINE ||
+            p->kind == EVIDENCE_NOTE)
             continue;
         if (p->passage.t0 == PR_TIME_NONE) {
             if (e->t0 == PR_TIME_NONE && e->page == p->passage.page)
@@ -314,7 +314,9 @@ static void add_passage(struct ask_set *set, struct ask_passage *p)
         }
     } else {
         entry = add_entry(set, &(struct ask_entry){.asked = p->asked,
-                                                   .what = p->kind == EVIDENCE_OUTLINE ? ASK_OUTLINE : ASK_PLAIN,
+                                                   .what = p->kind == EVIDENCE_OUTLINE ? ASK_OUTLINE
+                                                           : p->kind == EVIDENCE_NOTE  ? ASK_NOTES
+                                                                                       : ASK_PLAIN,
                                                    .t0 = p->passage.t0,
                                                    .t1 = p->passage.t1,
                                                    .page = p->passage.page,

@@ -57,7 +57,7 @@ int ask_cite(const struct asking *asking, const struct ask_set *set, const char 
         const struct ask_entry *entry = &set->entries[i];
         bool timed = entry->t0 != PR_TIME_NONE;
         char *quote = NULL;
-        if (entry->text.len) {
+        if (entry->text.len && entry->what != ASK_NOTES) { /* a model's own words are no quote */
             int err = best_line(entry->text.data, question, &quote);
             if (err < 0)
                 return err;
@@ -73,6 +73,7 @@ int ask_cite(const struct asking *asking, const struct ask_set *set, const char 
             .quote = quote,
             .tag = entry->tag,
             .gist = entry->gist,
+            .note = entry->what == ASK_NOTES,
         };
     }
     return PR_OK;

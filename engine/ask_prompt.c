@@ -104,7 +104,8 @@ static void write_quoted(const char *text, size_t len, struct base_buf *out)
 static int write_entry(const struct asking *asking, const struct ask_entry *entry, struct base_buf *text,
                        struct ask_message *out)
 {
-    base_buf_printf(text, "[S%d] ", entry->tag);
+    if (entry->tag)
+        base_buf_printf(text, "[S%d] ", entry->tag);
     write_place(asking, entry, text);
     base_buf_puts(text, "\n");
     if (entry->n_pictures) {
@@ -122,8 +123,18 @@ static int write_entry(const struct asking *asking, const struct ask_entry *entr
     }
     if (entry->text.len)
         write_quoted(entry->text.data, entry->text.len, text);
-    base_buf_puts(text, "\n");
+    base_buf_puts(text, entry->tag ? "\n" : "");
     return PR_OK;
+}
+
+int ask_write_part(const struct asking *asking, const struct ask_entry *entry, const char *request,
+                   struct ask_message *out)
+{
+    struct base_buf text = {0};
+    int err = write_entry(asking, entry, &text, out);
+    base_buf_puts(&text, request);
+    flush(out, &text);
+    return err;
 }
 
 int ask_write(const struct asking *asking, const struct ask_set *set, const char *question, struct ask_message *out)

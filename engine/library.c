@@ -184,6 +184,7 @@ static enum pr_segment_kind kind_of(enum evidence_kind kind)
     return kind == EVIDENCE_FRAMES    ? PR_SEGMENT_FRAMES
            : kind == EVIDENCE_PAGE    ? PR_SEGMENT_PAGE
            : kind == EVIDENCE_OUTLINE ? PR_SEGMENT_OUTLINE
+           : kind == EVIDENCE_NOTE    ? PR_SEGMENT_NOTE
                                       : PR_SEGMENT_TEXT;
 }
 

@@ -28,15 +28,15 @@
 #define BYTES_FIELD(name) .type = PR_OPTION_BYTES, .offset = offsetof(struct pr_settings, name)
 #define PATH_FIELD(name)  .type = PR_OPTION_PATH, .offset = offsetof(struct pr_settings, name)
 
-#define MODEL_COMMANDS   " chat add plan ask run tokenize bench-llm bench-ppl embed bench-vision "
-#define DEVICE_COMMANDS  " chat ask run bench-llm bench-ppl "
+#define MODEL_COMMANDS   " read chat add plan ask run tokenize bench-llm bench-ppl embed bench-vision "
+#define DEVICE_COMMANDS  " read chat ask run bench-llm bench-ppl "
 #define COMPUTE_COMMANDS DEVICE_COMMANDS "add plan embed bench-vision "
-#define ANSWER_COMMANDS  " chat ask run "
+#define ANSWER_COMMANDS  " read chat ask run "
 #define SOURCE_COMMANDS  " inspect sheet "
-#define SEEN_COMMANDS    " chat ask add plan run embed inspect sheet "
-#define RANGE_COMMANDS   " chat ask run embed inspect sheet "
-#define ASK_COMMANDS     " chat ask "
-#define LIBRARY_COMMANDS " chat ask add list show rm "
+#define SEEN_COMMANDS    " read chat ask add plan run embed inspect sheet "
+#define RANGE_COMMANDS   " read chat ask run embed inspect sheet "
+#define ASK_COMMANDS     " read chat ask "
+#define LIBRARY_COMMANDS " read chat ask add list show rm "
 
 static const struct pr_option options[] = {
     {"model", 'm', PATH_FIELD(model), "FILE", "", .commands = MODEL_COMMANDS,
@@ -52,7 +52,7 @@ static const struct pr_option options[] = {
      .help = "Room for prompt and answer; 0: as much as the model was trained for, but at most 16384."},
     {"cache-type", 0, FIELD(cache_type), "TYPE", "f16", .choices = "f32|f16|q8_0", .commands = DEVICE_COMMANDS,
      .help = "Element type of the KV cache. A sliding cache keeps its keys in f16 when this is q8_0."},
-    {"window", 'w', FIELD(window), "TOKENS", "0", 0, 1 << 24, .commands = " run bench-ppl ",
+    {"window", 'w', FIELD(window), "TOKENS", "0", 0, 1 << 24, .commands = " read run bench-ppl ",
      .help = "Slide: keep only the last so many tokens, so that memory doesn't grow with the text. 0: keep all."},
     {"sinks", 0, FIELD(sinks), "TOKENS", "4", 0, 1 << 16, .commands = " run bench-ppl ",
      .help = "With --window: how many of the first tokens stay for ever."},
@@ -86,7 +86,8 @@ static const struct pr_option options[] = {
      .help =
          "With --json: give the K most probable tokens at each step, with the natural logarithm of their probability."},
     {"json", 0, FIELD(json), NULL, "no",
-     .commands = " chat ask add list show plan run inspect tokenize embed devices bench-llm bench-ppl bench-vision ",
+     .commands =
+         " read chat ask add list show plan run inspect tokenize embed devices bench-llm bench-ppl bench-vision ",
      .help = "Print one JSON object instead of text."},
     {"special", 0, FIELD(special), NULL, "no", .commands = " tokenize ",
      .help = "Text of control tokens, such as <|im_end|>, becomes those tokens."},
@@ -97,7 +98,7 @@ static const struct pr_option options[] = {
      .help = "Keep what the model has read and written in a file."},
     {"load-session", 0, PATH_FIELD(session_load), "FILE", "", .commands = " run ",
      .help = "Go on from a file of --save-session; the model and the cache type must be the same."},
-    {"fps", 0, FIELD(fps), "RATE", "1", 0.0001, 1000, .commands = " chat ask add plan inspect sheet ",
+    {"fps", 0, FIELD(fps), "RATE", "1", 0.0001, 1000, .commands = " read chat ask add plan inspect sheet ",
      .help = "Of a video: how many frames to look at for each second (pairs of frames, for a model that sees pairs)."},
     {"frames", 0, FIELD(frames), "N", "0", 0, 1 << 24, .commands = SEEN_COMMANDS,
      .help = "Of a video: at most N frames, spread evenly over the whole, instead of --fps. 0: by --fps."},
@@ -113,7 +114,7 @@ static const struct pr_option options[] = {
      .help = "Which of several video streams, by its number in `pagereel inspect`; -1: the best."},
     {"language", 0, FIELD(language), "CODE", "", .commands = SOURCE_COMMANDS,
      .help = "Which text tracks to read, such as en; by default all."},
-    {"password", 0, FIELD(password), "TEXT", "", .commands = " chat ask run add plan inspect sheet frame ",
+    {"password", 0, FIELD(password), "TEXT", "", .commands = " read chat ask run add plan inspect sheet frame ",
      .help = "Of an encrypted document. Other users of this machine can see it while pagereel runs; the config "
              "file is safer."},
     {"pixels", 0, FIELD(pixels), "N", "262144", 0, 1 << 26, .commands = " inspect frame ",
@@ -124,7 +125,7 @@ static const struct pr_option options[] = {
      .help = "Print every frame, page and piece of text as a line of JSON."},
     {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed ",
      .help = "The file to write: a PNG picture; of embed a NumPy array (.npy)."},
-    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " chat ask add plan run embed bench-vision ",
+    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " read chat ask add plan run embed bench-vision ",
      .help = "The vision part of the model; by default the mmproj file that lies beside it."},
     {"image", 'i', PATH_FIELD(image), "FILE", "", .commands = " run ", .list = true,
      .help = "A picture to look at; may be given again. It stands where the prompt says <image>, or else before it."},
@@ -133,17 +134,17 @@ static const struct pr_option options[] = {
     {"pdf", 0, PATH_FIELD(pdf), "FILE", "", .commands = " run ", .list = true,
      .help = "A document whose pages to look at, in the place of <pdf>."},
     {"image-tokens", 0, FIELD(image_tokens), "N", "0", 0, 1 << 20,
-     .commands = " chat ask add plan run embed bench-vision ",
+     .commands = " read chat ask add plan run embed bench-vision ",
      .help =
          "Visual tokens of one picture or frame at the most; 0: as the model was made for, but of what is added to the "
          "library 256 of a frame or a page with text, and 1024 of a page without."},
-    {"cap", 0, FIELD(cap), "TOKENS", "0", 0, 0x1p40, .commands = " chat ask add ",
+    {"cap", 0, FIELD(cap), "TOKENS", "0", 0, 0x1p40, .commands = " read chat ask add ",
      .help =
          "Visual tokens that the library keeps of one source at the most: of those that say least some are dropped. "
          "0: no limit."},
     {"side", 0, FIELD(side), "PIXELS", "1024", 16, 4096, .commands = " bench-vision ",
      .help = "The picture that is encoded is so many pixels wide and high."},
-    {"keep", 0, FIELD(keep), "SHARE", "0.25", 0.01, 1, .commands = " chat ask add plan ",
+    {"keep", 0, FIELD(keep), "SHARE", "0.25", 0.01, 1, .commands = " read chat ask add plan ",
      .help = "How much of a film's visual tokens stays in the library at the most; 1: all of them, and every frame."},
     {"at", 0, FIELD(at), "TIME", "", .commands = " frame run embed ",
      .help = "Of a video: only the frame that is on the screen at this time."},
@@ -153,15 +154,17 @@ static const struct pr_option options[] = {
          "Only this part, at its full resolution: points of a page, pixels of a frame, from the upper left corner."},
     {"library", 'l', PATH_FIELD(library), "DIR", "", .commands = LIBRARY_COMMANDS,
      .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
+    {"summary", 0, FIELD(summary), NULL, "no", .commands = " read ",
+     .help = "Condense the notes when the reading is done."},
     {"budget", 'b', FIELD(budget), "TOKENS", "0", 0, 1 << 24, .commands = ASK_COMMANDS,
      .help = "Tokens that a question may put before the model; 0: as serves a model of its size and fits its context."},
-    {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " chat ask add ",
+    {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " read chat ask add ",
      .help =
          "How much the library's evidence may take, such as 20G. Of a source that comes to more, visual tokens that "
          "say least are dropped, never text; what still exceeds it isn't added. While one source is thinned out it "
          "is there twice, so a single one gets up to 4/7 of it. 0: no limit."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "",
-     .commands = " chat ask add plan run embed devices bench-llm bench-ppl bench-vision ",
+     .commands = " read chat ask add plan run embed devices bench-llm bench-ppl bench-vision ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},
     {"lose-device-after", 0, FIELD(lose_device_after), "N", "0", 0, 0x1p62, .commands = COMPUTE_COMMANDS,
      .help = "For tests: behave as if the device were lost at its Nth piece of work; 0: never."},

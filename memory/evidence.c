@@ -339,8 +339,8 @@ static bool read_segment(const struct evidence *evidence, const struct evidence_
         return false;
     memcpy(&head, body, sizeof head);
     if (!memory_evidence_layout(&head, setup->columns, &at) || base_align(at.end, EVIDENCE_ALIGN) != size ||
-        head.kind < EVIDENCE_FRAMES || head.kind > EVIDENCE_OUTLINE || !is_span(head.t0, head.t1) ||
-        head.tile_row < 0 || head.tile_col < 0 || head.tile_row > head.tile_rows || head.tile_col > head.tile_cols ||
+        head.kind < EVIDENCE_FRAMES || head.kind > EVIDENCE_NOTE || !is_span(head.t0, head.t1) || head.tile_row < 0 ||
+        head.tile_col < 0 || head.tile_row > head.tile_rows || head.tile_col > head.tile_cols ||
         (head.n_tokens > 0 && (setup->made != EVIDENCE_VISUAL ||
                                head.row_bytes != compute_row_bytes((enum type)setup->row_type, setup->columns))))
         return false;

@@ -54,7 +54,8 @@ enum evidence_kind {
     EVIDENCE_FRAMES = 1, /* alike frames of a video */
     EVIDENCE_PAGE,
     EVIDENCE_TIMED_TEXT, /* of one text track */
-    EVIDENCE_OUTLINE     /* chapters of a video, outline of a document */
+    EVIDENCE_OUTLINE,    /* chapters of a video, outline of a document */
+    EVIDENCE_NOTE /* a model's own words on a part of the source, never to be quoted; the label names the model */
 };
 
 struct evidence_line {

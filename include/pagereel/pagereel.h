@@ -71,7 +71,7 @@ int pr_list(const struct pr_settings *settings, struct pr_entry **list, size_t *
 /* Forgets a source, named by path or id. PR_ERR_NOT_FOUND. */
 int pr_remove(const struct pr_settings *settings, const char *name);
 
-enum pr_segment_kind { PR_SEGMENT_FRAMES, PR_SEGMENT_PAGE, PR_SEGMENT_TEXT, PR_SEGMENT_OUTLINE };
+enum pr_segment_kind { PR_SEGMENT_FRAMES, PR_SEGMENT_PAGE, PR_SEGMENT_TEXT, PR_SEGMENT_OUTLINE, PR_SEGMENT_NOTE };
 struct pr_segment {
     enum pr_segment_kind kind;
     struct pr_span span;
@@ -111,6 +111,7 @@ struct pr_citation {
     int32_t tag;          /* the number by which the model was shown it: [S1], [S2], ... */
     bool by_model;        /* the answer names this tag */
     bool by_words;        /* the answer shares most words with this one, as small models don't name tags */
+    bool note;            /* it is what a model wrote when it read the source; not quoted */
     bool gist;            /* a part of the overview; otherwise recall put it before the model */
 };
 
@@ -156,6 +157,24 @@ const char *const *pr_answer_notes(const struct pr_answer *answer, size_t *n);
 int pr_ask(struct pr_model *model, const struct pr_settings *settings, const char *const *sources, size_t n_sources,
            const char *question, pr_progress_fn progress, pr_token_fn fn, void *user, struct pr_cancel *cancel,
            struct pr_answer **out);
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+/* What the model wrote of a part of a source: its own words, not the source's. */
+struct pr_note {
+    struct pr_span span;
+    const char *text;
+    bool fresh;          /* written just now; otherwise an earlier reading left it */
+    int64_t done, total; /* parts */
+};
+typedef bool (*pr_note_fn)(void *user, const struct pr_note *note); /* return true to go on */
+/* Reads a source from its beginning to its end in memory that doesn't grow with it: the model sees the first message for ever and the last
+ * settings->window tokens (0: 3/8 of the prompt's budget), and writes a note on each part (some minutes of a film, a page). Notes become part of
+ * the source's evidence, so that questions find them, and a reading that was cancelled goes on behind the last one. `notes` gets
+ * each of them in order. With settings->summary the model then condenses them; `fn` streams that, and *summary (may be NULL; freed with
+ * pr_free()) gets it. */
+int pr_read(struct pr_model *model, const struct pr_settings *settings, const char *source, pr_progress_fn progress,
+            pr_note_fn notes, pr_token_fn fn, void *user, struct pr_cancel *cancel, char **summary);
 
 /* A conversation: questions that follow each other over the same sources. Each recalls its own excerpts; what prompts begin with
  * alike is read once; the latest questions and answers are told again as far as a quarter of the budget goes. Belongs to one thread at a

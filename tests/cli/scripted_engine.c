@@ -336,3 +336,11 @@ void pr_chat_close(struct pr_chat *chat)
 {
     (void)chat;
 }
+
+int pr_read(struct pr_model *model, const struct pr_settings *settings, const char *source, pr_progress_fn progress,
+            pr_note_fn notes, pr_token_fn fn, void *user, struct pr_cancel *cancel, char **summary)
+{
+    (void)model, (void)settings, (void)source, (void)progress, (void)notes, (void)fn, (void)user, (void)cancel,
+        (void)summary;
+    return not_scripted();
+}
