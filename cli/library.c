@@ -363,19 +363,27 @@ int cli_plan(const struct args *args)
         base_buf_puts(&out, ",");
         put_text(&out, "kind", plan.kind);
         put_seconds(&out, "duration", plan.duration);
-        base_buf_printf(&out, ",\"units\":%lld,\"tokens\":%lld,\"bytes\":%lld,\"seconds\":", (long long)plan.units,
-                        (long long)plan.tokens, (long long)plan.bytes);
+        base_buf_printf(&out,
+                        ",\"units\":%lld,\"encoded\":%lld,\"tokens\":%lld,\"bytes\":%lld,\"memory\":%lld,\"seconds\":",
+                        (long long)plan.units, (long long)plan.encoded, (long long)plan.tokens, (long long)plan.bytes,
+                        (long long)plan.memory);
         base_json_double(&out, plan.seconds);
         base_buf_puts(&out, "}");
         return write_line(&out);
     }
     err = cli_printf("%s: %s", args->words[0], plan.kind);
     if (err >= 0 && timed)
-        err = cli_printf(", %s, %lld text tracks; its pictures aren't looked at",
-                         pr_time_text(plan.duration, time, sizeof time), (long long)plan.units);
+        err = cli_printf(", %s, %lld text tracks%s", pr_time_text(plan.duration, time, sizeof time),
+                         (long long)plan.units,
+                         plan.encoded ? "" : "; its pictures aren't looked at (give a model that sees)");
     else if (err >= 0 && plan.units > 0)
         err = cli_printf(", %lld pages", (long long)plan.units);
+    if (err >= 0 && plan.encoded > 0)
+        err = cli_printf(", about %lld runs of the vision encoder, %lld visual tokens", (long long)plan.encoded,
+                         (long long)plan.tokens);
     if (err >= 0 && plan.bytes > 0)
         err = cli_printf(", about %s in the library", size_text(plan.bytes, size));
+    if (err >= 0 && plan.encoded > 0)
+        err = cli_printf(", up to %s of memory", size_text(plan.memory, size));
     return err < 0 ? err : cli_printf(", about %s\n", duration_text(plan.seconds, time));
 }

@@ -94,10 +94,12 @@ const struct command cli_commands[] = {
      "pagereel rm lecture.mkv", cli_rm},
     {"plan", "plan", "FILE", 1, 1, "tell what adding a file would take",
      "Opens the file, reads a little of it, and tells its length, how much of the disk it would take in the library "
-     "and how long it would take. Nothing is kept.\n\n"
-     "With --json it prints one object: source, kind, duration, units (pages, or text tracks of a film), tokens "
-     "(visual ones), bytes, seconds.",
-     "pagereel plan manual.pdf", cli_plan},
+     "and how long it would take. With a model that sees it looks at some short parts of it, for seconds, on the device "
+     "that adding would use, and tells how many frames or pages would be encoded, and how many visual tokens kept. "
+     "Nothing of it is kept.\n\n"
+     "With --json it prints one object: source, kind, duration, units (pages, or text tracks of a film), encoded "
+     "(runs of the vision encoder), tokens (visual ones), bytes, memory (bytes at the most), seconds.",
+     "pagereel plan manual.pdf\npagereel plan -m model.gguf --mmproj mmproj.gguf lecture.mkv", cli_plan},
     {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
      "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt "
      "is a message in the model's chat format; with --raw it is given as it is. Of a message that comes from "

@@ -16,9 +16,12 @@ struct add_job {
     pr_progress_fn fn;
     void *user;
     const struct base_cancel *cancel;
+    /* For measuring: only what is shown in [from, to), or the pages from..to-1; both 0: all. */
+    int64_t from, to;
     double started, told;
     int64_t first_position; /* that this run began at */
     int64_t disk_left;      /* bytes; INT64_MAX: no limit */
+    bool library_paged;     /* for measuring: from and to are pages */
 };
 
 /* Tells the caller how far it is, ten times a second at the most. */
@@ -34,3 +37,5 @@ static inline bool engine_is_final(int err)
 bool engine_is_seen(const struct add_job *job, const struct evidence *evidence);
 /* Looks at what the log doesn't hold yet, under the job's vision and settings. What was finished until a failure stays. */
 int engine_look(struct add_job *job, const struct library_source *source);
+/* Bytes that looking may take besides what a short look has shown: a segment's tokens, and what is made of them. */
+int64_t engine_look_memory(void);

@@ -609,16 +609,22 @@ static int open_file(struct looking *l, struct ingest_source **out)
     options.cancel = job->cancel;
     TRY(ingest_open(job->path, &options, out));
     const struct pr_source_info *info = ingest_info(*out);
-    bool again = l->seen.position > 0;
-    if (is_film(info) && again && options.sampling == INGEST_RATE)
+    bool again = l->seen.position > 0 || job->to > 0;
+    if (is_film(info) && job->to > 0) {
+        options.from = job->from;
+        options.to = job->to;
+    } else if (is_film(info) && again && options.sampling == INGEST_RATE) {
         options.from = sample_at(l->seen.position, options.rate);
+    }
     if (!is_film(info) && info->n_pages > 0) {
         options.max_pixels = PAGE_PIXELS;
-        options.first_page = (int32_t)l->seen.position;
+        options.first_page = (int32_t)(job->to > 0 ? job->from : l->seen.position);
+        options.last_page = job->to > 0 ? (int32_t)job->to - 1 : -1;
         again = true;
     }
     if (again) {
         ingest_close(*out);
+        *out = NULL;
         TRY(ingest_open(job->path, &options, out));
     }
 fail:
@@ -663,6 +669,11 @@ bool engine_is_seen(const struct add_job *job, const struct evidence *evidence)
     engine_visual_setup(&job->model->vision, job->settings, text, &wanted);
     setup = job->any ? engine_visual_find(evidence, wanted.fingerprint) : engine_visual_exact(evidence, &wanted);
     return setup && memory_evidence_seen(evidence, setup->number).complete;
+}
+
+int64_t engine_look_memory(void)
+{
+    return 3 * (int64_t)SEGMENT_BYTES; /* as they come, as tracks, in their order */
 }
 
 int engine_look(struct add_job *job, const struct library_source *source)

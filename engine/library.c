@@ -74,8 +74,7 @@ void engine_entry(const struct library_source *source, const struct evidence *ev
     }
 }
 
-/* A model of which nothing but the vision part is used; *out is NULL where there is none. The caller closes it. */
-static int open_sight(const struct pr_settings *settings, struct hparams *hp, struct pr_model **out)
+int engine_open_sight(const struct pr_settings *settings, struct hparams *hp, struct pr_model **out)
 {
     int err = PR_OK;
     const struct llm_arch *arch;
@@ -116,7 +115,7 @@ int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn,
     struct pr_model *sight = NULL;
     bool fresh;
     TRY(engine_settings(given, &settings));
-    TRY(open_sight(&settings, &hp, &sight));
+    TRY(engine_open_sight(&settings, &hp, &sight));
     TRY(engine_library_open(&settings, &library));
     TRY(engine_add(library, &settings, sight, false, path, fn, user, engine_cancel(cancel), &source, &fresh));
     if (out) {
@@ -241,69 +240,5 @@ int pr_show(const struct pr_settings *given, const char *name, pr_segment_fn fn,
 fail:
     memory_evidence_close(evidence);
     memory_library_close(library);
-    return err;
-}
-
-/* ---- plan --------------------------------------------------------------------------------------------------------- */
-
-enum { SAMPLE_UNITS = 12, HASH_SAMPLE = 32 << 20 };
-
-/* Seconds that hashing a byte takes here, once it is in memory. */
-static double hash_seconds(void)
-{
-    char *block = base_alloc(HASH_SAMPLE);
-    double start = engine_now();
-    volatile uint64_t result = base_hash64(block, HASH_SAMPLE);
-    double seconds = (engine_now() - start) / HASH_SAMPLE;
-    (void)result;
-    base_free(block);
-    return seconds;
-}
-
-int pr_plan(const struct pr_settings *given, const char *path, struct pr_cancel *cancel, struct pr_plan *out)
-{
-    int err;
-    struct pr_settings settings;
-    struct stat st;
-    struct ingest_source *file = NULL;
-    struct ingest_options options = ingest_options_default();
-    *out = (struct pr_plan){.duration = PR_TIME_NONE};
-    TRY(engine_settings(given, &settings));
-    options.max_pixels = 0;
-    options.sampling = INGEST_NONE;
-    options.password = settings.password[0] ? settings.password : NULL;
-    options.cancel = engine_cancel(cancel);
-    TRY(ingest_open(path, &options, &file));
-    const struct pr_source_info *info = ingest_info(file);
-    bool timed = info->duration != PR_TIME_NONE && info->n_pages == 0;
-    copy_text(out->kind, sizeof out->kind, info->kind);
-    out->duration = info->duration;
-    out->units = info->n_pages;
-    for (size_t i = 0; timed && i < info->n_streams; i++)
-        out->units += info->streams[i].kind == PR_STREAM_TEXT && info->streams[i].chosen;
-    int64_t size = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
-    /* Of a film all bytes are read twice: for its hash, and for what its tracks say. */
-    out->seconds = (double)size * hash_seconds() * (timed && out->units > 0 ? 2 : 1);
-    int64_t units = 0, bytes = 0, lines = 0;
-    double start = engine_now();
-    struct pr_unit unit;
-    while (!timed && units < SAMPLE_UNITS && (err = ingest_next(file, &unit)) != PR_EOF) {
-        if (err == PR_ERR_IO || err == PR_ERR_CANCELLED)
-            goto fail;
-        units++;
-        for (size_t i = 0; err >= 0 && i < unit.n_lines; i++, lines++)
-            bytes += (int64_t)strlen(unit.lines[i].text) + 1;
-    }
-    if (units > 0) {
-        double scale = (double)(out->units > units ? out->units : units) / (double)units;
-        if (out->units == 0 && bytes > 0 &&
-            size > bytes) /* plain text: its pages aren't counted, but it is its own length */
-            scale = (double)size / (double)bytes;
-        out->seconds += (engine_now() - start) * scale;
-        out->bytes = (int64_t)(scale * (double)(bytes + 48 * lines + 224 * units));
-    }
-    err = PR_OK;
-fail:
-    ingest_close(file);
     return err;
 }

@@ -6,10 +6,15 @@
 
 #include "base/cancel.h"
 #include "memory/library.h"
+#include "model/hparams.h"
 #include "pagereel/pagereel.h"
 
 /* Opens settings->library, by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel. The caller owns *out. */
 int engine_library_open(const struct pr_settings *settings, struct library **out);
+
+/* Of the settings' model nothing but the vision part, peeked at; *out is NULL where there is none. `hp` lives as long as *out, which the
+ * caller closes with pr_model_close(). */
+int engine_open_sight(const struct pr_settings *settings, struct hparams *hp, struct pr_model **out);
 
 /* What pr_add() does, in an open library; `model`: whose vision part looks at
  * pictures, peeked at or open (NULL: text only); `any`: unless they were looked at by it before, under whatever settings. On failure of the reading, what the library holds of the source can still be asked when

@@ -88,13 +88,17 @@ int pr_show(const struct pr_settings *settings, const char *name, pr_segment_fn 
 /* What adding a file would take. */
 struct pr_plan {
     char kind[32];
-    int64_t units;    /* pages, or text tracks of a film; 0: not known before the end */
+    int64_t units; /* pages, or text tracks of a film; 0: not known before the end */
+    int64_t
+        encoded; /* frames (or pairs), pages, tiles that the vision encoder would run on; 0: no model that sees was given */
     int64_t tokens;   /* visual tokens that would be kept */
+    int64_t memory;   /* bytes, about, at the most */
     int64_t bytes;    /* on the disk, about */
     double seconds;   /* on this machine, about */
     int64_t duration; /* microseconds or PR_TIME_NONE */
 };
-/* Opens the file and reads a little of it; writes nothing. */
+/* Opens the file, reads a little of it, and has the vision part (settings->mmproj, or what lies beside settings->model) look at a
+ * little, for about 15 seconds at the most; nothing is kept. */
 int pr_plan(const struct pr_settings *settings, const char *path, struct pr_cancel *cancel, struct pr_plan *out);
 
 /* ---- questions and answers ---------------------------------------------------------------------------------------- */

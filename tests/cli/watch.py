@@ -154,6 +154,20 @@ class Watch(unittest.TestCase):
         self.check_timeline(self.busy, 60)
         self.fails(1, "--disk", "add", "--keep", "1", "--fps", "3", "--disk", str(other + 1000), self.busy)
 
+    # ---- planned
+
+    def test_plan(self):
+        for args, source in (([], self.busy), (["--keep", "1"], self.busy), (["--frames", "20"], self.busy),
+                             ([], self.picture)):
+            plan, = self.json("plan", *args, source)
+            entry, = self.json("add", *args, source)
+            self.assertTrue(entry["encoded"] / 1.5 <= plan["encoded"] <= 1.5 * entry["encoded"], (plan, entry))
+            self.assertTrue(entry["tokens"] / 2 <= plan["tokens"] <= 2 * entry["tokens"], (plan, entry))
+            self.assertGreater(plan["memory"], 0)
+            self.assertTrue(0 < plan["seconds"] < 120)
+        done = subprocess.run([PROGRAM, "plan", "--json", self.busy], env=self.env, stdout=subprocess.PIPE, check=True)
+        self.assertEqual(json.loads(done.stdout)["encoded"], 0)
+
     # ---- killed and stopped
 
     def test_killed(self):
