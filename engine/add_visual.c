@@ -135,7 +135,7 @@ fail:
  * 3/7. */
 static int make_room(struct looking *l, int64_t *tokens)
 {
-    int err;
+    int err = PR_OK;
     struct add_job *job = l->job;
     int64_t cap = job->settings->cap, log = (int64_t)memory_evidence_size(l->writer), allowed = job->disk_left + log;
     if (cap > 0 && *tokens > cap / 2)
