@@ -87,8 +87,11 @@ static enum pr_stream_kind stream_kind(const AVStream *stream)
         return PR_STREAM_AUDIO;
     case AVMEDIA_TYPE_SUBTITLE:
         return codec && codec->props & AV_CODEC_PROP_BITMAP_SUB ? PR_STREAM_PICTURE_TEXT : PR_STREAM_TEXT;
-    default:
-        return PR_STREAM_OTHER;
+    default: /* TTML and WebVTT in fragments, which libav doesn't know as text */
+        return stream->codecpar->codec_tag == MKTAG('s', 't', 'p', 'p') ||
+                       stream->codecpar->codec_tag == MKTAG('w', 'v', 't', 't')
+                   ? PR_STREAM_TEXT
+                   : PR_STREAM_OTHER;
     }
 }
 
@@ -113,7 +116,10 @@ static void describe_streams(struct av_input *input, struct pr_source_info *info
         if (strcmp(names[0], "und") == 0) /* "undetermined" */
             names[0][0] = '\0';
         copy_tag(stream->metadata, "title", names[1], sizeof names[1]);
-        snprintf(names[2], sizeof names[2], "%s", avcodec_get_name(codec->codec_id));
+        if (codec->codec_id == AV_CODEC_ID_NONE && codec->codec_tag)
+            av_fourcc_make_string(names[2], codec->codec_tag);
+        else
+            snprintf(names[2], sizeof names[2], "%s", avcodec_get_name(codec->codec_id));
         struct pr_stream *out = &input->streams[i];
         *out = (struct pr_stream){
             .kind = stream_kind(stream),

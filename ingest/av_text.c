@@ -102,8 +102,12 @@ void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const stru
 {
     size_t n_inside = input->format->nb_streams;
     tracks->list = base_alloc_array(n_inside + INGEST_MAX_SIDE_FILES, sizeof *tracks->list);
+    bool unread = false;
     for (size_t i = 0; i < n_inside; i++)
-        if (input->streams[i].kind == PR_STREAM_TEXT)
+        if (input->streams[i].kind == PR_STREAM_TEXT &&
+            !avcodec_find_decoder(input->format->streams[i]->codecpar->codec_id))
+            unread = true;
+        else if (input->streams[i].kind == PR_STREAM_TEXT)
             tracks->list[tracks->n++] = (struct av_track){.path = base_strdup(input->path), .stream = (int)i};
     bool piped = strcmp(input->path, "-") == 0;
     if (!piped)
@@ -130,6 +134,8 @@ void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const stru
         track->chosen = stream->chosen;
     }
     info->streams = streams;
+    if (unread)
+        av_input_problem(input, info, "some of its subtitles are of a kind that isn't read");
     for (size_t i = 0; i < n_inside; i++)
         if (streams[i].kind == PR_STREAM_PICTURE_TEXT) {
             av_input_problem(input, info, "its subtitles are pictures, which are not read");
@@ -234,6 +240,9 @@ static void add_ass_lines(struct ingest_lines *lines, const char *ass)
             for (; c < end; c++)
                 if (c[0] == '\\' && c[1] == 'p' && c[2] >= '0' && c[2] <= '9')
                     drawing = c[2] != '0';
+        } else if (c[0] == '\\' && (c[1] == '{' || c[1] == '}')) { /* braces that are text */
+            if (!drawing)
+                base_buf_append(&line, ++c, 1);
         } else if (c[0] == '\\' && c[1] == 'h') {
             base_buf_puts(&line, " ");
             c++;
