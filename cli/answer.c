@@ -63,6 +63,15 @@ static void json_citation(struct base_buf *out, const struct pr_citation *citati
         }
         base_buf_puts(out, "]");
     }
+    if (citation->look_tokens > 0) {
+        base_buf_printf(out, ",\"look\":{\"visual_tokens\":%d", citation->look_tokens);
+        if (citation->looked_at_us != PR_TIME_NONE) {
+            base_buf_puts(out, ",\"t\":");
+            base_json_double(out, (double)citation->looked_at_us / 1e6);
+        }
+        base_buf_puts(out, "}");
+    }
+    base_buf_printf(out, ",\"note\":%s", json_bool(citation->note));
     json_text(out, "quote", citation->quote);
     base_buf_puts(out, "}");
 }
@@ -86,8 +95,9 @@ static void json_times(struct base_buf *out, const struct pr_coverage *c)
     const struct {
         const char *name;
         double ms;
-    } times[] = {{"adding", c->ms.adding}, {"recall", c->ms.recall},   {"choosing", c->ms.choosing},
-                 {"prompt", c->ms.prompt}, {"prefill", c->ms.prefill}, {"decode", c->ms.decode}};
+    } times[] = {{"adding", c->ms.adding},   {"recall", c->ms.recall}, {"choosing", c->ms.choosing},
+                 {"looking", c->ms.looking}, {"prompt", c->ms.prompt}, {"prefill", c->ms.prefill},
+                 {"decode", c->ms.decode}};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         base_buf_printf(out, "%s\"%s\":", i ? "," : ",\"ms\":{", times[i].name);
         base_json_double(out, times[i].ms);
@@ -143,6 +153,13 @@ static int print_citation(const struct pr_citation *citation)
         err = cli_printf(" (%s)", citation->label);
     if (err >= 0 && citation->quote)
         err = cli_printf(": \"%s\"", citation->quote);
+    if (err >= 0 && citation->note)
+        err = cli_printf(" (a note by a model)");
+    if (err >= 0 && citation->look_tokens > 0)
+        err = cli_printf(
+            "; looked at again%s%s, %d visual tokens", citation->looked_at_us == PR_TIME_NONE ? "" : " at ",
+            citation->looked_at_us == PR_TIME_NONE ? "" : pr_time_text(citation->looked_at_us, t0, sizeof t0),
+            citation->look_tokens);
     return err < 0 ? err : cli_printf("\n");
 }
 

@@ -33,10 +33,10 @@ const struct command cli_commands[] = {
      "With --json it prints one object: answer, the model's words; found, whether anything that was shown supports them, and "
      "why if not; citations, each with tag (S1, ...), named_by_answer, shares_words (of those that it doesn't name, the one that it shares "
      "most words with), overview (part of the overview), source, page and label or t0 and t1 (seconds), box (points from the upper left "
-     "corner) and quote (copied from the file); notes, what should be known of the files; coverage, how many sources, pages and "
+     "corner), note (what pagereel read wrote, not quoted), look (with --look: visual_tokens, and t of a film) and quote (copied from the file); notes, what should be known of the files; coverage, how many sources, pages and "
      "films there are, how many of them have no text or weren't read to their end, how many passages were found (at most 1000 are "
      "counted) and read, whether the model sees, how many segments of pictures there are and were shown, with how many visual_tokens, "
-     "damaged places of the library, and the tokens of the prompt; ms, milliseconds for adding, recall, choosing, prompt, prefill and "
+     "damaged places of the library, and the tokens of the prompt; ms, milliseconds for adding, recall, choosing, looking, prompt, prefill and "
      "decode. With --verbose also prompt, the user message as the model got it.",
      "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
      "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"\n"

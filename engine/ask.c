@@ -261,14 +261,17 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     double start = engine_now(), then;
 
     ask_cover(asking, coverage);
-    copy_notes(asking, answer);
     TRY(ask_recall(asking, words, &found));
     then = engine_now();
     coverage->ms.adding = 1e3 * chat->seconds_adding;
     coverage->ms.recall = 1e3 * (then - start);
     TRY(ask_choose(asking, &found, budget_of(chat), &set));
-    TRY(ask_cite(asking, &set, question, answer));
     coverage->ms.choosing = 1e3 * (engine_now() - then);
+    then = engine_now();
+    TRY(ask_look(asking, &set, chat->settings.look, budget_of(chat) / 4, cancel));
+    coverage->ms.looking = 1e3 * (engine_now() - then);
+    TRY(ask_cite(asking, &set, question, answer));
+    copy_notes(asking, answer);
     coverage->sees = asking->vision != NULL;
     coverage->passages_found = (int64_t)found.n_hits;
     coverage->passages_read = set.passages;

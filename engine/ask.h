@@ -6,6 +6,7 @@
  *     ask_recall.c    finds passages and segments that fit the question
  *     ask_rate.c      how much those segments have to do with it
  *     ask_choose.c    the working set: what of them fits the budget, with how many visual tokens
+ *     ask_look.c      looks again at the best places, in the source
  *     ask_visual.c    visual tokens as the model's family reads them
  *     ask_prompt.c    writes it down (docs/PROMPTS.md)
  *     ask_cite.c      what the answer rests on, and whether it rests on anything
@@ -126,6 +127,13 @@ struct ask_entry {
     struct base_buf text;         /* exact lines; empty: none */
     struct ask_picture *pictures; /* in the order of time */
     size_t n_pictures;
+    struct engine_run *looks; /* what looking again at the source showed, at full resolution */
+    size_t n_looks;
+    int64_t focus;       /* of a film: the middle of the best passage; PR_TIME_NONE: there is none */
+    int64_t looked_at;   /* microseconds, or PR_TIME_NONE */
+    int32_t look_tokens; /* 0: not looked again */
+    bool looked;         /* or tried to */
+    double relevance;
     int32_t tag;
 };
 
@@ -139,6 +147,10 @@ void ask_set_finish(struct ask_set *set);
 
 /* Chooses what fits `budget` tokens. */
 int ask_choose(struct asking *asking, const struct ask_found *found, size_t budget, struct ask_set *out);
+
+/* Looks again at the places of the best n excerpts, in their source files, within `budget` visual tokens (ask_look.c). A file that is gone or
+ * can't be read is noted. PR_ERR_CANCELLED. */
+int ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budget, struct pr_cancel *cancel);
 
 /* ---- the prompt --------------------------------------------------------------------------------------------------- */
 
@@ -158,12 +170,11 @@ struct ask_message {
     struct base_buf shown;
 };
 void ask_message_finish(struct ask_message *message);
-/* Entries from `first` on (the gist, if any, among them) and the question. */
+/* All entries and the question; what looking again showed is taken over. */
 int ask_write(const struct asking *asking, const struct ask_set *set, const char *question, struct ask_message *out);
 
 /* One entry without a tag, and what is asked of it: a part of a reading. */
-int ask_write_part(const struct asking *asking, const struct ask_entry *entry, const char *request,
-                   struct ask_message *out);
+int ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request, struct ask_message *out);
 
 /* ---- the answer --------------------------------------------------------------------------------------------------- */
 

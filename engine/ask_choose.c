@@ -29,6 +29,9 @@ void ask_entry_finish(struct ask_entry *entry)
 {
     for (size_t i = 0; i < entry->n_pictures; i++)
         memory_evidence_release(&entry->pictures[i].segment);
+    for (size_t i = 0; i < entry->n_looks; i++)
+        engine_run_finish(&entry->looks[i]);
+    base_free(entry->looks);
     base_free(entry->pictures);
     base_free(entry->label);
     base_buf_finish(&entry->text);
@@ -50,6 +53,7 @@ static struct ask_entry *add_entry(struct ask_set *set, const struct ask_entry *
         set->entries = base_realloc(set->entries, set->cap * sizeof *set->entries);
     }
     set->entries[set->n] = *entry;
+    set->entries[set->n].focus = PR_TIME_NONE;
     return &set->entries[set->n++];
 }
 
@@ -238,7 +242,11 @@ static void choose_pictures(const struct ask_found *found, size_t budget, size_t
         const struct ask_seen *seen = &found->seen[i];
         struct ask_entry *last = set->n && !set->entries[set->n - 1].gist ? &set->entries[set->n - 1] : NULL;
         bool same_page = last && seen->t0 == PR_TIME_NONE && last->asked == seen->asked && last->page == seen->page;
-        struct ask_entry entry = {.asked = seen->asked, .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE, .page = seen->page};
+        struct ask_entry entry = {.asked = seen->asked,
+                                  .t0 = PR_TIME_NONE,
+                                  .t1 = PR_TIME_NONE,
+                                  .page = seen->page,
+                                  .relevance = seen->relevance};
         if (take[i] == 0)
             continue;
         if (same_page)
@@ -308,6 +316,9 @@ static void add_passage(struct ask_set *set, struct ask_passage *p)
             entry->t1 = p->passage.t1 > entry->t1 ? p->passage.t1 : entry->t1;
         }
         entry->box = box_union(entry->box, p->passage.box);
+        if (p->passage.t0 != PR_TIME_NONE && (entry->focus == PR_TIME_NONE || p->coverage >= entry->relevance))
+            entry->focus = p->passage.t0 + (p->passage.t1 - p->passage.t0) / 2;
+        entry->relevance = entry->relevance > p->coverage ? entry->relevance : p->coverage;
         if (!entry->label) {
             entry->label = p->label;
             p->label = NULL;
@@ -321,6 +332,7 @@ static void add_passage(struct ask_set *set, struct ask_passage *p)
                                                    .t1 = p->passage.t1,
                                                    .page = p->passage.page,
                                                    .box = p->passage.box,
+                                                   .relevance = p->coverage,
                                                    .segment = p->segment,
                                                    .line = p->line,
                                                    .label = p->label});
@@ -439,7 +451,7 @@ int ask_choose(struct asking *asking, const struct ask_found *found, size_t budg
 {
     *out = (struct ask_set){0};
     if (asking->vision)
-        choose_pictures(found, budget / 2, budget / 6, out);
+        choose_pictures(found, asking->settings->look > 0 ? budget / 4 : budget / 2, budget / 6, out);
     size_t text = out->n ? budget / 5 : budget / 2 < TEXT_TOKENS ? budget / 2 : TEXT_TOKENS;
     int err = choose_passages(asking, found, text, out);
     add_subtitles(found, out);

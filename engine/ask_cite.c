@@ -73,6 +73,8 @@ int ask_cite(const struct asking *asking, const struct ask_set *set, const char 
             .quote = quote,
             .tag = entry->tag,
             .gist = entry->gist,
+            .look_tokens = entry->look_tokens,
+            .looked_at_us = entry->look_tokens ? entry->looked_at : PR_TIME_NONE,
             .note = entry->what == ASK_NOTES,
         };
     }

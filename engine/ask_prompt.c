@@ -101,19 +101,32 @@ static void write_quoted(const char *text, size_t len, struct base_buf *out)
     base_buf_puts(out, begins ? "" : "\n");
 }
 
-static int write_entry(const struct asking *asking, const struct ask_entry *entry, struct base_buf *text,
+/* What looking again showed, behind the pictures of the library; the part takes it over. */
+static void take_looks(struct ask_entry *entry, struct engine_part *part)
+{
+    if (entry->n_looks == 0)
+        return;
+    part->runs = base_realloc(part->runs, (part->n_runs + entry->n_looks + 1) * sizeof *part->runs);
+    memcpy(part->runs + part->n_runs, entry->looks, entry->n_looks * sizeof *part->runs);
+    part->n_runs += entry->n_looks;
+    part->runs[part->n_runs++] = (struct engine_run){.text = base_strdup("\n")};
+    entry->n_looks = 0;
+}
+
+static int write_entry(const struct asking *asking, struct ask_entry *entry, struct base_buf *text,
                        struct ask_message *out)
 {
     if (entry->tag)
         base_buf_printf(text, "[S%d] ", entry->tag);
     write_place(asking, entry, text);
     base_buf_puts(text, "\n");
-    if (entry->n_pictures) {
+    if (entry->n_pictures || entry->n_looks) {
         flush(out, text);
         struct engine_part *part = add_part(out);
         int err = ask_picture_runs(asking, entry, &part->runs, &part->n_runs);
         if (err < 0)
             return err;
+        take_looks(entry, part);
         for (size_t i = 0; i < part->n_runs; i++) {
             if (part->runs[i].text)
                 base_buf_puts(&out->shown, part->runs[i].text);
@@ -127,8 +140,7 @@ static int write_entry(const struct asking *asking, const struct ask_entry *entr
     return PR_OK;
 }
 
-int ask_write_part(const struct asking *asking, const struct ask_entry *entry, const char *request,
-                   struct ask_message *out)
+int ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request, struct ask_message *out)
 {
     struct base_buf text = {0};
     int err = write_entry(asking, entry, &text, out);
@@ -142,7 +154,7 @@ int ask_write(const struct asking *asking, const struct ask_set *set, const char
     int err;
     struct base_buf text = {0};
     for (size_t i = 0; i < set->n; i++) {
-        const struct ask_entry *entry = &set->entries[i];
+        struct ask_entry *entry = &set->entries[i];
         if (i == 0 || entry->gist != set->entries[i - 1].gist)
             base_buf_puts(&text, entry->gist ? "Overview:\n" : "Excerpts:\n");
         TRY(write_entry(asking, entry, &text, out));

@@ -154,6 +154,10 @@ static const struct pr_option options[] = {
          "Only this part, at its full resolution: points of a page, pixels of a frame, from the upper left corner."},
     {"library", 'l', PATH_FIELD(library), "DIR", "", .commands = LIBRARY_COMMANDS,
      .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
+    {"look", 0, FIELD(look), "N", "0", 0, 64, .commands = " ask chat ",
+     .help =
+         "Look again at the N places that fit the question best, in the source itself and at full resolution, with a quarter "
+         "of the budget."},
     {"summary", 0, FIELD(summary), NULL, "no", .commands = " read ",
      .help = "Condense the notes when the reading is done."},
     {"budget", 'b', FIELD(budget), "TOKENS", "0", 0, 1 << 24, .commands = ASK_COMMANDS,

@@ -7,9 +7,14 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MS = 20000 /* for another process that changes the index */ };
+enum {
+    WAIT_MS = 20000, /* for another process that changes the index */
+    VERSION = 2      /* of how words and passages are cut: an index of another one is made again */
+};
 
 struct text_index {
     sqlite3 *db;
@@ -26,6 +31,13 @@ static int failed(const struct text_index *index, const char *what)
         code == SQLITE_BUSY || code == SQLITE_PERM)
         return base_fail(PR_ERR_IO, "text index: %s: %s", what, why);
     return base_fail(PR_ERR_INTERNAL, "text index: %s: %s", what, why);
+}
+
+static int read_number(void *out, int n, char **values, char **names)
+{
+    (void)names;
+    *(int *)out = n == 1 && values[0] ? atoi(values[0]) : 0;
+    return 0;
 }
 
 static int prepare(struct text_index *index)
@@ -46,6 +58,16 @@ static int prepare(struct text_index *index)
         {offsetof(struct text_index, get), "SELECT a, b FROM mark WHERE key = ?1"},
         {offsetof(struct text_index, set), "INSERT OR REPLACE INTO mark(key, a, b) VALUES (?1, ?2, ?3)"},
     };
+    int version = 0;
+    if (sqlite3_exec(index->db, "PRAGMA user_version", read_number, &version, NULL) != SQLITE_OK)
+        return failed(index, "can't be read");
+    if (version != VERSION &&
+        sqlite3_table_column_metadata(index->db, NULL, "mark", NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK)
+        return base_fail(PR_ERR_FORMAT, "text index: made by another version of pagereel");
+    char set_version[64];
+    snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", VERSION);
+    if (sqlite3_exec(index->db, set_version, NULL, NULL, NULL) != SQLITE_OK)
+        return failed(index, "can't be made");
     if (memory_text_rank_register(index->db) != SQLITE_OK ||
         sqlite3_exec(index->db, schema, NULL, NULL, NULL) != SQLITE_OK)
         return failed(index, "can't be made");

@@ -74,6 +74,7 @@ struct pr_settings {
     const char *output, *at, *page, *box; /* sheet, frame */
 
     const char *library; /* folder of what was added; "": XDG_DATA_HOME/pagereel */
+    int32_t look;        /* places that a question looks at again in the sources */
     bool summary;        /* of pr_read(): condense the notes */
     int32_t budget;      /* tokens that a question's prompt may have; 0: by the model's size */
     int64_t disk;        /* bytes that the library's evidence may take; 0: no limit */

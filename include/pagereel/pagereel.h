@@ -115,6 +115,9 @@ struct pr_citation {
     int32_t tag;          /* the number by which the model was shown it: [S1], [S2], ... */
     bool by_model;        /* the answer names this tag */
     bool by_words;        /* the answer shares most words with this one, as small models don't name tags */
+    int32_t
+        look_tokens; /* settings->look: the source was looked at again here, with so many visual tokens; 0: it wasn't */
+    int64_t looked_at_us; /* of a film: at the frame of this time */
     bool note;            /* it is what a model wrote when it read the source; not quoted */
     bool gist;            /* a part of the overview; otherwise recall put it before the model */
 };
@@ -146,6 +149,7 @@ struct pr_coverage {
         double adding;          /* until the sources were in the library and open */
         double recall;          /* finding what fits */
         double choosing;        /* reading it, sharing out the budget */
+        double looking;         /* again, at the source */
         double prompt;          /* writing it down */
         double prefill, decode; /* the model's own */
     } ms;                       /* milliseconds */

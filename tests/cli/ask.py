@@ -60,7 +60,7 @@ class Ask(unittest.TestCase):
         self.assertEqual(answer["prompt"], "Excerpts:\n[S1] page 2\n> Its valve closes at nine bar.\n\nQuestion: When does the valve close?")
         self.assertEqual([(c["tag"], c["page"], c["quote"]) for c in answer["citations"]], [("S1", 2, "Its valve closes at nine bar.")])
         self.assertFalse(answer["coverage"]["sees"])
-        self.assertEqual(set(answer["ms"]), {"adding", "recall", "choosing", "prompt", "prefill", "decode"})
+        self.assertEqual(set(answer["ms"]), {"adding", "recall", "choosing", "looking", "prompt", "prefill", "decode"})
 
     def test_text_stays_data(self):
         prompt = self.ask(self.text, "Is the bell loud?")["prompt"]
@@ -99,6 +99,18 @@ class Ask(unittest.TestCase):
             few = self.see(family, "--budget", "100", self.film, "When does the whistle blow?")
             self.assertLess(few["coverage"]["visual_tokens"], answer["coverage"]["visual_tokens"] + 1)
             self.assertLess(few["coverage"]["prompt_tokens"], 400)
+
+    def test_looking_again(self):
+        if not os.path.exists(self.film):
+            self.skipTest("no ffmpeg")
+        for family in "idefics3", "qwen3vl":
+            answer = self.see(family, "--look", "1", self.film, self.text, "When does the whistle blow?")
+            looks = [c for c in answer["citations"] if "look" in c]
+            self.assertEqual(len(looks), 1)
+            self.assertTrue(looks[0]["t0"] <= looks[0]["look"]["t"] <= looks[0]["t1"])
+            self.assertIn("<row_1_col_1>{" if family == "idefics3" else "{%d visual" % looks[0]["look"]["visual_tokens"], answer["prompt"])
+        answer = self.ask("--look", "1", self.text, "When does the valve close?")
+        self.assertIn("can't look again", " ".join(answer["notes"]))
 
     def test_film_and_paper(self):
         if not os.path.exists(self.film):
