@@ -35,7 +35,7 @@ static void list(struct device_info *infos, int max, int *n)
     int found = find_devices(instance, devices);
     for (int i = 0; i < found; i++) {
         struct vk_caps caps;
-        vk_get_caps(devices[i], &caps);
+        vk_get_caps(instance, devices[i], &caps);
         if (*n < max)
             vk_describe(&caps, i, &infos[*n]);
         ++*n;
@@ -94,7 +94,7 @@ static int vk_open(struct device *device, int index)
         goto fail;
     }
     vk->physical = devices[index];
-    vk_get_caps(vk->physical, &vk->caps);
+    vk_get_caps(vk->instance, vk->physical, &vk->caps);
     vk_describe(&vk->caps, index, &device->info);
     if (vk->caps.lacks[0]) {
         err = base_fail(PR_ERR_DEVICE, "%s: %s has no %s; update its driver or use --device cpu", device->info.id,

@@ -10,8 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME
-#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME "VK_KHR_cooperative_matrix"
+#ifndef VK_KHR_cooperative_matrix /* headers before 1.3.255; the numbers are the extension's */
+#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME                          "VK_KHR_cooperative_matrix"
+#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR ((VkStructureType)1000506000)
+#define VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR               ((VkStructureType)1000506001)
+enum { VK_SCOPE_SUBGROUP_KHR = 3, VK_COMPONENT_TYPE_FLOAT16_KHR = 0, VK_COMPONENT_TYPE_FLOAT32_KHR = 1 };
+typedef struct VkPhysicalDeviceCooperativeMatrixFeaturesKHR {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 cooperativeMatrix, cooperativeMatrixRobustBufferAccess;
+} VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
+typedef struct VkCooperativeMatrixPropertiesKHR {
+    VkStructureType sType;
+    void *pNext;
+    uint32_t MSize, NSize, KSize;
+    int32_t AType, BType, CType, ResultType;
+    VkBool32 saturatingAccumulation;
+    int32_t scope;
+} VkCooperativeMatrixPropertiesKHR;
+typedef VkResult(VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)(VkPhysicalDevice, uint32_t *,
+                                                                                   VkCooperativeMatrixPropertiesKHR *);
 #endif
 
 bool vk_assumed(const char *word, size_t *value)
@@ -223,7 +241,10 @@ static void get_arithmetic(VkPhysicalDevice physical, const struct extensions *e
     vkGetPhysicalDeviceFeatures2(physical, &query);
     caps->storage16 = storage16.storageBuffer16BitAccess && !vk_assumed("no-16bit-storage", NULL);
     caps->storage8 = storage8.storageBuffer8BitAccess;
-    caps->float16 = small.shaderFloat16;
+    caps->float16_there = small.shaderFloat16;
+    /* Processors compute it by way of 32 bits. */
+    caps->float16 = small.shaderFloat16 && !vk_assumed("no-float16", NULL) &&
+                    (caps->properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU || vk_assumed("fast-float16", NULL));
     caps->int8 = small.shaderInt8;
     caps->dot_there = dot.shaderIntegerDotProduct;
     if (!caps->dot_there)
@@ -233,6 +254,47 @@ static void get_arithmetic(VkPhysicalDevice physical, const struct extensions *e
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &speed};
     vkGetPhysicalDeviceProperties2(physical, &properties);
     caps->dot_product = speed.integerDotProduct4x8BitPackedSignedAccelerated || vk_assumed("fast-dot", NULL);
+}
+
+/* Whether a subgroup multiplies 16 x 16 matrices of f16 and adds them up in f32. */
+static bool has_shape(VkInstance instance, VkPhysicalDevice physical)
+{
+    VkCooperativeMatrixPropertiesKHR shapes[64];
+    uint32_t n = 64;
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vkGetInstanceProcAddr(
+            instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    for (uint32_t i = 0; i < n; i++)
+        shapes[i] = (VkCooperativeMatrixPropertiesKHR){.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR};
+    if (!get || get(physical, &n, shapes) < 0)
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        const VkCooperativeMatrixPropertiesKHR *s = &shapes[i];
+        if (s->MSize == 16 && s->NSize == 16 && s->KSize == 16 && s->scope == VK_SCOPE_SUBGROUP_KHR &&
+            s->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && s->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+            s->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && s->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR)
+            return true;
+    }
+    return false;
+}
+
+static void get_cooperative(VkInstance instance, VkPhysicalDevice physical, const struct extensions *e,
+                            struct vk_caps *caps)
+{
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, .pNext = &matrix};
+    VkPhysicalDeviceFeatures2 query = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &memory};
+    caps->cooperative_there = has(e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+    if (!caps->cooperative_there || caps->properties.apiVersion < VK_API_VERSION_1_2)
+        return;
+    vkGetPhysicalDeviceFeatures2(physical, &query);
+    caps->cooperative_16 = matrix.cooperativeMatrix && memory.vulkanMemoryModel && caps->float16_there &&
+                           caps->subgroup_control && has_shape(instance, physical);
+#ifdef PAGEREEL_COOPERATIVE_MATRIX
+    caps->cooperative_matrix = caps->cooperative_16 && !vk_assumed("no-cooperative-matrix", NULL);
+#endif
 }
 
 static size_t get_most_memory(VkPhysicalDevice physical)
@@ -277,7 +339,7 @@ static void find_lacks(struct vk_caps *caps)
     snprintf(caps->lacks, sizeof caps->lacks, "%s", lacks);
 }
 
-void vk_get_caps(VkPhysicalDevice physical, struct vk_caps *caps)
+void vk_get_caps(VkInstance instance, VkPhysicalDevice physical, struct vk_caps *caps)
 {
     *caps = (struct vk_caps){0};
     vkGetPhysicalDeviceProperties(physical, &caps->properties);
@@ -290,7 +352,7 @@ void vk_get_caps(VkPhysicalDevice physical, struct vk_caps *caps)
         get_arithmetic(physical, &e, caps);
         get_import(physical, &e, caps);
         caps->most_memory = get_most_memory(physical);
-        caps->cooperative_matrix = has(&e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+        get_cooperative(instance, physical, &e, caps);
         caps->executable_properties = has(&e, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
         base_free(e.list);
     }
@@ -324,8 +386,15 @@ static uint64_t memory_size(const VkPhysicalDeviceMemoryProperties *memory)
     return largest;
 }
 
+#ifdef PAGEREEL_COOPERATIVE_MATRIX
+#define COOPERATIVE_NOT_USED "switched off"
+#else
+#define COOPERATIVE_NOT_USED "the device has it, but the shader compiler of this build didn't know it"
+#endif
+
 void vk_describe(const struct vk_caps *caps, int index, struct device_info *info)
 {
+    bool better = caps->dot_product || caps->cooperative_matrix; /* than 16-bit arithmetic */
     const VkPhysicalDeviceProperties *p = &caps->properties;
     *info = (struct device_info){0};
     snprintf(info->id, sizeof info->id, "vulkan:%d", index);
@@ -341,16 +410,23 @@ void vk_describe(const struct vk_caps *caps, int index, struct device_info *info
     add_feature(info, "16-bit storage", caps->storage16, "%s",
                 caps->storage16 ? "caches and activations in f16, bf16 and q8_0 are written with it"
                                 : "the device hasn't got it");
-    add_feature(info, "16-bit arithmetic", false, "%s",
-                caps->float16 ? "sums need f32; f16 is read as f32" : "the device hasn't got it");
+    add_feature(info, "16-bit arithmetic", caps->float16 && !better, "%s",
+                !caps->float16_there ? "the device hasn't got it"
+                : !caps->float16     ? "the device has it, but not faster than 32-bit arithmetic"
+                : better             ? "other arithmetic is faster still"
+                                     : "quantised weights times many tokens, in sums of 16");
     add_feature(info, "8-bit storage", false, "%s",
                 caps->storage8 ? "texel buffers read 8-bit numbers on every device" : "the device hasn't got it");
-    add_feature(info, "integer dot product", caps->dot_product, "%s",
-                caps->dot_product ? "quantised weights times many tokens, which are rounded to 8 bits"
-                : caps->dot_there ? "the device has it, but not faster than other arithmetic"
-                                  : "the device hasn't got it");
-    add_feature(info, "cooperative matrix", false, "%s",
-                caps->cooperative_matrix ? "no kernel uses it yet" : "the device hasn't got it");
+    add_feature(info, "integer dot product", caps->dot_product && !caps->cooperative_matrix, "%s",
+                caps->dot_product && caps->cooperative_matrix ? "cooperative matrices are faster still"
+                : caps->dot_product ? "quantised weights times many tokens, which are rounded to 8 bits"
+                : caps->dot_there   ? "the device has it, but not faster than other arithmetic"
+                                    : "the device hasn't got it");
+    add_feature(info, "cooperative matrix", caps->cooperative_matrix, "%s",
+                caps->cooperative_matrix   ? "f16 and quantised weights times many tokens, which are rounded to f16"
+                : !caps->cooperative_there ? "the device hasn't got it"
+                : !caps->cooperative_16    ? "the device hasn't got 16 x 16 of f16 with sums of f32"
+                                           : COOPERATIVE_NOT_USED);
     add_feature(info, "memory shared with the host", caps->unified, "%s",
                 caps->unified ? "the host reads and writes device memory directly" : "data is copied through staging");
     add_feature(info, "host memory import", caps->host_import && caps->unified, "%s",
@@ -424,6 +500,12 @@ int vk_open_logical(struct vk *vk)
     VkPhysicalDeviceShaderIntegerDotProductFeatures dots = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
         .shaderIntegerDotProduct = VK_TRUE};
+    VkPhysicalDeviceShaderFloat16Int8Features small = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, .shaderFloat16 = VK_TRUE};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, .cooperativeMatrix = VK_TRUE};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, .vulkanMemoryModel = VK_TRUE};
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
         .pipelineExecutableInfo = VK_TRUE};
@@ -448,6 +530,18 @@ int vk_open_logical(struct vk *vk)
         storage16.pNext = &dots;
         if (!caps->api13)
             extensions[n++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+    }
+    if (caps->float16 || caps->cooperative_matrix) {
+        small.pNext = storage16.pNext;
+        storage16.pNext = &small;
+        if (caps->properties.apiVersion < VK_API_VERSION_1_2)
+            extensions[n++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
+    }
+    if (caps->cooperative_matrix) { /* only with Vulkan 1.2 */
+        memory_model.pNext = storage16.pNext;
+        matrix.pNext = &memory_model;
+        storage16.pNext = &matrix;
+        extensions[n++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
     }
     if (vk->capture_stats) {
         executables.pNext = storage16.pNext;

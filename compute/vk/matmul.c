@@ -108,64 +108,103 @@ struct matmul_constants {
     struct push_matmul push;
 };
 
-/* Products of many tokens with quantised weights round the tokens to 8 bits (quantize.comp), where that makes them faster. */
-static bool uses_dots(const struct vk *vk, const struct op *op)
+/* Products of many tokens are made with the best that the device has: by cooperative matrices, or with x rounded by quantize.comp
+ * to 8 bits or to f16. Few tokens are bound by reading the weight. */
+enum way { PLAIN, HALVES, DOTS, COOPERATIVE };
+
+static enum way choose_way(const struct vk *vk, const struct op *op)
 {
-    return vk->caps.dot_product && op->dst->rows > 8 && compute_type((int)op->src[0]->type)->block > 1;
+    const struct tensor *w = op->src[0];
+    bool quantised = compute_type((int)w->type)->block > 1;
+    if (op->dst->rows <= 8)
+        return PLAIN;
+    if (vk->caps.cooperative_matrix && (quantised || (w->type == TYPE_F16 && w->cols % 8 == 0)) &&
+        4 * vk->subgroup <= (int)vk->caps.properties.limits.maxComputeWorkGroupInvocations)
+        return COOPERATIVE;
+    return !quantised ? PLAIN : vk->caps.dot_product ? DOTS : vk->caps.float16 ? HALVES : PLAIN;
 }
 
-enum { DOT_BLOCK = 48 }; /* bytes of 32 rounded elements */
+/* Bytes of scratch for a row of x: 32 rounded elements, or a scale. */
+static size_t scratch_row(enum way way, int64_t cols)
+{
+    return way == PLAIN ? 0 : way == COOPERATIVE ? 4 : (size_t)(cols / 32) * (way == DOTS ? 48 : 80);
+}
 
 size_t vk_matmul_scratch(const struct vk *vk, const struct op *op)
 {
     const struct tensor *x = op->src[1];
-    return uses_dots(vk, op) ? (size_t)x->rows * (size_t)(x->cols / 32) * DOT_BLOCK : 0;
+    return (size_t)x->rows * scratch_row(choose_way(vk, op), x->cols);
 }
 
-/* What a product reads for x: the tensor itself, or its rounded copy. */
+/* What a product reads for x: the tensor itself, its rounded copy, or itself and its scales. */
 struct operand {
+    enum way way;
     const struct tensor *plain;
-    VkBuffer rounded; /* VK_NULL_HANDLE: none */
+    VkBuffer scratch;
     size_t offset;
 };
 
 static int bind_operand(struct vk_dispatch *d, const struct operand *x, bool scalar, int64_t first, int64_t n)
 {
-    size_t row = (size_t)(x->plain->cols / 32) * DOT_BLOCK;
-    if (!x->rounded)
+    size_t row = scratch_row(x->way, x->plain->cols);
+    if (x->way == PLAIN || x->way == COOPERATIVE)
         return vk_bind_rows(d, 4, x->plain, first, n, vk_float_format(TYPE_F32, !scalar));
-    return vk_bind_texels(d, 4, x->rounded, x->offset + (size_t)first * row, (size_t)n * row,
+    return vk_bind_texels(d, 4, x->scratch, x->offset + (size_t)first * row, (size_t)n * row,
                           VK_FORMAT_R32G32B32A32_UINT);
 }
 
-static void round_operand(struct vk_recorder *recorder, const struct op *op, const struct buffer *arena,
-                          const struct operand *x)
+/* Writes x's rounded copy, or its scales, to the scratch memory. */
+static void prepare_operand(struct vk_recorder *recorder, const struct operand *x)
 {
     enum { LANES = 64 };
-    size_t row = (size_t)(x->plain->cols / 32) * DOT_BLOCK;
+    size_t row = scratch_row(x->way, x->plain->cols);
     int64_t batch =
         least(vk_rows_in_storage(vk_recorder_vk(recorder), row),
               vk_rows_in_texels(vk_recorder_vk(recorder), (size_t)x->plain->cols * 4, VK_FORMAT_R32G32B32A32_SFLOAT));
     for (int64_t first = 0; first < x->plain->rows; first += batch) {
         int64_t n = least(batch, x->plain->rows - first);
-        struct push_quantize push = {.n = (int)(n * (x->plain->cols / 32))};
+        size_t offset = x->offset + (size_t)first * row, size = (size_t)n * row;
+        if (x->way == COOPERATIVE) {
+            struct vk_dispatch d = vk_begin(recorder, SHADER_row_scale, vk_recorder_vk(recorder)->subgroup);
+            struct push_row_scale push = {.n = (int)n, .cols = (int)x->plain->cols};
+            push.y_base = vk_bind_storage(&d, x->scratch, offset, size, 4);
+            push.x_base = vk_bind_rows(&d, 1, x->plain, first, n, VK_FORMAT_R32G32B32A32_SFLOAT);
+            vk_end_linear(&d, &push, sizeof push, n);
+            continue;
+        }
         struct vk_dispatch d = vk_begin(recorder, SHADER_quantize, LANES);
-        push.y_base =
-            vk_bind_storage(&d, vk_handle(arena), op->scratch_offset + (size_t)first * row, (size_t)n * row, 16);
+        struct push_quantize push = {.n = (int)(n * (x->plain->cols / 32))};
+        vk_spec(&d, x->way == HALVES);
+        push.y_base = vk_bind_storage(&d, x->scratch, offset, size, 16);
         push.x_base = vk_bind_rows(&d, 1, x->plain, first, n, VK_FORMAT_R32G32B32A32_SFLOAT);
         vk_end_linear(&d, &push, sizeof push, divide_up(push.n, LANES));
     }
     vk_barrier(recorder);
 }
 
-/* y rows n0..n0+n-1, columns m0..m0+m-1. */
-static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, const struct operand *x,
-                            const struct vk_packing *packing, int64_t m0, int64_t m, int64_t n0, int64_t n)
+/* Begins the dispatch of a product of n tokens: its shader and constants. *rows and *tokens: what a workgroup makes. */
+static struct vk_dispatch begin_product(struct vk_recorder *recorder, const struct op *op, enum way way,
+                                        const struct vk_packing *packing, int64_t n, int *rows, int *tokens)
 {
-    const struct tensor *w = op->src[0], *bias = op->src[2], *dst = op->dst;
-    struct tiling t = choose_tiling(vk_recorder_vk(recorder), w, packing->unit, x->rounded ? n > 8 ? n : 9 : n);
-    struct vk_dispatch d =
-        vk_begin(recorder, x->rounded ? SHADER_matmul_dot : SHADER_matmul, t.depth_lanes * t.row_lanes * t.token_lanes);
+    const struct vk *vk = vk_recorder_vk(recorder);
+    const struct tensor *w = op->src[0];
+    struct vk_dispatch d;
+#ifdef PAGEREEL_COOPERATIVE_MATRIX
+    if (way == COOPERATIVE) {
+        *rows = *tokens = 64;
+        d = vk_begin(recorder, SHADER_matmul_coop, 4 * vk->subgroup);
+        vk_spec(&d, shader_type(w));
+        vk_spec(&d, packing->floats);
+        vk_spec(&d, op->src[2] != NULL);
+        vk_spec(&d, op->addend != NULL);
+        return d;
+    }
+#endif
+    static const enum vk_shader shaders[] = {SHADER_matmul, SHADER_matmul_half, SHADER_matmul_dot};
+    struct tiling t = choose_tiling(vk, w, packing->unit, way != PLAIN && n <= 8 ? 9 : n);
+    *rows = t.row_lanes * t.rows;
+    *tokens = t.token_lanes * t.tokens;
+    d = vk_begin(recorder, shaders[way], t.depth_lanes * t.row_lanes * t.token_lanes);
     vk_spec(&d, shader_type(w));
     vk_spec(&d, packing->floats);
     vk_spec(&d, t.depth_lanes);
@@ -173,33 +212,45 @@ static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, c
     vk_spec(&d, t.token_lanes);
     vk_spec(&d, t.rows);
     vk_spec(&d, t.tokens);
-    vk_spec(&d, bias != NULL);
+    vk_spec(&d, op->src[2] != NULL);
     vk_spec(&d, op->addend != NULL);
-    if (!x->rounded)
+    if (way == PLAIN)
         vk_spec(&d, t.tokens <= 2); /* BY_UNIT: more sums to keep, fewer products */
+    return d;
+}
 
+/* y rows n0..n0+n-1, columns m0..m0+m-1. */
+static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, const struct operand *x,
+                            const struct vk_packing *packing, int64_t m0, int64_t m, int64_t n0, int64_t n)
+{
+    const struct tensor *w = op->src[0], *bias = op->src[2], *dst = op->dst;
+    int rows, tokens;
+    struct vk_dispatch d = begin_product(recorder, op, x->way, packing, n, &rows, &tokens);
     struct matmul_constants c = {.weight = bind_weight(&d, w, packing, m0, m),
                                  .push = {.n = (int)n, .m = (int)m, .y_row = (int)dst->cols}};
     c.push.y_base = vk_bind_rows_out(&d, dst, n0, n, 4) + (int)m0;
     c.push.x_base = bind_operand(&d, x, packing->floats == 1, n0, n);
+    if (x->way == COOPERATIVE)
+        c.push.scale_base =
+            vk_bind_texels(&d, 7, x->scratch, x->offset + (size_t)n0 * 4, (size_t)n * 4, VK_FORMAT_R32_SFLOAT);
     if (bias)
         c.push.bias_base = vk_bind_rows(&d, 5, bias, 0, 1, vk_float_format(bias->type, false)) + (int)m0;
     if (op->addend)
         c.push.addend_base = vk_bind_rows(&d, 6, op->addend, n0, n, VK_FORMAT_R32_SFLOAT) + (int)m0;
-    vk_end(&d, &c, sizeof c, divide_up(m, t.row_lanes * t.rows), divide_up(n, t.token_lanes * t.tokens), 1);
+    vk_end(&d, &c, sizeof c, divide_up(m, rows), divide_up(n, tokens), 1);
 }
 
 void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct buffer *arena)
 {
     const struct vk *vk = vk_recorder_vk(recorder);
     const struct tensor *w = op->src[0], *dst = op->dst;
-    struct operand x = {.plain = op->src[1]};
+    struct operand x = {.way = choose_way(vk, op), .plain = op->src[1]};
     struct vk_packing packing;
     packing_of(w, &packing);
-    if (uses_dots(vk, op)) {
-        x.rounded = vk_handle(arena);
+    if (x.way != PLAIN) {
+        x.scratch = vk_handle(arena);
         x.offset = op->scratch_offset;
-        round_operand(recorder, op, arena, &x);
+        prepare_operand(recorder, &x);
     }
     int64_t rows = rows_in_views(vk, &packing);
     int64_t tokens = vk_rows_in_storage(vk, (size_t)dst->cols * 4);

@@ -26,6 +26,7 @@
 #include "shaders/layer_norm.spv.h"
 #include "shaders/matmul.spv.h"
 #include "shaders/matmul_dot.spv.h"
+#include "shaders/matmul_half.spv.h"
 #include "shaders/measure_fma.spv.h"
 #include "shaders/measure_read.spv.h"
 #include "shaders/mul.spv.h"
@@ -34,9 +35,13 @@
 #include "shaders/resample.spv.h"
 #include "shaders/rms_norm.spv.h"
 #include "shaders/rope.spv.h"
+#include "shaders/row_scale.spv.h"
 #include "shaders/scale.spv.h"
 #include "shaders/scatter.spv.h"
 #include "shaders/softcap.spv.h"
+#ifdef PAGEREEL_COOPERATIVE_MATRIX
+#include "shaders/matmul_coop.spv.h"
+#endif
 
 static const struct {
     const uint32_t *code;

@@ -19,6 +19,11 @@
 
 /* Every shader: SHADER(name, texel buffers), shaders/NAME.comp. The string has a letter for each binding from 1 on: what the
  * shader reads there, floats (f), unsigned (u) or signed integers (i). */
+#ifdef PAGEREEL_COOPERATIVE_MATRIX /* the shader compiler knew it */
+#define VK_COOPERATIVE_SHADERS(SHADER) SHADER(matmul_coop, "uuffffff")
+#else
+#define VK_COOPERATIVE_SHADERS(SHADER)
+#endif
 #define VK_SHADERS(SHADER)                                                                                             \
     SHADER(activate, "ff")                                                                                             \
     SHADER(add, "ff")                                                                                                  \
@@ -30,6 +35,7 @@
     SHADER(layer_norm, "fff")                                                                                          \
     SHADER(matmul, "uuffff")                                                                                           \
     SHADER(matmul_dot, "uufuff")                                                                                       \
+    SHADER(matmul_half, "uufuff")                                                                                      \
     SHADER(measure_fma, "")                                                                                            \
     SHADER(measure_read, "u")                                                                                          \
     SHADER(mul, "ff")                                                                                                  \
@@ -38,9 +44,11 @@
     SHADER(resample, "f")                                                                                              \
     SHADER(rms_norm, "fff")                                                                                            \
     SHADER(rope, "fiu")                                                                                                \
+    SHADER(row_scale, "f")                                                                                             \
     SHADER(scale, "ff")                                                                                                \
     SHADER(scatter, "fi")                                                                                              \
-    SHADER(softcap, "ff")
+    SHADER(softcap, "ff")                                                                                              \
+    VK_COOPERATIVE_SHADERS(SHADER)
 
 enum vk_shader {
 #define SHADER(name, texels) SHADER_##name,
@@ -59,10 +67,14 @@ struct vk_caps {
     VkPhysicalDeviceSubgroupProperties subgroup;
     uint32_t min_subgroup, max_subgroup; /* sizes that a pipeline can be given */
     bool subgroup_control;               /* a pipeline's subgroup size can be fixed */
-    bool storage16, storage8, float16, int8;
+    bool storage16, storage8, int8;
+    bool float16;            /* 16-bit arithmetic, and faster than 32-bit */
+    bool float16_there;      /* there, fast or not */
     bool dot_product;        /* integer dot products, and faster than other arithmetic */
     bool dot_there;          /* there, fast or not */
-    bool cooperative_matrix; /* the extension is there */
+    bool cooperative_matrix; /* matmul_coop.comp was built and can run */
+    bool cooperative_there;  /* the extension is there */
+    bool cooperative_16;     /* with the shape and the types of matmul_coop.comp */
     bool host_import;        /* VK_EXT_external_memory_host */
     bool executable_properties;
     bool api13;
@@ -126,7 +138,7 @@ int vk_instance_create(VkInstance *instance, VkDebugUtilsMessengerEXT *messenger
 void vk_instance_destroy(VkInstance instance, VkDebugUtilsMessengerEXT messenger);
 /* The physical devices, at most `max`; returns how many were stored. */
 int vk_physical_devices(VkInstance instance, VkPhysicalDevice *devices, int max);
-void vk_get_caps(VkPhysicalDevice physical, struct vk_caps *caps);
+void vk_get_caps(VkInstance instance, VkPhysicalDevice physical, struct vk_caps *caps);
 void vk_describe(const struct vk_caps *caps, int index, struct device_info *info);
 /* Makes the logical device with what vk_get_caps() found; fills vk->logical, queue and limits. */
 int vk_open_logical(struct vk *vk);

@@ -21,14 +21,20 @@ struct push_weight {
 
 struct push_matmul {
     int x_base, y_base, bias_base, addend_base;
-    int n;     /* rows of x and y */
-    int m;     /* rows of w in this dispatch */
-    int y_row; /* elements from one row of y to the next */
+    int n;          /* rows of x and y */
+    int m;          /* rows of w in this dispatch */
+    int y_row;      /* elements from one row of y to the next */
+    int scale_base; /* of the rows of x */
 };
 
 struct push_quantize {
     int x_base, y_base;
     int n; /* blocks of 32 */
+};
+
+struct push_row_scale {
+    int x_base, y_base;
+    int n, cols;
 };
 
 struct push_gather {

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
         err = base_fail(PR_ERR_DEVICE, "no device; is the driver installed?");
         goto fail;
     }
-    vk_get_caps(vk.physical, &vk.caps);
+    vk_get_caps(vk.instance, vk.physical, &vk.caps);
     vk_describe(&vk.caps, 0, &device.info);
     if (!vk.caps.executable_properties) {
         err = base_fail(PR_ERR_DEVICE, "%s doesn't say what becomes of pipelines", device.info.name);
