@@ -266,8 +266,10 @@ static void json_segment(struct base_buf *out, const struct pr_segment *segment)
         put_seconds(out, "t0", segment->span.t0);
         put_seconds(out, "t1", segment->span.t1);
     }
-    base_buf_printf(out, ",\"stream\":%d,\"lines\":%lld,\"tokens\":%lld,\"visual_only\":%s,", segment->stream,
-                    (long long)segment->lines, (long long)segment->tokens, segment->visual_only ? "true" : "false");
+    base_buf_printf(out,
+                    ",\"stream\":%d,\"lines\":%lld,\"tokens\":%lld,\"raw\":%lld,\"frames\":%lld,\"visual_only\":%s,",
+                    segment->stream, (long long)segment->lines, (long long)segment->tokens, (long long)segment->raw,
+                    (long long)segment->frames, segment->visual_only ? "true" : "false");
     put_text(out, "text", segment->text);
     base_buf_puts(out, "}");
 }
@@ -292,7 +294,9 @@ static int print_segment(const struct pr_segment *segment)
     if (err < 0)
         return err;
     if (segment->tokens > 0 && segment->lines == 0)
-        return cli_printf(": %lld visual tokens\n", (long long)segment->tokens);
+        return cli_printf(": %lld of %lld visual tokens, %lld %s\n", (long long)segment->tokens,
+                          (long long)segment->raw, (long long)segment->frames,
+                          segment->kind == PR_SEGMENT_FRAMES ? "frames" : "picture");
     if (segment->lines == 0)
         return cli_printf(": no text\n");
     return cli_printf(": %lld lines, \"%.60s\"\n", (long long)segment->lines, segment->text);
@@ -322,15 +326,21 @@ int cli_show(const struct args *args)
         TRY(cli_printf("%s\n", args->words[0]));
     TRY(pr_show(&args->settings, args->words[0], on_segment, &showing, &entry));
     TRY(showing.err);
+    if (args->settings.sheet[0])
+        TRY(pr_show_sheet(&args->settings, args->words[0]));
     if (showing.json) {
         struct base_buf out = {0};
         put_entry(&out, &entry);
-        base_buf_printf(&out, ",\"lines\":%lld}", (long long)entry.lines);
+        base_buf_printf(&out, ",\"lines\":%lld,\"raw\":%lld,\"frames\":%lld}", (long long)entry.lines,
+                        (long long)entry.raw, (long long)entry.frames);
         return write_line(&out);
     }
     TRY(print_entry(&entry));
     TRY(cli_printf("  %lld segments, %lld lines of text, %lld visual tokens, %s\n", (long long)entry.segments,
                    (long long)entry.lines, (long long)entry.tokens, size_text(entry.bytes, size)));
+    if (entry.tokens > 0)
+        TRY(cli_printf("  %s: %lld frames and pictures were looked at, %.0f %% of their tokens are kept\n", entry.model,
+                       (long long)entry.frames, entry.raw ? 100.0 * (double)entry.tokens / (double)entry.raw : 0));
     if (entry.without_text > 0)
         TRY(cli_printf("  %lld of %lld pages have no text layer\n", (long long)entry.without_text,
                        (long long)entry.pages));

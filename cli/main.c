@@ -84,10 +84,12 @@ const struct command cli_commands[] = {
      "pagereel list", cli_list},
     {"show", "show", "SOURCE", 1, 1, "show what the library holds of a source",
      "Prints the segments that were kept of a source, named by its path or the beginning of its id, on their timeline: "
-     "page or time, number of lines, the first one. All of it is checked for damage.\n\n"
-     "With --json it prints a line for each segment (segment, page and label or t0 and t1, stream, lines, tokens, "
-     "visual_only, text), and then one for the source, as pagereel list does, with lines and tokens.",
-     "pagereel show lecture.mkv\npagereel show 3f9a2c", cli_show},
+     "page or time, number of lines, the first one; or how many visual tokens are kept of how many, and of how many "
+     "frames. All of it is checked for damage. --sheet draws it.\n\n"
+     "With --json it prints a line for each segment (segment, page and label or t0 and t1, stream, lines, tokens, raw: "
+     "tokens before compression, frames, visual_only, text), and then one for the source, as pagereel list does, with "
+     "lines, raw and frames.",
+     "pagereel show lecture.mkv\npagereel show --sheet kept.png lecture.mkv\npagereel show 3f9a2c", cli_show},
     {"rm", "rm", "SOURCE...", 1, 10000, "forget sources",
      "Deletes what the library holds of the sources, named by path or by the beginning of their ids. The files "
      "themselves stay.",

@@ -206,6 +206,8 @@ static void show(const struct evidence *evidence, pr_segment_fn fn, void *user, 
         }
         out->lines += (int64_t)segment.n_lines;
         out->tokens += segment.n_tokens;
+        out->raw += segment.n_raw;
+        out->frames += segment.n_frames;
         go_on = go_on && fn(user, &(struct pr_segment){
                                       .kind = kind_of(segment.kind),
                                       .span = {0, segment.page, segment.t0, segment.t1, {0}},
@@ -213,6 +215,8 @@ static void show(const struct evidence *evidence, pr_segment_fn fn, void *user, 
                                       .stream = segment.stream,
                                       .lines = (int64_t)segment.n_lines,
                                       .tokens = segment.n_tokens,
+                                      .raw = segment.n_raw,
+                                      .frames = segment.n_frames,
                                       .text = segment.n_lines ? segment.lines[0].text : "",
                                       .visual_only = segment.flags & EVIDENCE_VISUAL_ONLY,
                                   });

@@ -138,6 +138,8 @@ static const struct pr_option options[] = {
      .help =
          "Visual tokens of one picture or frame at the most; 0: as the model was made for, but of what is added to the "
          "library 256 of a frame or a page with text, and 1024 of a page without."},
+    {"sheet", 0, PATH_FIELD(sheet), "FILE", "", .commands = " show ",
+     .help = "Draw what is kept, on its timeline or page by page, as a PNG."},
     {"cap", 0, FIELD(cap), "TOKENS", "0", 0, 0x1p40, .commands = " read chat ask add ",
      .help =
          "Visual tokens that the library keeps of one source at the most: of those that say least some are dropped. "

@@ -40,6 +40,7 @@ struct pr_entry {
     int64_t segments, lines, tokens;     /* lines of exact text, visual tokens */
     bool seen;                           /* its pictures were looked at to the end, by some model */
     char model[256];                     /* by which, and what was kept; "": by none */
+    int64_t raw, frames;                 /* pr_show() only: tokens before compression; frames, pictures and tiles */
     int64_t encoded; /* pr_add() only: runs of the vision encoder (pictures, tiles, pairs of frames) */
     int64_t bytes;   /* on the disk */
     int64_t damaged; /* places where something was lost */
@@ -78,12 +79,17 @@ struct pr_segment {
     const char *label; /* a page's printed label, or "" */
     int32_t stream;    /* of timed text; -1: none */
     int64_t lines, tokens;
+    int64_t raw,
+        frames; /* tokens before compression; frames (or pairs) that were encoded, of a page 1 for each picture of it */
     const char *text;          /* its first line, or "" */
     bool visual_only, damaged; /* of a damaged one nothing else is known */
 };
 typedef bool (*pr_segment_fn)(void *user, const struct pr_segment *segment); /* return true to go on */
 /* What the library holds of a source, segment by segment; checks all of it. `fn` may be NULL. PR_ERR_NOT_FOUND. */
 int pr_show(const struct pr_settings *settings, const char *name, pr_segment_fn fn, void *user, struct pr_entry *out);
+
+/* Draws the same to settings->sheet as a PNG. */
+int pr_show_sheet(const struct pr_settings *settings, const char *name);
 
 /* What adding a file would take. */
 struct pr_plan {

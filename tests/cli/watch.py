@@ -154,6 +154,24 @@ class Watch(unittest.TestCase):
         self.check_timeline(self.busy, 60)
         self.fails(1, "--disk", "add", "--keep", "1", "--fps", "3", "--disk", str(other + 1000), self.busy)
 
+    # ---- shown
+
+    def test_sheet(self):
+        pages = os.path.join(self.folder, "pages")
+        os.makedirs(pages, exist_ok=True)
+        for i in range(3):
+            shutil.copy(self.picture, os.path.join(pages, f"{i}.png"))
+        for source in (self.busy, pages):
+            sheet = os.path.join(self.folder, "sheet.png")
+            self.json("add", source)
+            *segments, entry = self.json("show", "--sheet", sheet, source)
+            with open(sheet, "rb") as file:
+                self.assertTrue(file.read().startswith(b"\x89PNG"))
+            os.remove(sheet)
+            self.assertEqual(entry["raw"], sum(s["raw"] for s in segments))
+            self.assertTrue(entry["frames"] > 0 and entry["raw"] >= entry["tokens"])
+        self.fails(1, "/no/folder", "show", "--sheet", "/no/folder/a.png", self.busy)
+
     # ---- planned
 
     def test_plan(self):
