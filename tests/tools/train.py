@@ -159,6 +159,20 @@ class Models(unittest.TestCase):
 
         for want, have in zip(grads(x.float()), grads(x.clone())):
             self.assertLess(float((want - have.float()).norm() / want.norm()), 0.015)
+        text, rows = model.Text(model.TextShape(layers=2)), torch.randn(2, 40, 256).bfloat16()
+        for p in text.parameters():
+            torch.nn.init.normal_(p, 1 if p.dim() == 1 else 0, 0.06)
+        g = torch.randn(2, 40, 256)
+
+        def text_grads(given):
+            text.zero_grad()
+            given.requires_grad_()
+            y, _ = text(given)
+            (y.float() * g).sum().backward()
+            return [y.detach(), given.grad] + [p.grad.clone() for p in text.parameters() if p.grad is not None]
+
+        for want, have in zip(text_grads(rows.float()), text_grads(rows.clone())):
+            self.assertLess(float((want - have.float()).norm() / want.norm()), 0.03)
         logits, wanted, weight = torch.randn(70, 51).bfloat16(), torch.randint(0, 51, (70,)), torch.rand(70)
         logits.requires_grad_()
         loss = encoder.entropy(logits, wanted, weight)
@@ -180,11 +194,21 @@ class Models(unittest.TestCase):
         net = answer.Answerer(*tiny())
         for make in (prompts.align, prompts.single, prompts.clip, prompts.page):
             episode = make(random.Random(3), picture.LEVELS[1], words.read())
-            _, targets, turns = answer.prepare(net, words_of, [episode], True)
+            _, targets, turns = answer.prepare(net, words_of, [episode])
             for n, (_, wanted, _) in enumerate(episode.turns):
                 ids = targets[(turns == n) & (targets >= 0)].tolist()
                 self.assertEqual(words_of.decode(ids), " " + wanted + tokenizer.END)
             self.assertEqual(int((targets >= 0).sum()), int((turns >= 0).sum()))
+
+    def test_a_bank_asks_other_things_about_the_same_pictures(self):
+        net = answer.Answerer(*tiny())
+        bank, fresh = answer.Bank(1, words.read(), net), answer.Bank(1, words.read(), net)
+        shares = {"page": 1.0}
+        steps = [bank.episodes(step, shares, picture.LEVELS[1]) for step in range(10)]
+        self.assertLess(len(bank.have), 30)
+        one, two = next((a, b) for s in steps for a in s for t in steps for b in t if a is not b and a.seen is b.seen and a.turns != b.turns)
+        self.assertEqual(one.pieces, two.pieces)
+        self.assertEqual([e.turns for e in fresh.episodes(7, shares, picture.LEVELS[1])], [e.turns for e in steps[7]])
 
     def test_prompts_are_what_the_program_writes(self):
         source = (ROOT / "engine/ask_prompt.c").read_text(encoding="utf-8")

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Second stage: connector and decoder learn to answer from what the encoder sees; later the encoder learns along.
 
-Phases follow one another as held-out accuracy allows: `align` (tell all words and things of a picture; encoder fixed), `single`
-(questions about one picture), `ask` (clips and pages with tags, times, subtitles, dropped tokens: what `pagereel ask` shows).
+Phases follow one another as held-out accuracy allows: `align` (tell all words and things of a picture), `single` (questions about
+one picture), `ask` (clips and pages with tags, times, subtitles, dropped tokens: what `pagereel ask` shows), all with the encoder as it
+is; `all` (the encoder learns along).
 
     answer.py STATE [--steps N]     begins from STATE/encoder.pt, goes on from STATE/answer.pt; SIGTERM saves and ends
 """
 
 import argparse
+import dataclasses
 import pathlib
 import random
 import sys
@@ -20,17 +22,19 @@ import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import keep, model, muon, prompts, tokenizer  # noqa: E402
+from train import encoder, keep, kernels, model, muon, prompts, tokenizer  # noqa: E402
 from world import picture, words  # noqa: E402
 
-VOCABULARY = 2048
+VOCABULARY = 1024
 SAME = 0.95  # cosine from which a token says what the one before it said
 MAKERS = {"align": (prompts.align, 24), "single": (prompts.single, 24), "clip": (prompts.clip, 6), "page": (prompts.page, 3)}
-PHASES = [  # name, shares of episodes, held-out accuracy that ends it
-    ("align", {"align": 1.0}, 0.6),
-    ("single", {"align": 0.3, "single": 0.7}, 0.9),
-    ("ask", {"align": 0.1, "single": 0.3, "clip": 0.4, "page": 0.2}, 2.0),
+PHASES = [  # name, shares of episodes, held-out accuracy that ends it, whether the encoder learns along
+    ("align", {"align": 1.0}, 0.6, False),
+    ("single", {"align": 0.3, "single": 0.7}, 0.9, False),
+    ("ask", {"align": 0.1, "single": 0.3, "clip": 0.4, "page": 0.2}, 0.92, False),
+    ("all", {"align": 0.1, "single": 0.3, "clip": 0.4, "page": 0.2}, 2.0, True),
 ]
+AGAIN = 6  # times that pictures are asked about while the encoder is fixed: looking at them costs more than answering
 
 
 class Answerer(nn.Module):
@@ -38,10 +42,15 @@ class Answerer(nn.Module):
         super().__init__()
         self.vision, self.connector, self.text = model.Vision(vision), model.Connector(vision, text), model.Text(text)
 
-    def see(self, pictures, fixed):
-        """[n, 3, image, image] to visual tokens [n, tokens, width]."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not fixed):
-            x = self.vision(pictures)
+    def look(self, pictures):
+        """Pictures [n, image, image, 3] in bytes to patches [n, patches, width]."""
+        return self.vision(torch.from_numpy(np.stack(pictures)), quick=kernels.library() is not None)
+
+    def see(self, episodes):
+        """All pictures of episodes as visual tokens [n, tokens, width]; what was looked at before isn't looked at again."""
+        fresh = [p for e in episodes if e.seen is None for p in e.pictures]
+        looked = iter(self.look(fresh).split([len(e.pictures) for e in episodes if e.seen is None]) if fresh else [])
+        x = torch.cat([next(looked) if e.seen is None else e.seen for e in episodes])
         return self.connector(x.to(self.connector.fc.weight.dtype))
 
 
@@ -57,13 +66,39 @@ def farthest(rows, n):
     return torch.tensor(sorted(chosen))
 
 
-def pixels(pictures):
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+class Bank:
+    """Episodes of a training. Without `net`, each is made anew; with it (its encoder stays as it is), those of BLOCK steps share
+    their pictures, looked at once. Depends on the seed and the step's number alone."""
+
+    BLOCK = 48
+
+    def __init__(self, seed, vocabulary, net=None):
+        self.seed, self.vocabulary, self.net, self.have = seed, vocabulary, net, {}
+
+    def episodes(self, step, shares, level):
+        rng = random.Random(f"{self.seed} answer {step}")
+        what = rng.choices(list(shares), list(shares.values()))[0]
+        maker, count = MAKERS[what]
+        if self.net is None:
+            return [maker(rng, level, self.vocabulary) for _ in range(count)]
+        block, out = step // self.BLOCK, []
+        self.have = {k: v for k, v in self.have.items() if k[0] == block}
+        for _ in range(count):
+            which = rng.randrange(max(count, round(self.BLOCK * count * shares[what] / AGAIN)))
+            key = (block, what, which)
+            if key not in self.have:
+                episode = maker(random.Random(f"{self.seed} answer {key}"), level, self.vocabulary)
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                    episode.seen = self.net.look(episode.pictures)
+                self.have[key] = episode
+            episode = self.have[key]
+            out.append(dataclasses.replace(episode, turns=episode.again(rng) or episode.turns))
+        return out
 
 
-def prepare(net, words_of, episodes, fixed):
+def prepare(net, words_of, episodes):
     """Rows [b, n, width] padded at the end, ids of what comes next [b, n] (-1: not learnt), and which turn each belongs to."""
-    seen = net.see(pixels([p for e in episodes for p in e.pictures]), fixed)
+    seen = net.see(episodes)
     base, sequences, targets, turns, picture_tokens = 0, [], [], [], net.vision.shape.tokens
     for episode in episodes:
         parts, ids_at, learnt, turn_of, turn = [], [], [], [], 0
@@ -95,10 +130,10 @@ def prepare(net, words_of, episodes, fixed):
         nn.utils.rnn.pad_sequence(turns, batch_first=True, padding_value=-1)
 
 
-def predict(net, words_of, episodes, fixed):
+def predict(net, words_of, episodes):
     """Logits [m, vocab] of what is to be learnt, its ids [m], and (episode, turn) of each."""
-    rows, targets, turns = prepare(net, words_of, episodes, fixed)
-    states, _ = net.text(rows)
+    rows, targets, turns = prepare(net, words_of, episodes)
+    states, _ = net.text(rows.bfloat16() if kernels.library() else rows)
     at = (targets >= 0).nonzero(as_tuple=True)
     return net.text.logits(states[at]), targets[at], at[0], turns[at]
 
@@ -115,7 +150,7 @@ def evaluate(net, words_of, maker, count, level, vocabulary, n, keep_share=None)
                     if isinstance(piece, prompts.Shown):
                         piece.keep = keep_share
         with torch.autocast("cpu", torch.bfloat16):
-            logits, ids, episode_of, turn_of = predict(net, words_of, episodes, True)
+            logits, ids, episode_of, turn_of = predict(net, words_of, episodes)
         hit = logits.argmax(1) == ids
         for e, episode in enumerate(episodes):
             for t, (_, _, kind) in enumerate(episode.turns):
@@ -137,7 +172,7 @@ def main(argv=None):
     state, stop, vocabulary = keep.State(args.state, "answer"), keep.Stop(), words.read(args.words)
     stored = state.folder / "tokenizer.json"
     if not stored.exists():
-        tokenizer.Tokenizer.learn(prompts.corpus(args.seed, vocabulary), VOCABULARY).save(stored)
+        tokenizer.Tokenizer.learn(prompts.corpus(args.seed, vocabulary), VOCABULARY, vocabulary).save(stored)
     words_of = tokenizer.Tokenizer.load(stored)
     shapes = model.VisionShape(), model.TextShape(vocab=VOCABULARY)
     net = Answerer(*shapes)
@@ -162,17 +197,17 @@ def main(argv=None):
 
     judge, level = Answerer(*shapes), picture.LEVELS[-1]
     state.log(event="start", step=step, phase=PHASES[phase][0], parameters=model.parameters(net.text) + model.parameters(net.connector))
+    bank = Bank(args.seed, vocabulary, net)
     losses, began, saved_at, seen = [], time.monotonic(), time.monotonic(), 0
     while step < args.steps and not stop:
-        rng = random.Random(f"{args.seed} answer {step}")
-        name, shares, enough = PHASES[phase]
-        what = rng.choices(list(shares), list(shares.values()))[0]
-        maker, count = MAKERS[what]
-        episodes = [maker(rng, level if phase else picture.LEVELS[rng.randint(1, 3)], vocabulary) for _ in range(count)]
+        name, shares, enough, along = PHASES[phase]
+        if along != (bank.net is None):
+            bank = Bank(args.seed, vocabulary, None if along else net)
+        episodes = bank.episodes(step, shares, picture.LEVELS[1 + step // Bank.BLOCK % 3] if phase == 0 else level)
         muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps))
         with torch.autocast("cpu", torch.bfloat16):
-            logits, ids, _, _ = predict(net, words_of, episodes, phase == 0)
-        loss = F.cross_entropy(logits.float(), ids)
+            logits, ids, _, _ = predict(net, words_of, episodes)
+            loss = encoder.mean(logits, ids)
         net.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

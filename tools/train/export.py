@@ -127,7 +127,7 @@ def newest(folder, words_list=None):
     folder = pathlib.Path(folder)
     stored = folder / "tokenizer.json"
     words_of = tokenizer.Tokenizer.load(stored) if stored.exists() else \
-        tokenizer.Tokenizer.learn(prompts.corpus(1, words.read(words_list)), answer.VOCABULARY)
+        tokenizer.Tokenizer.learn(prompts.corpus(1, words.read(words_list)), answer.VOCABULARY, words.read(words_list))
     torch.manual_seed(1)
     net = answer.Answerer(model.VisionShape(image=picture.SIZE, patch=picture.PATCH), model.TextShape(vocab=len(words_of.tokens)))
     whole, encoder = keep.State(folder, "answer").load(), keep.State(folder, "encoder").load()

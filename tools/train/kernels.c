@@ -130,21 +130,97 @@ void gelu_back(const uint16_t *u, uint16_t *g, int64_t n)
     }
 }
 
-// y = silu(gate) * up.
-void swiglu(const uint16_t *gate, const uint16_t *up, uint16_t *y, int64_t n)
+// y [rows][d] = silu(gate) * up; u [rows][2d] holds gate and up side by side.
+void swiglu(const uint16_t *u, uint16_t *y, int64_t rows, int64_t d)
 {
-    for (int64_t i = 0; i < n; i += 16) {
-        v16 x = get(gate + i);
-        put(y + i, x * inverse(1.0F + power(-x)) * get(up + i));
+    for (int64_t r = 0; r < rows; r++, u += 2 * d, y += d)
+        for (int64_t i = 0; i < d; i += 16) {
+            v16 x = get(u + i);
+            put(y + i, x * inverse(1.0F + power(-x)) * get(u + d + i));
+        }
+}
+
+// u becomes its gradient.
+void swiglu_back(uint16_t *u, const uint16_t *g, int64_t rows, int64_t d)
+{
+    for (int64_t r = 0; r < rows; r++, u += 2 * d, g += d)
+        for (int64_t i = 0; i < d; i += 16) {
+            v16 x = get(u + i), up = get(u + d + i), a = get(g + i), s = inverse(1.0F + power(-x));
+            put(u + d + i, a * x * s);
+            put(u + i, a * up * s * (1.0F + x * (1.0F - s)));
+        }
+}
+
+// Turns neighbours (2i, 2i + 1) of the rows of x [many][n][d] by the angle of their position: `cosine` and `sine` [n][d], each angle
+// twice and the sine's first with a minus. `back` is 1, or -1 to turn back.
+void rope(uint16_t *x, const float *cosine, const float *sine, int64_t many, int64_t n, int64_t d, float back)
+{
+    const i16x32 neighbours = {1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
+    for (int64_t r = 0; r < many * n; r++, x += d) {
+        const float *c = cosine + r % n * d, *s = sine + r % n * d;
+        for (int64_t i = 0; i < d; i += 16) {
+            v16 a = get(x + i);
+            put(x + i, a * getf(c + i) + __builtin_shuffle(a, neighbours) * getf(s + i) * back);
+        }
     }
 }
 
-void swiglu_back(const uint16_t *gate, const uint16_t *up, const uint16_t *g, uint16_t *dgate, uint16_t *dup, int64_t n)
+// Rows of s [many][n][n] become softmax(scale * row) over the row's own position and those before it, and 0 behind.
+void softmax_causal(uint16_t *s, int64_t many, int64_t n, float scale)
 {
-    for (int64_t i = 0; i < n; i += 16) {
-        v16 x = get(gate + i), d = get(g + i), s = inverse(1.0F + power(-x));
-        put(dup + i, d * x * s);
-        put(dgate + i, d * get(up + i) * s * (1.0F + x * (1.0F - s)));
+    const v16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (int64_t r = 0; r < many * n; r++, s += n) {
+        v16 e[n / 16], top = splat(-INFINITY), total = {0};
+        int64_t own = r % n, parts = own / 16 + 1;
+        for (int64_t i = 0; i < parts; i++) {
+            i16x32 there = lanes <= (float)(own - i * 16);
+            e[i] = (v16)(((i16x32)get(s + i * 16) & there) | ((i16x32)splat(-1e30F) & ~there));
+            top = most(top, e[i]);
+        }
+        float high = highest(top) * scale;
+        for (int64_t i = 0; i < parts; i++) {
+            i16x32 there = lanes <= (float)(own - i * 16);
+            e[i] = (v16)((i16x32)power(e[i] * scale - high) & there);
+            total += e[i];
+        }
+        float share = 1.0F / sum(total);
+        for (int64_t i = 0; i < parts; i++)
+            put(s + i * 16, e[i] * share);
+        memset(s + parts * 16, 0, (size_t)(n - parts * 16) * sizeof *s);
+    }
+}
+
+// x += y where y is given; out = x / root mean square * weight; how[r] = 1 / root mean square.
+void rms(uint16_t *x, const uint16_t *y, const float *weight, uint16_t *out, float *how, int64_t rows, int64_t d,
+         float eps)
+{
+    for (int64_t r = 0; r < rows; r++, x += d, out += d) {
+        v16 square = {0};
+        for (int64_t i = 0; i < d; i += 16) {
+            if (y)
+                put(x + i, get(x + i) + get(y + r * d + i));
+            square += get(x + i) * get(x + i);
+        }
+        how[r] = 1.0F / sqrtf(sum(square) / (float)d + eps);
+        for (int64_t i = 0; i < d; i += 16)
+            put(out + i, get(x + i) * how[r] * getf(weight + i));
+    }
+}
+
+// side += the gradient of x that comes through the norm; dweight is added to.
+void rms_back(const uint16_t *g, const uint16_t *x, const float *weight, const float *how, uint16_t *side,
+              float *dweight, int64_t rows, int64_t d)
+{
+    for (int64_t r = 0; r < rows; r++, x += d, g += d, side += d) {
+        v16 along = {0};
+        for (int64_t i = 0; i < d; i += 16) {
+            v16 a = get(g + i), z = get(x + i) * how[r], dw = getf(dweight + i) + a * z;
+            memcpy(dweight + i, &dw, sizeof dw);
+            along += a * getf(weight + i) * z;
+        }
+        float mean = sum(along) / (float)d;
+        for (int64_t i = 0; i < d; i += 16)
+            put(side + i, get(side + i) + (get(g + i) * getf(weight + i) - get(x + i) * how[r] * mean) * how[r]);
     }
 }
 

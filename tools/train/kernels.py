@@ -114,6 +114,56 @@ class VisionLayer(torch.autograd.Function):
         return (side, None, None, None, dw1, db1, dwqkv.float(), dbqkv, dwo.float(), dbo, dw2, db2, dwu.float(), dbu, dwd.float(), dbd)
 
 
+class TextLayer(torch.autograd.Function):
+    """x [b*n, d] bfloat16 through model.TextLayer, n a multiple of 16; `cos`, `sin` [n, head] as kernels.c's rope takes them. The
+    arguments behind `eps` are its parameters in float32: q, k, v and gate, up put together."""
+
+    @staticmethod
+    def forward(ctx, x, b, heads, cos, sin, eps, w1, wqkv, wo, w2, wu, wd):
+        rows, d = x.shape
+        n, scale = rows // b, (d // heads) ** -0.5
+        wqkv, wo, wu, wd = (w.bfloat16() for w in (wqkv, wo, wu, wd))
+        h1, how1 = torch.empty_like(x), torch.empty(rows)
+        call("rms", x, None, w1, h1, how1, rows, d, eps)
+        q, k, v = qkv = heads_first(h1.mm(wqkv.t()), b, n, 3, heads)
+        call("rope", qkv, cos, sin, 2 * b * heads, n, d // heads, 1.0)  # q and k
+        p = torch.bmm(q, k.transpose(1, 2))
+        call("softmax_causal", p, b * heads, n, scale)
+        mixed = heads_last(torch.bmm(p, v)[None], b, heads)
+        x1, h2, how2 = x.clone(), torch.empty_like(x), torch.empty(rows)
+        call("rms", x1, mixed.mm(wo.t()), w2, h2, how2, rows, d, eps)
+        u = h2.mm(wu.t())
+        y = u.new_empty(rows, u.shape[1] // 2)
+        call("swiglu", u, y, rows, y.shape[1])
+        ctx.save_for_backward(x, h1, how1, qkv, p, mixed, x1, h2, how2, u, y, w1, w2, wqkv, wo, wu, wd, cos, sin)
+        ctx.b, ctx.heads = b, heads
+        return y.mm(wd.t()).add_(x1)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, h1, how1, (q, k, v), p, mixed, x1, h2, how2, u, y, w1, w2, wqkv, wo, wu, wd, cos, sin = ctx.saved_tensors
+        rows, d, b, heads = *x.shape, ctx.b, ctx.heads
+        n, scale = rows // b, (d // heads) ** -0.5
+        g = g.contiguous()
+        dwd, du = g.t().mm(y), u.clone()
+        call("swiglu_back", du, g.mm(wd), rows, y.shape[1])
+        dwu, side, dw2 = du.t().mm(h2), g.clone(), torch.zeros(d)
+        call("rms_back", du.mm(wu), x1, w2, how2, side, dw2, rows, d)
+        dwo = side.t().mm(mixed)
+        dmixed = heads_first(side.mm(wo), b, n, 1, heads)[0]
+        dqkv = torch.empty(3, *dmixed.shape, dtype=x.dtype)
+        torch.bmm(p.transpose(1, 2), dmixed, out=dqkv[2])
+        dp = torch.bmm(dmixed, v.transpose(1, 2))
+        call("softmax_back", p, dp, b * heads * n, n, scale)
+        torch.bmm(dp, k, out=dqkv[0])
+        torch.bmm(dp.transpose(1, 2), q, out=dqkv[1])
+        call("rope", dqkv, cos, sin, 2 * b * heads, n, d // heads, -1.0)
+        dqkv = heads_last(dqkv, b, heads)
+        dwqkv, dw1 = dqkv.t().mm(h1), torch.zeros(d)
+        call("rms_back", dqkv.mm(wqkv), x, w1, how1, side, dw1, rows, d)
+        return side, None, None, None, None, None, dw1, dwqkv.float(), dwo.float(), dw2, dwu.float(), dwd.float()
+
+
 class Norm(torch.autograd.Function):
     """Layer norm of rows [.., d] in bfloat16."""
 

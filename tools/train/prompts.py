@@ -34,6 +34,8 @@ class Episode:
     pictures: list
     turns: list  # (question, answer, kind)
     plain: bool = False  # no system message: a lesson, not a prompt
+    again: object = None  # rng to other turns about the same pictures
+    seen: object = None  # what a fixed encoder made of the pictures [n, patches, width]
 
 
 def frame(shown, seconds):
@@ -63,19 +65,23 @@ def align(rng, level, vocabulary, held_out=False):
     while True:
         pixels, scene = picture.tile(rng, level, vocabulary)
         inside = [w for w in scene.words if w.letters[0][0] >= 0 and w.letters[-1][2] <= scene.size[0] and w.letters[0][3] <= scene.size[1]]
-        turns = []
-        if 0 < len(inside) <= 14:
-            lines = sorted(inside, key=lambda w: (round(w.letters[0][1] / scene.size[1] * 8), w.letters[0][0]))
-            turns.append(("Read everything.", " ".join(w.text.lower() for w in lines), "read all"))
-        things = [o for o in scene.objects if o.kind in words.KINDS]
-        if things:
-            things = sorted(things, key=lambda o: o.box[0] + o.box[2])
-            turns.append(("Name all things from left to right.", ", ".join(f"{o.colour} {o.kind}" for o in things), "name all"))
-            lone = [o for o in things if sum(p.kind == o.kind for p in things) == 1]
-            for thing in rng.sample(lone, min(2, len(lone))):
-                turns.append((questions.ask(rng, "colour", held_out, k=thing.kind), thing.colour, "colour"))
-        if turns:
-            return Episode([FAKE + "<global-img>", Shown(0), FAKE + "\n"], [pixels], turns, True)
+        things = sorted((o for o in scene.objects if o.kind in words.KINDS), key=lambda o: o.box[0] + o.box[2])
+        lone = [o for o in things if sum(p.kind == o.kind for p in things) == 1]
+
+        def turns(rng):
+            out = []
+            if 0 < len(inside) <= 14:
+                lines = sorted(inside, key=lambda w: (round(w.letters[0][1] / scene.size[1] * 8), w.letters[0][0]))
+                out.append(("Read everything.", " ".join(w.text.lower() for w in lines), "read all"))
+            if things:
+                out.append(("Name all things from left to right.", ", ".join(f"{o.colour} {o.kind}" for o in things), "name all"))
+                for thing in rng.sample(lone, min(2, len(lone))):
+                    out.append((questions.ask(rng, "colour", held_out, k=thing.kind), thing.colour, "colour"))
+            return out
+
+        first = turns(rng)
+        if first:
+            return Episode([FAKE + "<global-img>", Shown(0), FAKE + "\n"], [pixels], first, True, turns)
 
 
 def single(rng, level, vocabulary, held_out=False):
@@ -83,9 +89,6 @@ def single(rng, level, vocabulary, held_out=False):
     plan = film.plan(rng.getrandbits(60), rng.uniform(12, 30), vocabulary)
     shot = rng.choice(plan.shots)
     shot.items = [dataclasses.replace(i, motion="still") for i in shot.items]
-    asked = questions.of_shot(rng, shot, held_out)
-    asked = rng.sample(asked, min(4, len(asked))) + [questions.absent_of_shots(rng, [shot], vocabulary, held_out)] * (rng.random() < 0.6)
-    rng.shuffle(asked)
     width, height = rng.choice(((480, 270), (400, 300), (512, 288), (320, 320)))
     middle = (shot.t0 + shot.t1) / 2
     pixels = spoil(rng, square(film.frame(plan, middle, width, height)), level)
@@ -93,7 +96,14 @@ def single(rng, level, vocabulary, held_out=False):
     segments = [(f"S{rng.choice((1, rng.randint(1, 60)))}", shot.t0, shot.t1)]
     shown = frame(Shown(0, rng.choice((1.0, 1.0, 0.5, 0.25))), middle + offset)
     head = f"Excerpts:\n[{segments[0][0]}] {clock(shot.t0 + offset, shot.t1 + offset)}\n"
-    return Episode([head] + shown + ["\n"], [pixels], [(q.text, cited(q, segments), q.kind) for q in asked])
+
+    def turns(rng):
+        asked = questions.of_shot(rng, shot, held_out)
+        asked = rng.sample(asked, min(4, len(asked))) + [questions.absent_of_shots(rng, [shot], vocabulary, held_out)] * (rng.random() < 0.6)
+        rng.shuffle(asked)
+        return [(q.text, cited(q, segments), q.kind) for q in asked]
+
+    return Episode([head] + shown + ["\n"], [pixels], turns(rng), again=turns)
 
 
 def cited(question, segments):
@@ -142,11 +152,15 @@ def clip(rng, level, vocabulary, held_out=False, frames=None):
             first = now
         said = next((s for s in plan.subtitles if s.t0 >= shot.t0 and s.t1 <= shot.t1), None)
         pieces.append((quoted([said.text]) if said and not burnt else "") + "\n")
-    asked = questions.clear(questions.of_film(rng, plan, vocabulary, held_out, shots))
-    asked = rng.sample(asked, min(4, len(asked)))
-    if rng.random() < 0.4:
-        asked.append(questions.absent_of_shots(rng, shots, vocabulary, held_out))
-    return Episode(pieces, pictures, [(q.text, cited(q, segments), q.kind) for q in asked])
+
+    def turns(rng):
+        asked = questions.clear(questions.of_film(rng, plan, vocabulary, held_out, shots))
+        asked = rng.sample(asked, min(4, len(asked)))
+        if rng.random() < 0.4:
+            asked.append(questions.absent_of_shots(rng, shots, vocabulary, held_out))
+        return [(q.text, cited(q, segments), q.kind) for q in asked]
+
+    return Episode(pieces, pictures, turns(rng), again=turns)
 
 
 def tiles(scene, rows, cols):
@@ -173,13 +187,16 @@ def page(rng, level, vocabulary, held_out=False):
         pieces.append("\n")
     pieces += ["\n" + FAKE + "<global-img>", Shown(rows * cols, keep), FAKE + "\n"]
     pieces.append((quoted("\n".join(paper.text(shown)).split("\n")) if rng.random() < 0.8 else "") + "\n")
-    asked = paper.of_page(rng, shown, held_out)
-    asked = rng.sample(asked, min(5, len(asked)))
-    turns = [(q.text, f"{q.answer} [{tag}]", q.kind) for q in asked]
-    if rng.random() < 0.4:
-        absent = paper.of_paper(rng, plan, vocabulary, held_out)[-1]
-        turns.append((absent.text, absent.answer, absent.kind))
-    return Episode(pieces, pictures, turns)
+
+    def turns(rng):
+        asked = paper.of_page(rng, shown, held_out)
+        out = [(q.text, f"{q.answer} [{tag}]", q.kind) for q in rng.sample(asked, min(5, len(asked)))]
+        if rng.random() < 0.4:
+            absent = paper.of_paper(rng, plan, vocabulary, held_out)[-1]
+            out.append((absent.text, absent.answer, absent.kind))
+        return out
+
+    return Episode(pieces, pictures, turns(rng), again=turns)
 
 
 def tokens(tokenizer, episode):
@@ -222,5 +239,4 @@ def corpus(seed, vocabulary, n=1500):
                                                  "\n\nQuestion: What", "Overview:\n", "Excerpts:\n", "\nAssistant:", "\nUser: "]
         if rng.random() < 0.1:
             out += ["\n".join(paper.text(p)) for p in paper.plan(rng.getrandbits(60), 1, vocabulary).pages]
-        out += [f" {words.invent(rng)} {words.invent(rng)} {words.invent(rng)}" for _ in range(8)]
     return out

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A byte-level BPE tokenizer of our own, stored in GGUF as model `gpt2`, pre-tokenizer `smollm`: digits stand alone, the rest is
-cut as GPT-2 does. Learnt from what the world says; invented words keep most tokens of names shorter than a word, so that reading
-stays spelling.
+cut as GPT-2 does. Learnt from the words around what the world shows: tokens of several letters begin with a blank, and words of the
+world's lists aren't learnt from, so that what a sign says stays mostly single letters. A model that reads spells; words of any
+other list are spelt by what it learnt from ours.
 """
 
 import collections
@@ -11,6 +12,7 @@ import re
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>"] + \
     [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
+FIXED = ["Question", "Frame", "Overview", "Excerpts", "Assistant", "User", "System", "Not", "You", "–", "What", "How", "Which", "Where", "When"]
 END = "<end_of_utterance>"
 _CUT = re.compile("|".join(map(re.escape, sorted(SPECIAL, key=len, reverse=True))))
 _WORDS = re.compile(r"\d|'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
@@ -45,8 +47,10 @@ class Tokenizer:
         self.known = {}
 
     @classmethod
-    def learn(cls, texts, size):
-        counts = collections.Counter(p for text in texts for p in pieces(text))
+    def learn(cls, texts, size, shown=()):
+        """At most `size` tokens. `shown`: words (in any case) that are to be spelt."""
+        shown, fixed = {w.lower() for w in shown}, {p for text in FIXED for p in pieces(text)}
+        counts = collections.Counter(p for text in texts for p in pieces(text) if p.lstrip("Ġ").lower() not in shown)
         words = {w: list(w) for w in counts}
         merges = []
         tokens = SPECIAL + [_LETTER[b] for b in range(256)]
@@ -59,6 +63,9 @@ class Tokenizer:
             best = max(pairs, key=lambda p: (pairs[p], p))
             if pairs[best] < 2:
                 break
+            if best[0][0] not in "ĠĊ" and not any(w.startswith(best[0] + best[1]) for w in fixed):
+                del pairs[best]  # the middle of a word stays letters
+                continue
             merges.append(best)
             tokens.append(best[0] + best[1])
             for w in list(where[best]):
