@@ -75,7 +75,7 @@ def shrink(folder, to):
 class Average:
     """Moving average of weights: what gets evaluated and exported. The first steps weigh little."""
 
-    def __init__(self, module, decay=0.999):
+    def __init__(self, module, decay=0.998):
         self.decay, self.steps = decay, 0
         self.weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
 
