@@ -23,7 +23,9 @@ int cli_ask(const struct args *args)
         cli_write("\n", 1);
     TRY(err);
     TRY(stream.err);
-    err = cli_answer_print(settings, answer);
+    TRY(cli_answer_print(settings, answer));
+    if (settings->save_evidence[0])
+        err = pr_answer_save(answer, settings, settings->save_evidence, cli_cancel());
 fail:
     pr_answer_destroy(answer);
     pr_model_close(model);

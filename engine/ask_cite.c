@@ -71,6 +71,7 @@ int ask_cite(const struct asking *asking, const struct ask_set *set, const char 
             .t1_us = entry->t1,
             .box = {entry->box.x0, entry->box.y0, entry->box.x1, entry->box.y1},
             .quote = quote,
+            .text = entry->text.len ? keep(answer, base_strdup(entry->text.data)) : NULL,
             .tag = entry->tag,
             .gist = entry->gist,
             .look_tokens = entry->look_tokens,

@@ -156,6 +156,12 @@ static const struct pr_option options[] = {
          "Only this part, at its full resolution: points of a page, pixels of a frame, from the upper left corner."},
     {"library", 'l', PATH_FIELD(library), "DIR", "", .commands = LIBRARY_COMMANDS,
      .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
+    {"save-evidence", 0, PATH_FIELD(save_evidence), "DIR", "", .commands = " ask ",
+     .help = "Write what the answer rests on to this folder: frames, framed parts of pages, and their text."},
+    {"few-shot", 0, PATH_FIELD(few_shot), "FILE", "", .commands = " ask chat ",
+     .help =
+         "Examples that are shown before the question: blocks of `question:`, `answer:` and `image:` lines, separated by "
+         "empty lines. Pictures are found beside the file."},
     {"look", 0, FIELD(look), "N", "0", 0, 64, .commands = " ask chat ",
      .help =
          "Look again at the N places that fit the question best, in the source itself and at full resolution, with a quarter "

@@ -73,11 +73,12 @@ struct pr_settings {
     bool sound, units;                    /* inspect: give sound, and every unit */
     const char *output, *at, *page, *box; /* sheet, frame */
 
-    const char *library; /* folder of what was added; "": XDG_DATA_HOME/pagereel */
-    int32_t look;        /* places that a question looks at again in the sources */
-    bool summary;        /* of pr_read(): condense the notes */
-    int32_t budget;      /* tokens that a question's prompt may have; 0: by the model's size */
-    int64_t disk;        /* bytes that the library's evidence may take; 0: no limit */
+    const char *library;                  /* folder of what was added; "": XDG_DATA_HOME/pagereel */
+    const char *save_evidence, *few_shot; /* a folder; a file of examples */
+    int32_t look;                         /* places that a question looks at again in the sources */
+    bool summary;                         /* of pr_read(): condense the notes */
+    int32_t budget;                       /* tokens that a question's prompt may have; 0: by the model's size */
+    int64_t disk;                         /* bytes that the library's evidence may take; 0: no limit */
 
     /* of pictures in prompts */
     const char *mmproj;              /* the vision part of the model; "": the one that lies beside it */

@@ -117,7 +117,8 @@ struct pr_citation {
     const char *label;    /* the page's printed label, or NULL */
     int64_t t0_us, t1_us; /* PR_TIME_NONE: not timed */
     float box[4];         /* points from the upper left corner; all 0: the whole page */
-    const char *quote;    /* exact text of the source, or NULL */
+    const char *quote;    /* a line of it, copied from the source, or NULL */
+    const char *text;     /* all of the source's text that the model was shown there, or NULL */
     int32_t tag;          /* the number by which the model was shown it: [S1], [S2], ... */
     bool by_model;        /* the answer names this tag */
     bool by_words;        /* the answer shares most words with this one, as small models don't name tags */
@@ -133,6 +134,10 @@ void pr_answer_destroy(struct pr_answer *answer); /* takes NULL */
 const char *pr_answer_text(const struct pr_answer *answer);
 /* Whether anything that was shown supports the answer. When not, *why (may be NULL) is why, or NULL when the model itself says so. */
 bool pr_answer_found(const struct pr_answer *answer, const char **why);
+/* Writes the evidence to a folder, made if there is none: of each citation that the answer names or shares words with (of all, when there is
+ * none) S1.txt, where it stands and what, and S1.png, the frame at its time or the part of the page with its lines framed. PR_ERR_IO. */
+int pr_answer_save(const struct pr_answer *answer, const struct pr_settings *settings, const char *folder,
+                   struct pr_cancel *cancel);
 /* The user message that the model was given, visual tokens as their number in braces; "" when it wasn't asked. */
 const char *pr_answer_prompt(const struct pr_answer *answer);
 /* What the model was shown, in the order of the answer's tags; those that the answer names are marked. */

@@ -112,6 +112,16 @@ class Ask(unittest.TestCase):
         answer = self.ask("--look", "1", self.text, "When does the valve close?")
         self.assertIn("can't look again", " ".join(answer["notes"]))
 
+    def test_saved_evidence(self):
+        folder = os.path.join(self.folder, "evidence")
+        answer = self.ask("--save-evidence", folder, self.text, "When does the valve close?")
+        self.assertEqual(sorted(os.listdir(folder)), ["S1.txt"])
+        with open(os.path.join(folder, "S1.txt")) as file:
+            self.assertEqual(file.read(), f"{answer['citations'][0]['source']}, page 2\n\nIts valve closes at nine bar.\n")
+        if os.path.exists(self.film):
+            self.ask("--save-evidence", folder, self.film, "When does the whistle blow?")
+            self.assertEqual(sorted(os.listdir(folder)), ["S1.png", "S1.txt"])
+
     def test_film_and_paper(self):
         if not os.path.exists(self.film):
             self.skipTest("no ffmpeg")

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The evidence of an answer as files for people: the frame of a cited time, the part of a page with its lines framed, and the text.
+ */
+#include "engine/ask.h"
+
+#include "base/mem.h"
+#include "draw/canvas.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PAGE_PIXELS = 1 << 21 };
+static const double MARGIN = 24; /* points around the lines of a page */
+
+static double within(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* The lines of a citation framed on their page, with some of the page around them. Without a box it is the whole page. */
+static int draw_page(const struct pr_unit *unit, const float box[4], const char *path)
+{
+    int err;
+    struct draw_canvas *canvas = NULL;
+    double scale = unit->width > 0 ? unit->picture_width / unit->width : 1;
+    double w = unit->picture_width, h = unit->picture_height;
+    bool boxed = box[2] > box[0] && box[3] > box[1];
+    double x0 = boxed ? within((box[0] - MARGIN) * scale, 0, w - 1) : 0;
+    double y0 = boxed ? within((box[1] - MARGIN) * scale, 0, h - 1) : 0;
+    double x1 = boxed ? within((box[2] + MARGIN) * scale, x0 + 1, w) : w;
+    double y1 = boxed ? within((box[3] + MARGIN) * scale, y0 + 1, h) : h;
+    TRY(draw_canvas_create((int32_t)(x1 - x0 + 0.5), (int32_t)(y1 - y0 + 0.5), 0xffffff, &canvas));
+    draw_picture(canvas, unit->rgb, unit->picture_width, unit->picture_height, -x0, -y0, w, h);
+    if (boxed)
+        draw_frame(canvas, box[0] * scale - x0 - 3, box[1] * scale - y0 - 3, (box[2] - box[0]) * scale + 6,
+                   (box[3] - box[1]) * scale + 6, 3, 0xd03030);
+    err = draw_write_png(canvas, path);
+fail:
+    draw_canvas_destroy(canvas);
+    return err;
+}
+
+static int save_page(const struct pr_settings *given, const struct pr_citation *citation, const char *path,
+                     struct pr_cancel *cancel)
+{
+    int err;
+    char page[32];
+    struct pr_settings settings = *given;
+    struct pr_source *source = NULL;
+    struct pr_unit unit;
+    snprintf(page, sizeof page, "%d", citation->page);
+    settings.pages = page;
+    settings.pixels = PAGE_PIXELS;
+    TRY(pr_source_open(citation->source, &settings, cancel, &source));
+    TRY(pr_source_next(source, &unit));
+    if (err == PR_EOF || !unit.rgb)
+        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: page %d can't be drawn", citation->source, citation->page));
+    err = draw_page(&unit, citation->box, path);
+fail:
+    pr_source_close(source);
+    return err;
+}
+
+static int save_frame(const struct pr_settings *given, const struct pr_citation *citation, const char *path,
+                      struct pr_cancel *cancel)
+{
+    char at[32];
+    struct pr_settings settings = *given;
+    int64_t t = citation->looked_at_us != PR_TIME_NONE ? citation->looked_at_us
+                                                       : citation->t0_us + (citation->t1_us - citation->t0_us) / 2;
+    pr_time_text(t, at, sizeof at);
+    settings.at = at;
+    settings.page = settings.box = settings.pages = settings.from = settings.to = "";
+    settings.output = path;
+    settings.pixels = PAGE_PIXELS;
+    return pr_frame_write(citation->source, &settings, cancel);
+}
+
+/* Where it stands and what stands there, as text. */
+static int save_text(const struct pr_citation *citation, const char *path)
+{
+    char t0[32], t1[32];
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return base_fail(PR_ERR_IO, "%s: can't be written: %s", path, strerror(errno));
+    if (citation->page > 0)
+        fprintf(file, "%s, page %d\n", citation->source, citation->page);
+    else
+        fprintf(file, "%s, %s to %s\n", citation->source, pr_time_text(citation->t0_us, t0, sizeof t0),
+                pr_time_text(citation->t1_us, t1, sizeof t1));
+    if (citation->text)
+        fprintf(file, "\n%s\n", citation->text);
+    bool good = !ferror(file);
+    good = fclose(file) == 0 && good;
+    return good ? PR_OK : base_fail(PR_ERR_IO, "%s: can't be written: %s", path, strerror(errno));
+}
+
+static int save(const struct pr_settings *settings, const struct pr_citation *citation, const char *folder,
+                struct pr_cancel *cancel)
+{
+    struct base_buf path = {0};
+    base_buf_printf(&path, "%s/S%d.txt", folder, citation->tag);
+    int err = save_text(citation, path.data);
+    path.len -= 3;
+    base_buf_puts(&path, "png");
+    if (err >= 0 && citation->page > 0)
+        err = save_page(settings, citation, path.data, cancel);
+    else if (err >= 0 && citation->t0_us != PR_TIME_NONE)
+        err = save_frame(settings, citation, path.data, cancel);
+    base_buf_finish(&path);
+    return err;
+}
+
+int pr_answer_save(const struct pr_answer *answer, const struct pr_settings *given, const char *folder,
+                   struct pr_cancel *cancel)
+{
+    int err;
+    struct pr_settings settings;
+    bool cited = false;
+    TRY(engine_settings(given, &settings));
+    if (mkdir(folder, 0777) < 0 && errno != EEXIST)
+        return base_fail(PR_ERR_IO, "%s: can't be made: %s", folder, strerror(errno));
+    for (size_t i = 0; i < answer->n_citations; i++)
+        cited |= answer->citations[i].by_model || answer->citations[i].by_words;
+    for (size_t i = 0; i < answer->n_citations; i++) {
+        const struct pr_citation *citation = &answer->citations[i];
+        if (citation->gist || (cited && !citation->by_model && !citation->by_words))
+            continue;
+        err = save(&settings, citation, folder, cancel);
+        if (err == PR_ERR_CANCELLED || err == PR_ERR_IO)
+            return err; /* what only has no picture (sound alone, a file without pages) has its text */
+    }
+    err = PR_OK;
+fail:
+    return err;
+}
