@@ -28,6 +28,8 @@ struct turn {
 struct pr_chat {
     struct asking asking;
     struct pr_settings settings;
+    bool base; /* the model has no chat format: it goes on behind "Answer:" */
+    struct ask_examples examples;
     struct pr_session *session; /* made with the first question that the model is asked */
     struct turn *turns;
     size_t n_turns;
@@ -39,6 +41,7 @@ void pr_chat_close(struct pr_chat *chat)
     if (!chat)
         return;
     pr_session_destroy(chat->session);
+    ask_examples_finish(&chat->examples);
     ask_sources_close(&chat->asking);
     memory_library_close(chat->asking.library);
     for (size_t i = 0; i < chat->n_turns; i++) {
@@ -96,8 +99,11 @@ int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const 
     TRY(ask_read_ranges(asking));
     TRY(engine_library_open(&chat->settings, &asking->library));
     open_vision(asking);
+    chat->base = ask_is_base(asking, &chat->settings);
     TRY(ask_sources_open(asking, sources, n_sources, progress, user, cancel));
     TRY(open_pictures(asking, cancel));
+    if (*chat->settings.few_shot)
+        TRY(ask_examples_read(asking, chat->settings.few_shot, &chat->examples, cancel));
     chat->seconds_adding = engine_now() - start;
     *out = chat;
     return PR_OK;
@@ -147,6 +153,7 @@ static int add_before(struct pr_chat *chat)
 {
     int err;
     TRY(add_chat(chat->session, PR_ROLE_SYSTEM, ask_instructions));
+    TRY(ask_examples_add(&chat->asking, &chat->examples, chat->session));
     for (size_t i = first_turn(chat); i < chat->n_turns; i++) {
         struct base_buf question = {0};
         base_buf_printf(&question, "Question: %s", chat->turns[i].question);
@@ -181,10 +188,12 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
 {
     int err;
     struct ask_message message = {0};
+    struct base_buf request = {0};
     struct pr_coverage *coverage = &stream->answer->coverage;
     double start = engine_now();
     size_t n;
-    TRY(ask_write(&chat->asking, set, question, &message));
+    base_buf_printf(&request, "%s%s", question, chat->base ? "\nAnswer:" : "");
+    TRY(ask_write(&chat->asking, set, request.data, &message));
     stream->answer->prompt = base_strdup(message.shown.data);
     if (chat->session)
         engine_session_restart(chat->session);
@@ -203,6 +212,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     coverage->prompt_tokens = (int32_t)n;
 fail:
     ask_message_finish(&message);
+    base_buf_finish(&request);
     return err;
 }
 

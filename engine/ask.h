@@ -9,6 +9,7 @@
  *     ask_look.c      looks again at the best places, in the source
  *     ask_visual.c    visual tokens as the model's family reads them
  *     ask_prompt.c    writes it down (docs/PROMPTS.md)
+ *     ask_few.c       examples before the question
  *     ask_cite.c      what the answer rests on, and whether it rests on anything
  *     ask.c           the public functions
  */
@@ -48,6 +49,8 @@ struct asking {
 
 /* Adds `what` to the notes, with the path before it ("": none). */
 void ask_note(struct asking *asking, const char *path, const char *what);
+/* Whether the model has no chat format and none was given: then the settings become raw, and that is noted. */
+bool ask_is_base(struct asking *asking, struct pr_settings *settings);
 /* Opens the named sources, or with n 0 all of the library. */
 int ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress, void *user,
                      struct pr_cancel *cancel);
@@ -175,6 +178,20 @@ int ask_write(const struct asking *asking, const struct ask_set *set, const char
 
 /* One entry without a tag, and what is asked of it: a part of a reading. */
 int ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request, struct ask_message *out);
+
+/* Examples that stand before the question. */
+struct ask_example {
+    struct engine_media media;
+    char *question, *answer;
+};
+struct ask_examples {
+    struct ask_example *list;
+    size_t n;
+};
+/* Reads a file of examples and encodes their pictures. PR_ERR_INVALID names the line. *out is finished by the caller in any case. */
+int ask_examples_read(struct asking *asking, const char *file, struct ask_examples *out, struct pr_cancel *cancel);
+int ask_examples_add(const struct asking *asking, const struct ask_examples *examples, struct pr_session *session);
+void ask_examples_finish(struct ask_examples *examples);
 
 /* ---- the answer --------------------------------------------------------------------------------------------------- */
 

@@ -18,6 +18,16 @@ void ask_note(struct asking *asking, const char *path, const char *what)
     asking->notes[asking->n_notes++] = note.data;
 }
 
+bool ask_is_base(struct asking *asking, struct pr_settings *settings)
+{
+    const struct chat_format *format;
+    if (settings->raw || *settings->chat_format || model_chat_detect(asking->model->gguf, &format) < 0 || format)
+        return false;
+    settings->raw = true;
+    ask_note(asking, "", "the model has no chat format; the prompt is given to it as it is");
+    return true;
+}
+
 struct asked *ask_find(const struct asking *asking, int64_t id)
 {
     size_t low = 0, high = asking->n_sources;

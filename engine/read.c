@@ -400,6 +400,7 @@ int pr_read(struct pr_model *model, const struct pr_settings *given, const char 
     struct reading r = {.asking = {.model = model, .settings = &settings}};
     struct telling telling = {fn, user, {0}};
     TRY(engine_settings(given, &settings));
+    ask_is_base(&r.asking, &settings);
     r.settings = settings;
     int32_t context = settings.ctx > 0 ? settings.ctx : pr_model_context(model);
     if (r.settings.window == 0) {

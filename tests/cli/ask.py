@@ -122,6 +122,55 @@ class Ask(unittest.TestCase):
             self.ask("--save-evidence", folder, self.film, "When does the whistle blow?")
             self.assertEqual(sorted(os.listdir(folder)), ["S1.png", "S1.txt"])
 
+    def test_few_shot(self):
+        film = os.path.exists(self.film)
+        if film:
+            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:s=32x32:d=1", "-frames:v", "1", os.path.join(self.folder, "red.png")],
+                           check=True)
+        examples = self.write("few.txt", "# colours\n" + ("image: red.png\n" if film else "") + "question: Which colour is it?\nanswer: Red [S1]\n")
+        args = ["-m", f"{GOLDEN}/idefics3.f16.gguf", "--mmproj", f"{GOLDEN}/idefics3.mmproj.f16.gguf", "--device", "cpu", "--chat-format", "chatml",
+                "-n", "2", "--json", self.text, "Where is the lever?"]
+        with_, without = (json.loads(self.run_("ask", *more, *args))["coverage"]["prompt_tokens"] for more in (["--few-shot", examples], []))
+        self.assertGreater(with_, without + (70 if film else 20))
+        for bad, why in ("question: x\n", "no question: or no answer:"), ("colour: red\n", ":1: a line is image:"):
+            done = subprocess.run([PROGRAM, "ask", "--few-shot", self.write("bad.txt", bad), *args], env=self.env, capture_output=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(why, done.stderr.decode())
+
+    def test_base_model(self):
+        answer = json.loads(self.run_("ask", "-m", self.model, "--device", "ref", "-n", "2", "--json", "-v", self.text, "Where is the lever?"))
+        self.assertTrue(answer["prompt"].endswith("Question: Where is the lever?\nAnswer:"))
+        self.assertIn("no chat format", answer["notes"][0])
+
+    def read(self, *args):
+        out = self.run_("read", "-m", self.model, "--device", "ref", "--chat-format", "chatml", "-n", "4", "--json", *args)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def test_read(self):
+        book = self.write("book.txt", "\f".join(f"Page {i} tells of wombat {i}." for i in range(1, 6)))
+        first = self.read("--pages", "1-2", book)
+        self.assertEqual([(n["page"], n["fresh"]) for n in first], [(1, True), (2, True)])
+        notes = self.read("--summary", book)
+        self.assertEqual([(n["page"], n["fresh"]) for n in notes[:5]], [(1, False), (2, False), (3, True), (4, True), (5, True)])
+        self.assertEqual(notes[0]["note"], first[0]["note"])
+        self.assertIn("summary", notes[5])
+        again = self.read(book)
+        self.assertEqual([n["fresh"] for n in again], [False] * 5)
+        if os.path.exists(self.film):
+            self.assertEqual([(n["t0"], n["t1"]) for n in self.read(self.film)], [(0, 34.5)])
+
+    def test_read_goes_on(self):
+        book = self.write("long.txt", "\f".join(f"Chapter {i} is about the {i}th yak." for i in range(1, 200)))
+        args = [PROGRAM, "read", "-m", self.model, "--device", "ref", "--chat-format", "chatml", "-n", "4", "--json", book]
+        reading = subprocess.Popen(args, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3):
+            reading.stdout.readline()
+        reading.send_signal(2)
+        reading.communicate(timeout=60)
+        self.assertEqual(reading.returncode, 130)
+        notes = self.read("--pages", "1-8", book)
+        self.assertEqual([n["fresh"] for n in notes[:3]], [False] * 3)
+
     def test_film_and_paper(self):
         if not os.path.exists(self.film):
             self.skipTest("no ffmpeg")
