@@ -104,10 +104,9 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A folder is the names and bytes of the files in it. */
-static int hash_folder(struct base_hash *hash, const char *path, struct progress *progress)
+/* The names in a folder but hidden ones, sorted. The caller frees each and the list. */
+static int list_folder(const char *path, char ***out, size_t *n_out)
 {
-    int err = PR_OK;
     char **names = NULL;
     size_t n = 0, cap = 0;
     struct dirent *entry;
@@ -126,6 +125,19 @@ static int hash_folder(struct base_hash *hash, const char *path, struct progress
     closedir(folder);
     if (n > 0)
         qsort(names, n, sizeof *names, by_name);
+    *out = names;
+    *n_out = n;
+    return PR_OK;
+}
+
+/* A folder is the names and bytes of the files in it. */
+static int hash_folder(struct base_hash *hash, const char *path, struct progress *progress)
+{
+    char **names;
+    size_t n;
+    int err = list_folder(path, &names, &n);
+    if (err < 0)
+        return err;
     base_hash_update(hash, "folder", 7);
     for (size_t i = 0; i < n; i++) {
         struct base_buf file = {0};
@@ -142,6 +154,40 @@ static int hash_folder(struct base_hash *hash, const char *path, struct progress
     }
     base_free(names);
     return err;
+}
+
+/* What stands for the bytes of a folder, put in the place of its own size and time: a number of its files' names and figures, and the
+ * latest of their times. */
+static int folder_figures(const char *path, struct stat *st)
+{
+    char **names;
+    size_t n;
+    struct base_hash hash;
+    unsigned char result[BASE_HASH_BYTES];
+    int err = list_folder(path, &names, &n);
+    if (err < 0)
+        return err;
+    base_hash_init(&hash);
+    for (size_t i = 0; i < n; i++) {
+        struct base_buf file = {0};
+        struct stat entry;
+        base_buf_printf(&file, "%s/%s", path, names[i]);
+        if (stat(file.data, &entry) == 0 && S_ISREG(entry.st_mode)) {
+            const int64_t figures[] = {(int64_t)entry.st_dev, (int64_t)entry.st_ino, entry.st_size, mtime_of(&entry)};
+            base_hash_update(&hash, names[i], strlen(names[i]) + 1);
+            base_hash_update(&hash, figures, sizeof figures);
+            if (mtime_of(&entry) > mtime_of(st))
+                st->st_mtim = entry.st_mtim;
+        }
+        base_buf_finish(&file);
+        base_free(names[i]);
+    }
+    base_free(names);
+    base_hash_final(&hash, result);
+    uint64_t number;
+    memcpy(&number, result, sizeof number);
+    st->st_size = (off_t)(number >> 1);
+    return PR_OK;
 }
 
 /* ---- who it is ---------------------------------------------------------------------------------------------------- */
@@ -189,8 +235,8 @@ static int enter(struct library *library, const char *path, const struct stat *s
     TRY(memory_library_run(library,
                            "INSERT OR REPLACE INTO file(path, source, dev, ino, size, mtime, seen) "
                            "SELECT ?1, id, ?2, ?3, ?4, ?5, ?6 FROM source WHERE hash = ?7",
-                           "tiiiiih", path, (int64_t)st->st_dev, (int64_t)st->st_ino,
-                           S_ISDIR(st->st_mode) ? (int64_t)-1 : (int64_t)st->st_size, mtime_of(st), seen, hash));
+                           "tiiiiih", path, (int64_t)st->st_dev, (int64_t)st->st_ino, (int64_t)st->st_size,
+                           mtime_of(st), seen, hash));
     base_free(by_hash);
     TRY(memory_library_select(library, "WHERE source.hash = ?1", &by_hash, &n_hash, "h", hash));
     if (n_hash != 1) {
@@ -218,21 +264,21 @@ static int identify(struct library *library, const char *path, struct progress *
     }
     if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
         return base_fail(PR_ERR_UNSUPPORTED, "%s: neither a file nor a folder; save it as a file first", path);
-    if (S_ISREG(st.st_mode)) {
-        int err = find_by_figures(library, path, &st, out);
-        if (err < 0)
-            return err;
-        if (out->id && out->state == LIBRARY_KNOWN)
-            return PR_OK;
-        if (out->id) /* moved, or another link to it: no need to read it */
-            return enter(library, path, &st, now(), out->hash, out);
-    }
+    int err = S_ISDIR(st.st_mode) ? folder_figures(path, &st) : PR_OK;
+    if (err >= 0)
+        err = find_by_figures(library, path, &st, out);
+    if (err < 0)
+        return err;
+    if (out->id && out->state == LIBRARY_KNOWN)
+        return PR_OK;
+    if (out->id) /* moved, or another link to it: no need to read it */
+        return enter(library, path, &st, now(), out->hash, out);
     int64_t begun = now();
     struct base_hash hash;
     unsigned char result[BASE_HASH_BYTES];
     base_hash_init(&hash);
     progress->total = S_ISREG(st.st_mode) ? st.st_size : 0;
-    int err = S_ISDIR(st.st_mode) ? hash_folder(&hash, path, progress) : hash_file(&hash, path, progress);
+    err = S_ISDIR(st.st_mode) ? hash_folder(&hash, path, progress) : hash_file(&hash, path, progress);
     if (err < 0)
         return err;
     base_hash_final(&hash, result);

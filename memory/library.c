@@ -203,7 +203,7 @@ static int rebuild_catalogue(struct library *library)
     return err;
 }
 
-static int reindex(struct library *library);
+static int reindex(struct library *library, bool damaged);
 
 /* *rebuilt: sources may have got other ids than those in the text index. */
 static int open_or_rebuild(struct library *library, bool *rebuilt)
@@ -250,7 +250,7 @@ int memory_library_open(const char *folder, struct library **out)
     rebuilt |= access(path.data, F_OK) < 0;
     err = rebuilt ? PR_ERR_FORMAT : memory_text_index_open(path.data, &library->text);
     if (err == PR_ERR_FORMAT)
-        err = reindex(library);
+        err = reindex(library, !rebuilt);
     TRY(err);
     base_buf_finish(&path);
     close(lock);
@@ -438,7 +438,7 @@ int memory_library_index(struct library *library, const struct library_source *s
                             memory_text_index_remove, &missed));
     if (missed) { /* what those segments had in the index can't be taken out of it any more */
         memory_text_index_end(library->text, false);
-        return reindex(library);
+        return reindex(library, false);
     }
     if (mark[0] != want[0])
         mark[1] = 0;
@@ -486,24 +486,38 @@ fail:
     return err;
 }
 
-/* Makes the index again from all logs. */
-static int reindex(struct library *library)
+/* False: the index is damaged. */
+static bool empty(struct text_index *index)
 {
-    struct library_source *list;
+    int err = memory_text_index_begin(index);
+    if (err < 0)
+        return err != PR_ERR_FORMAT;
+    err = memory_text_index_clear(index);
+    return memory_text_index_end(index, err >= 0) >= 0 && err >= 0;
+}
+
+/* Makes the index again from all logs. A damaged file is replaced; one that is whole is emptied, since other processes may be using it. */
+static int reindex(struct library *library, bool damaged)
+{
+    int err;
+    struct library_source *list = NULL;
     size_t n;
     struct base_buf path = {0};
-    memory_text_index_close(library->text);
-    library->text = NULL;
     name_file(library, "text.db", &path);
-    unlink(path.data);
-    base_buf_puts(&path, "-wal");
-    unlink(path.data);
-    name_file(library, "text.db", &path);
-    int err = memory_text_index_open(path.data, &library->text);
-    base_buf_finish(&path);
-    if (err < 0)
-        return err;
-    err = memory_library_list(library, &list, &n);
+    if (!library->text && !damaged)
+        damaged = memory_text_index_open(path.data, &library->text) < 0;
+    if (damaged || !empty(library->text)) {
+        static const char *const files[] = {"text.db", "text.db-wal", "text.db-shm"};
+        memory_text_index_close(library->text);
+        library->text = NULL;
+        for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+            name_file(library, files[i], &path);
+            unlink(path.data);
+        }
+        name_file(library, "text.db", &path);
+        TRY(memory_text_index_open(path.data, &library->text));
+    }
+    TRY(memory_library_list(library, &list, &n));
     for (size_t i = 0; i < n && err >= 0; i++) {
         struct evidence *evidence;
         if (memory_library_evidence(library, &list[i], &evidence) < 0)
@@ -511,7 +525,9 @@ static int reindex(struct library *library)
         err = memory_library_index(library, &list[i], evidence);
         memory_evidence_close(evidence);
     }
+fail:
     base_free(list);
+    base_buf_finish(&path);
     return err;
 }
 
@@ -528,7 +544,7 @@ int memory_library_restart(struct library *library, const struct library_source 
         err = base_fail(PR_ERR_IO, "%s: can't be put aside: %s", path.data, strerror(errno));
     base_buf_finish(&path);
     base_buf_finish(&aside);
-    return err < 0 ? err : reindex(library);
+    return err < 0 ? err : reindex(library, false);
 }
 
 int memory_library_remove(struct library *library, const struct library_source *source)
@@ -553,7 +569,7 @@ int memory_library_remove(struct library *library, const struct library_source *
     TRY(memory_library_run(library, "DELETE FROM file WHERE source = ?1", "i", source->id));
     TRY(memory_library_run(library, "DELETE FROM source WHERE id = ?1", "i", source->id));
     if (missed)
-        TRY(reindex(library));
+        TRY(reindex(library, false));
 fail:
     memory_evidence_writer_close(writer);
     base_buf_finish(&path);
@@ -626,6 +642,6 @@ int memory_library_search(struct library *library, const char *question, const i
     int err = search_once(library, question, ids, n_ids, &with, k, hits, n);
     if (err != PR_ERR_FORMAT)
         return err;
-    err = reindex(library);
+    err = reindex(library, true);
     return err < 0 ? err : search_once(library, question, ids, n_ids, &with, k, hits, n);
 }

@@ -268,6 +268,12 @@ int memory_text_index_end(struct text_index *index, bool keep)
     return err;
 }
 
+int memory_text_index_clear(struct text_index *index)
+{
+    static const char sql[] = "INSERT INTO passages(passages) VALUES ('delete-all'); DELETE FROM mark;";
+    return sqlite3_exec(index->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PR_OK : failed(index, "can't be emptied");
+}
+
 int memory_text_index_mark(struct text_index *index, int64_t key, const int64_t value[2])
 {
     sqlite3_bind_int64(index->set, 1, key);

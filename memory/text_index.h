@@ -26,6 +26,8 @@ int memory_text_index_remove(struct text_index *index, int64_t id, const char *t
 /* Changes between the two become visible together (keep), or not at all. */
 int memory_text_index_begin(struct text_index *index);
 int memory_text_index_end(struct text_index *index, bool keep);
+/* Forgets all passages and marks; part of a change that has begun. */
+int memory_text_index_clear(struct text_index *index);
 /* Two numbers kept with the passages: how far something is indexed. Zeros when never marked. */
 int memory_text_index_mark(struct text_index *index, int64_t key, const int64_t value[2]);
 int memory_text_index_marked(struct text_index *index, int64_t key, int64_t value[2]);

@@ -154,6 +154,26 @@ class Watch(unittest.TestCase):
         self.check_timeline(self.busy, 60)
         self.fails(1, "--disk", "add", "--keep", "1", "--fps", "3", "--disk", str(other + 1000), self.busy)
 
+    def test_folder(self):
+        """A folder is known by the figures of its files; bytes are read again only when those change."""
+        pages = tempfile.mkdtemp(dir=self.folder)
+        picture = os.path.join(pages, "1.png")
+        shutil.copy(self.picture, picture)
+        old = time.time() - 100
+        os.utime(picture, (old, old))
+        os.utime(pages, (old, old))
+        first, = self.json("add", pages)
+        self.assertGreater(first["encoded"], 0)
+        with open(picture, "r+b") as file:  # other bytes under the same figures: seen only by reading them
+            file.seek(-1, os.SEEK_END)
+            file.write(b"x")
+        os.utime(picture, (old, old))
+        again, = self.json("add", pages)
+        self.assertEqual((again["id"], again["encoded"]), (first["id"], 0))
+        os.utime(picture, (old + 1, old + 1))
+        changed, = self.json("add", pages)
+        self.assertNotEqual(changed["id"], first["id"])
+
     # ---- shown
 
     def test_sheet(self):
