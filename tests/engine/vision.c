@@ -3,7 +3,7 @@
  * Pictures in prompts, from files on: small random models of each family answer as transformers says (tests/golden/vision), on
  * every device; what doesn't fit together is said.
  */
-#include "engine/model.h"
+#include "engine/session.h"
 
 #include "draw/canvas.h"
 #include "tests/support/golden_json.h"
@@ -132,6 +132,26 @@ static void check_prompt(const struct pr_session *session, const cJSON *golden)
     }
 }
 
+/* The positions that the model will be given, token by token, against transformers' position ids [axes][tokens]. */
+static void check_positions(const struct pr_session *session, const cJSON *golden)
+{
+    const cJSON *axes = golden_get(golden, "positions");
+    int32_t next = 0, at = 0;
+    for (size_t i = 0; i < session->n_unread; i++) {
+        const struct unread *u = &session->unread[i];
+        for (int32_t k = 0; k < u->n; k++, at++)
+            for (int axis = 0; axis < 3; axis++) {
+                int32_t position = next + (u->position ? u->position[4 * k + axis] : k);
+                int32_t want =
+                    cJSON_IsArray(axes) ? cJSON_GetArrayItem(cJSON_GetArrayItem(axes, axis), at)->valueint : at;
+                if (position != want)
+                    fail_msg("token %d stands at %d on axis %d, transformers has it at %d", at, position, axis, want);
+            }
+        next += u->rows ? u->advance : u->n;
+    }
+    assert_int_equal(at, cJSON_GetArraySize(golden_get(golden, "ids")));
+}
+
 static void compare(const struct family *f, const char *device, double bound)
 {
     struct pr_model *model;
@@ -150,6 +170,7 @@ static void compare(const struct family *f, const char *device, double bound)
         pr_session_raw_items(session, items, n, true, &s, NULL) < 0)
         fail_msg("%s", pr_error_message());
     check_prompt(session, c);
+    check_positions(session, c);
     struct answer answer = {.step = golden_get(c, "steps")->child};
     if (pr_session_generate(session, &s, on_token, &answer, NULL, NULL) < 0)
         fail_msg("%s", pr_error_message());
