@@ -631,6 +631,37 @@ fail:
     return err;
 }
 
+/* A log that was damaged was put aside: the segments of a film that are whole in it, from the beginning up to the first that isn't, needn't
+ * be looked at again. */
+static int salvage(struct looking *l, const struct evidence_setup *wanted)
+{
+    int err = PR_OK;
+    struct evidence *aside;
+    struct evidence_segment segment;
+    if (memory_library_aside(l->job->library, l->source, &aside) < 0)
+        return PR_OK;
+    const struct evidence_setup *setup = engine_visual_exact(aside, wanted);
+    for (size_t i = 0; setup && i < memory_evidence_count(aside) && err >= 0; i++) {
+        if (memory_evidence_setup_of(aside, i) != setup->number)
+            continue;
+        if (memory_evidence_read(aside, i, &segment) < 0)
+            break;
+        int64_t end = segment.t1;
+        bool follows = segment.kind == EVIDENCE_FRAMES && (l->seen.position == 0 || segment.t0 == l->seen.position);
+        if (follows)
+            err = memory_evidence_put_segment(l->writer, &segment);
+        l->waiting += follows ? segment.n_tokens : 0;
+        memory_evidence_release(&segment);
+        if (!follows)
+            break;
+        l->seen.position = end;
+    }
+    if (err >= 0 && l->seen.position > 0)
+        err = commit(l);
+    memory_evidence_close(aside);
+    return err;
+}
+
 /* Makes the setup current that this look writes under, and says where it goes on. */
 static int begin(struct looking *l)
 {
@@ -652,6 +683,7 @@ static int begin(struct looking *l)
         l->seen = memory_evidence_seen(evidence, setup->number);
     } else {
         TRY(memory_evidence_put_setup(l->writer, &wanted));
+        TRY(salvage(l, &wanted));
     }
 fail:
     memory_evidence_close(evidence);

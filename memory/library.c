@@ -360,6 +360,16 @@ int memory_library_evidence(struct library *library, const struct library_source
     return err;
 }
 
+int memory_library_aside(struct library *library, const struct library_source *source, struct evidence **out)
+{
+    struct base_buf path = {0};
+    name_log(library, source->hash, &path);
+    base_buf_puts(&path, ".damaged");
+    int err = memory_evidence_open(path.data, source->hash, out);
+    base_buf_finish(&path);
+    return err;
+}
+
 int memory_library_writer(struct library *library, const struct library_source *source, bool *busy,
                           struct evidence_writer **out)
 {

@@ -64,6 +64,8 @@ int memory_library_writer(struct library *library, const struct library_source *
 /* Where the shallow keys of a source are kept for a model (keys.h); their folder is made. */
 int memory_library_keys_path(struct library *library, const struct library_source *source, uint64_t model,
                              struct base_buf *out);
+/* Opens what memory_library_restart() put aside, to use what is whole in it. PR_ERR_NOT_FOUND: nothing was. */
+int memory_library_aside(struct library *library, const struct library_source *source, struct evidence **out);
 /* Puts a log that is damaged aside, so that the source can be read again. */
 int memory_library_restart(struct library *library, const struct library_source *source);
 

@@ -250,6 +250,23 @@ class Watch(unittest.TestCase):
         segments, entry = self.check_timeline(self.busy, 60)
         self.assertEqual(entry["tokens"], 600 * 9)
 
+    def test_damaged(self):
+        """What lies before the damage isn't looked at again."""
+        add = ["--keep", "1", "--fps", "5", self.busy]
+        whole, = self.json("add", *add)
+        log, = [os.path.join(self.library, "evidence", f) for f in os.listdir(self.library + "/evidence") if f.endswith(".log")]
+        with open(log, "r+b") as file:
+            data = file.read()
+            at = [i for i in range(64, len(data), 64) if data[i:i + 8] == b"PRec\3\0\0\0"]
+            self.assertGreater(len(at), 3)
+            file.seek(at[-2] + 9)  # the head of the last segment but one
+            file.write(b"\xff")
+        mended, = self.json("add", *add)
+        self.assertTrue(mended["fresh"] and mended["seen"])
+        self.assertTrue(0 < mended["encoded"] < 0.75 * whole["encoded"], mended["encoded"])
+        self.assertEqual(mended["tokens"], whole["tokens"])
+        self.check_timeline(self.busy, 60)
+
     def test_two_at_once(self):
         """Two processes on one film: one adds, the other says so; both films of two processes are there."""
         commands = [self.command("add", "--keep", "1", "--fps", "5", film) for film in (self.busy, self.busy, self.short)]
