@@ -27,6 +27,7 @@ from world import picture, words  # noqa: E402
 MIDDLE = (4, 6)  # letters are asked for behind the first of these layers, their places in their words behind the second
 BATCH = 16  # whole pictures in a step, or as many patches in windows of half the side
 HALF = [0.9, 0.8, 0.6, 0.4]  # share of steps over windows of half the side, by level
+LATEST = [0.0, 0.4, 0.52, 0.65]  # share of all steps at which a level begins even if the one before it isn't learnt
 LETTERS, SPELL = len(picture.LETTERS), picture.SPELL
 
 
@@ -138,7 +139,7 @@ def main(argv=None):
     """True when the stage is done, False when it was stopped."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
-    ask.add_argument("--steps", type=int, default=30000, help="of 16 pictures; the rate falls over the last fifth")
+    ask.add_argument("--steps", type=int, default=16000, help="of 16 pictures; the rate falls over the last fifth")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words", help="another word list")
@@ -199,7 +200,7 @@ def main(argv=None):
             judge.load_state_dict(average.weights)
             figures = evaluate(judge, level, vocabulary)
             state.log(event="held out", step=step, level=level, pictures=step * BATCH, **figures)
-            if figures["word"] > 0.85 and level + 1 < len(picture.LEVELS):
+            if level + 1 < len(picture.LEVELS) and (figures["word"] > 0.85 or step >= LATEST[level + 1] * args.steps):
                 level += 1
                 state.log(event="level", step=step, level=level)
             began = time.monotonic()
