@@ -253,7 +253,8 @@ static void get_arithmetic(VkPhysicalDevice physical, const struct extensions *e
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &speed};
     vkGetPhysicalDeviceProperties2(physical, &properties);
-    caps->dot_product = speed.integerDotProduct4x8BitPackedSignedAccelerated || vk_assumed("fast-dot", NULL);
+    caps->dot_product = (speed.integerDotProduct4x8BitPackedSignedAccelerated && !vk_assumed("no-dot", NULL)) ||
+                        vk_assumed("fast-dot", NULL);
 }
 
 /* Whether a subgroup multiplies 16 x 16 matrices of f16 and adds them up in f32. */
@@ -292,8 +293,17 @@ static void get_cooperative(VkInstance instance, VkPhysicalDevice physical, cons
     vkGetPhysicalDeviceFeatures2(physical, &query);
     caps->cooperative_16 = matrix.cooperativeMatrix && memory.vulkanMemoryModel && caps->float16_there &&
                            caps->subgroup_control && has_shape(instance, physical);
+}
+
+/* For lists of pipelines (tools/radv) a device may be said to have them. */
+static bool uses_cooperative(const struct vk_caps *caps)
+{
 #ifdef PAGEREEL_COOPERATIVE_MATRIX
-    caps->cooperative_matrix = caps->cooperative_16 && !vk_assumed("no-cooperative-matrix", NULL);
+    return (caps->cooperative_16 && !vk_assumed("no-cooperative-matrix", NULL)) ||
+           vk_assumed("cooperative-matrix", NULL);
+#else
+    (void)caps;
+    return false;
 #endif
 }
 
@@ -353,6 +363,7 @@ void vk_get_caps(VkInstance instance, VkPhysicalDevice physical, struct vk_caps 
         get_import(physical, &e, caps);
         caps->most_memory = get_most_memory(physical);
         get_cooperative(instance, physical, &e, caps);
+        caps->cooperative_matrix = uses_cooperative(caps);
         caps->executable_properties = has(&e, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
         base_free(e.list);
     }
@@ -531,13 +542,13 @@ int vk_open_logical(struct vk *vk)
         if (!caps->api13)
             extensions[n++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
     }
-    if (caps->float16 || caps->cooperative_matrix) {
+    if (caps->float16 || (caps->cooperative_matrix && caps->float16_there)) {
         small.pNext = storage16.pNext;
         storage16.pNext = &small;
         if (caps->properties.apiVersion < VK_API_VERSION_1_2)
             extensions[n++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
     }
-    if (caps->cooperative_matrix) { /* only with Vulkan 1.2 */
+    if (caps->cooperative_matrix && caps->cooperative_16) { /* only with Vulkan 1.2 */
         memory_model.pNext = storage16.pNext;
         matrix.pNext = &memory_model;
         storage16.pNext = &matrix;

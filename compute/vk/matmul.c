@@ -116,9 +116,11 @@ static enum way choose_way(const struct vk *vk, const struct op *op)
 {
     const struct tensor *w = op->src[0];
     bool quantised = compute_type((int)w->type)->block > 1;
+    bool as_f16 = (quantised && w->type != TYPE_MXFP4) ||
+                  (w->type == TYPE_F16 && w->cols % 8 == 0); /* scales of MXFP4 go further */
     if (op->dst->rows <= 8)
         return PLAIN;
-    if (vk->caps.cooperative_matrix && (quantised || (w->type == TYPE_F16 && w->cols % 8 == 0)) &&
+    if (vk->caps.cooperative_matrix && as_f16 &&
         4 * vk->subgroup <= (int)vk->caps.properties.limits.maxComputeWorkGroupInvocations)
         return COOPERATIVE;
     return !quantised ? PLAIN : vk->caps.dot_product ? DOTS : vk->caps.float16 ? HALVES : PLAIN;

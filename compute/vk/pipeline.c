@@ -208,16 +208,22 @@ VkBufferView vk_idle_view(const struct vk *vk, enum vk_shader shader, int bindin
     return kind == 'f' ? vk->idle_f : kind == 'u' ? vk->idle_u : vk->idle_i;
 }
 
-int vk_pipelines_open(struct vk *vk)
+int vk_cache_open(struct vk *vk)
 {
     struct base_buf file = {0};
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    load_cache(vk, &file, &info.pInitialData, &info.initialDataSize);
+    int err = vk_result(vk, vkCreatePipelineCache(vk->logical, &info, NULL, &vk->cache), "opening it");
+    base_buf_finish(&file);
+    return err;
+}
+
+int vk_pipelines_open(struct vk *vk)
+{
     int err;
     TRY(vk_layouts_open(vk));
     TRY(create_idle_views(vk));
-    load_cache(vk, &file, &info.pInitialData, &info.initialDataSize);
-    err = vk_result(vk, vkCreatePipelineCache(vk->logical, &info, NULL, &vk->cache), "opening it");
-    base_buf_finish(&file);
+    TRY(vk_cache_open(vk));
 fail:
     return err;
 }
@@ -319,7 +325,7 @@ int vk_pipeline_get(struct vk *vk, enum vk_shader shader, const int32_t *specs, 
     }
     struct vk_pipeline made = {.shader = shader, .n_specs = n_specs};
     memcpy(made.specs, specs, (size_t)n_specs * 4);
-    int err = create_pipeline(vk, &made);
+    int err = vk->record_only ? PR_OK : create_pipeline(vk, &made);
     if (err < 0)
         return err;
     vk->pipelines = base_realloc(vk->pipelines, (size_t)(vk->n_pipelines + 1) * sizeof made);

@@ -205,7 +205,7 @@ void vk_end(struct vk_dispatch *d, const void *push, size_t push_size, int64_t x
         return;
     }
     vk_recorder_fail(r, vk_pipeline_get(vk, d->shader, d->specs, d->n_specs, &pipeline));
-    if (r->err < 0)
+    if (r->err < 0 || vk->record_only)
         return;
     for (int b = 1; b < VK_BINDINGS; b++) {
         VkBufferView idle = vk_idle_view(vk, d->shader, b);

@@ -122,7 +122,7 @@ struct vk {
     VkBufferView idle_f, idle_u, idle_i;
     struct buffer staging; /* mapped; between the host and memory that it can't touch */
     bool lost;
-    bool record_only;   /* nothing is ever submitted: tools look at what would be */
+    bool record_only;   /* nothing is compiled or submitted: tools look at what would be */
     bool capture_stats; /* the driver is to say what became of pipelines; set before vk_open_logical() */
 };
 
@@ -206,6 +206,7 @@ void vk_unpack(struct device *device, struct tensor *weight);
 /* ---- pipeline.c */
 const char *vk_shader_name(enum vk_shader shader);
 int vk_layouts_open(struct vk *vk); /* all that pipelines need */
+int vk_cache_open(struct vk *vk);   /* with what the disk has */
 int vk_pipelines_open(struct vk *vk);
 void vk_pipelines_close(struct vk *vk);
 /* The view for binding `binding` of a dispatch that doesn't use it: Vulkan wants one all the same. NULL: the shader has no such

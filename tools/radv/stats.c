@@ -2,7 +2,8 @@
  *
  * Compiles pipelines for a Vulkan device that needn't exist and prints what its compiler says of them.
  *
- *     radv_stats LIST      (lines "SHADER CONSTANT...", as PAGEREEL_VK_LIST writes them)
+ *     radv_stats LIST             (lines "SHADER CONSTANT...", as PAGEREEL_VK_LIST writes them)
+ *     radv_stats LIST FOLDER      the same with a pipeline cache in FOLDER; prints only how long it took
  *
  * With RADV_FORCE_FAMILY Mesa's driver for AMD compiles without hardware, and can do nothing else: so only the parts of the
  * backend are used that make pipelines. Output: shader, constants, and the driver's statistics as name=value, by tabs.
@@ -13,6 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 static int find_shader(const char *name)
 {
@@ -50,7 +59,7 @@ static int compile_line(struct vk *vk, char *line)
     while (n < VK_MAX_SPECS && (word = strtok(NULL, " \n")))
         specs[n++] = atoi(word);
     int err = vk_pipeline_get(vk, (enum vk_shader)shader, specs, n, &pipeline);
-    if (err < 0)
+    if (err < 0 || !vk->capture_stats)
         return err;
     printf("%s\t", vk_shader_name((enum vk_shader)shader));
     for (int i = 0; i < n; i++)
@@ -63,14 +72,16 @@ static int compile_line(struct vk *vk, char *line)
 int main(int argc, char **argv)
 {
     static struct device device;
-    static struct vk vk = {.device = &device, .capture_stats = true};
+    static struct vk vk = {.device = &device};
     char line[256];
-    int err = PR_OK;
-    FILE *list = argc == 2 ? fopen(argv[1], "r") : NULL;
+    int err = PR_OK, n = 0;
+    FILE *list = argc == 2 || argc == 3 ? fopen(argv[1], "r") : NULL;
     if (!list) {
-        fprintf(stderr, "usage: radv_stats LIST\n");
+        fprintf(stderr, "usage: radv_stats LIST [FOLDER]\n");
         return 2;
     }
+    vk.capture_stats = argc == 2; /* what is asked for statistics isn't taken from a cache */
+    vk.cache_dir = argc == 3 ? argv[2] : NULL;
     TRY(vk_instance_create(&vk.instance, &vk.messenger));
     if (vk_physical_devices(vk.instance, &vk.physical, 1) == 0) {
         err = base_fail(PR_ERR_DEVICE, "no device; is the driver installed?");
@@ -78,16 +89,30 @@ int main(int argc, char **argv)
     }
     vk_get_caps(vk.instance, vk.physical, &vk.caps);
     vk_describe(&vk.caps, 0, &device.info);
-    if (!vk.caps.executable_properties) {
+    if (vk.capture_stats && !vk.caps.executable_properties) {
         err = base_fail(PR_ERR_DEVICE, "%s doesn't say what becomes of pipelines", device.info.name);
         goto fail;
     }
     TRY(vk_open_logical(&vk));
+    double start = now();
     TRY(vk_layouts_open(&vk));
+    if (!vk.capture_stats)
+        TRY(vk_cache_open(&vk));
     printf("# %s\n", device.info.name);
-    while (fgets(line, sizeof line, list))
+    for (int i = 0; i < device.info.n_features; i++)
+        printf("# %s: %s, %s\n", device.info.features[i].name, device.info.features[i].used ? "used" : "not used",
+               device.info.features[i].why);
+    while (fgets(line, sizeof line, list)) {
+        if (strncmp(line, "matmul_coop", 11) == 0 && !vk.caps.cooperative_matrix)
+            continue;
         TRY(compile_line(&vk, line));
+        n++;
+    }
     fclose(list);
+    if (!vk.capture_stats) {
+        printf("%d pipelines in %.3f s\n", n, now() - start);
+        vk_pipelines_save(&vk);
+    }
     return 0;
 fail:
     fprintf(stderr, "radv_stats: %s\n", pr_error_message());
