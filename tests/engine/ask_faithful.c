@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * With everything kept, a model that reads pictures from the library says what it says of the same pictures given directly, their rows
+ * rounded to f16: every log-probability to the bit, on the definition of every operation. The second time nothing is encoded.
+ */
+#include "engine/ask.h"
+
+#include "engine/session.h"
+#include "engine/visual.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const families[] = {"idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"};
+enum { N_FAMILIES = sizeof families / sizeof families[0], TOP = 20, STEPS = 6 };
+static char folder[] = "/tmp/pagereel-faithful-XXXXXX";
+
+struct said {
+    int32_t ids[STEPS * TOP];
+    float logprobs[STEPS * TOP];
+    size_t n;
+};
+
+static bool note(void *user, const struct pr_token *token)
+{
+    struct said *said = user;
+    for (size_t i = 0; i < token->n_top && said->n < STEPS * TOP; i++, said->n++) {
+        said->ids[said->n] = token->top[i].id;
+        said->logprobs[said->n] = token->top[i].logprob;
+    }
+    return true;
+}
+
+/* What the model says to the runs, which are taken over. */
+static void say(struct pr_model *model, struct pr_settings *s, struct engine_run *runs, size_t n, struct said *out)
+{
+    struct pr_session *session;
+    static const char before[] = "Excerpts:\n", behind[] = "Question: what is it?";
+    struct engine_part parts[] = {{.text = before, .len = sizeof before - 1},
+                                  {.runs = runs, .n_runs = n},
+                                  {.text = behind, .len = sizeof behind - 1}};
+    memset(out, 0, sizeof *out);
+    assert_int_equal(pr_session_create(model, s, &session), PR_OK);
+    assert_int_equal(engine_session_parts(session, PR_ROLE_USER, parts, 3, true), PR_OK);
+    assert_int_equal(pr_session_generate(session, s, note, out, NULL, NULL), PR_OK);
+    pr_session_destroy(session);
+}
+
+/* The runs of all that the library holds of a source, as a prompt has them. */
+static size_t library_runs(struct pr_model *model, const struct pr_settings *s, const char *path,
+                           struct engine_run **runs)
+{
+    unsigned char identity[ENGINE_ENCODER_BYTES];
+    struct asked asked = {0};
+    struct asking asking = {.model = model, .settings = s, .vision = &model->vision.params};
+    struct ask_entry entry = {.asked = &asked};
+    size_t n = 0;
+    assert_int_equal(engine_library_open(s, &asking.library), PR_OK);
+    assert_int_equal(memory_library_find(asking.library, path, &asked.source), PR_OK);
+    assert_int_equal(memory_library_evidence(asking.library, &asked.source, &asked.evidence), PR_OK);
+    engine_encoder_identity(&model->vision, identity);
+    asked.seen = engine_visual_find(asked.evidence, identity);
+    assert_non_null(asked.seen);
+    entry.pictures = calloc(memory_evidence_count(asked.evidence), sizeof *entry.pictures);
+    for (size_t i = 0; i < memory_evidence_count(asked.evidence); i++) {
+        struct ask_picture *picture = &entry.pictures[entry.n_pictures];
+        if (memory_evidence_setup_of(asked.evidence, i) != asked.seen->number)
+            continue;
+        assert_int_equal(memory_evidence_read(asked.evidence, i, &picture->segment), PR_OK);
+        picture->n = picture->segment.n_tokens;
+        entry.n_pictures++;
+    }
+    *runs = NULL;
+    assert_int_equal(ask_picture_runs(&asking, &entry, runs, &n), PR_OK);
+    for (size_t i = 0; i < entry.n_pictures; i++)
+        memory_evidence_release(&entry.pictures[i].segment);
+    free(entry.pictures);
+    memory_evidence_close(asked.evidence);
+    memory_library_close(asking.library);
+    return n;
+}
+
+/* The same words with the rows of the file itself, encoded now. */
+static struct engine_run *direct_runs(struct pr_model *model, const struct pr_settings *s, const char *path, bool film,
+                                      const struct engine_run *runs, size_t n)
+{
+    struct engine_media media = {0};
+    size_t width = (size_t)model->vision.params.d_out * (size_t)(1 + model->vision.params.n_deepstack), at = 0;
+    assert_int_equal(engine_media_read(&media, &model->vision, film ? PR_ITEM_VIDEO : PR_ITEM_IMAGE, path, s, NULL),
+                     PR_OK);
+    struct engine_run *out = base_alloc_array(n, sizeof *out);
+    const struct engine_medium *medium = &media.media[0];
+    size_t run = 0; /* of the medium, and the row of it that comes next */
+    for (size_t i = 0; i < n; i++) {
+        out[i] = runs[i];
+        if (runs[i].text) {
+            out[i].text = base_strdup(runs[i].text);
+            continue;
+        }
+        size_t rows = (size_t)runs[i].n;
+        out[i].rows = base_alloc_array(rows * width, sizeof(float));
+        out[i].positions = NULL;
+        if (runs[i].positions) {
+            out[i].positions = base_alloc_array(rows * 4, sizeof(int32_t));
+            memcpy(out[i].positions, runs[i].positions, rows * 4 * sizeof(int32_t));
+        }
+        for (size_t k = 0; k < rows; k++, at++) {
+            while (medium->runs[run].text || at == (size_t)medium->runs[run].n) {
+                at = 0;
+                assert_true(++run < medium->n_runs);
+            }
+            for (size_t j = 0; j < width; j++)
+                out[i].rows[k * width + j] =
+                    compute_f16_to_f32(compute_f32_to_f16(medium->runs[run].rows[at * width + j]));
+            if (runs[i].positions && medium->runs[run].n == runs[i].n) {
+                assert_memory_equal(runs[i].positions + 4 * k, medium->runs[run].positions + 4 * at,
+                                    3 * sizeof(int32_t));
+                assert_int_equal(runs[i].advance, medium->runs[run].advance);
+            }
+        }
+    }
+    assert_int_equal(at, medium->runs[run].n); /* all of it, */
+    while (++run < medium->n_runs)             /* and nothing behind */
+        assert_non_null(medium->runs[run].text);
+    engine_media_finish(&media);
+    return out;
+}
+
+static void check(const char *family, const char *path, bool film)
+{
+    char model_file[128], mmproj[128], library[128];
+    struct pr_settings given = pr_settings_default(), s;
+    struct pr_model *model;
+    struct pr_entry entry;
+    struct said from_library, direct;
+    struct engine_run *runs, *same;
+    snprintf(model_file, sizeof model_file, "tests/golden/vision/%s.f16.gguf", family);
+    snprintf(mmproj, sizeof mmproj, "tests/golden/vision/%s.mmproj.f16.gguf", family);
+    snprintf(library, sizeof library, "%s/library", folder);
+    given.model = model_file;
+    given.mmproj = mmproj;
+    given.library = library;
+    given.device = "ref";
+    given.image_tokens = 64;
+    given.keep = 1;
+    given.frames = 6; /* all of them */
+    given.max_tokens = STEPS;
+    given.logprobs = TOP;
+    given.raw = true;
+    assert_int_equal(engine_settings(&given, &s), PR_OK);
+    assert_int_equal(pr_add(&given, path, NULL, NULL, NULL, &entry), PR_OK);
+    assert_true(entry.encoded > 0);
+    assert_int_equal(pr_model_open(&given, NULL, &model), PR_OK);
+    assert_int_equal(engine_need_vision(model), PR_OK);
+    size_t n = library_runs(model, &s, path, &runs);
+    assert_int_equal(model->vision.encoded, 0); /* nothing was looked at again */
+    same = direct_runs(model, &s, path, film, runs, n);
+    for (size_t i = 0; i < n; i++)
+        if (!runs[i].text)
+            assert_memory_equal(runs[i].rows, same[i].rows,
+                                (size_t)runs[i].n * (size_t)model->vision.params.d_out *
+                                    (size_t)(1 + model->vision.params.n_deepstack) * sizeof(float));
+    say(model, &s, runs, n, &from_library);
+    say(model, &s, same, n, &direct);
+    assert_int_equal(from_library.n, direct.n);
+    assert_true(direct.n >= TOP);
+    assert_memory_equal(from_library.ids, direct.ids, sizeof direct.ids);
+    assert_memory_equal(from_library.logprobs, direct.logprobs, sizeof direct.logprobs);
+    pr_model_close(model);
+}
+
+static void test_faithful(void **state)
+{
+    (void)state;
+    char command[512], film[64], picture[64];
+    snprintf(film, sizeof film, "%s/film.mkv", folder);
+    snprintf(picture, sizeof picture, "%s/picture.png", folder);
+    snprintf(command, sizeof command,
+             "ffmpeg -v error -f lavfi -i testsrc2=s=160x120:r=2:d=3 -c:v mpeg4 -q:v 3 %s 2>/dev/null && "
+             "ffmpeg -v error -f lavfi -i testsrc=s=100x70 -frames:v 1 %s 2>/dev/null",
+             film, picture);
+    if (system(command) != 0) {
+        print_message("skipped: no ffmpeg here\n");
+        skip();
+    }
+    for (int f = 0; f < N_FAMILIES; f++) {
+        check(families[f], film, true);
+        check(families[f], picture, false);
+    }
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faithful)};
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
