@@ -79,6 +79,9 @@ struct av_webp_info {
 /* PR_OK with *out NULL if the file is no animated WebP; otherwise the caller owns *out and *info is filled.
  * PR_ERR_FORMAT: it is one, but damaged. */
 int av_webp_open(const char *path, struct av_webp **out, struct av_webp_info *info);
+/* The same of bytes, which the caller keeps until close. `name` is for messages. */
+int av_webp_open_bytes(const void *bytes, size_t size, const char *name, struct av_webp **out,
+                       struct av_webp_info *info);
 void av_webp_close(struct av_webp *webp); /* takes NULL */
 /* The next whole picture: RGBA, time and pkt_duration in milliseconds. PR_EOF at the end, also of a file that breaks off. */
 int av_webp_next(struct av_webp *webp, AVFrame *frame);

@@ -276,6 +276,10 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
     av_log_set_level(AV_LOG_QUIET);
     input->path = base_strdup(path);
     int code = open_format(&input->format, path);
+    if (code < 0 && strcmp(path, "-") == 0)
+        return av_failed(code, PR_ERR_FORMAT, path,
+                         "standard input holds no video, sound or picture that can be read; documents are "
+                         "read from files only");
     if (code < 0)
         return av_failed(code, PR_ERR_FORMAT, path,
                          "can't be opened as video, sound or picture; it is damaged or of a kind "

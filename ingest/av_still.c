@@ -102,9 +102,33 @@ static int decode_first(struct ingest_still *still, AVFormatContext *format)
     return code;
 }
 
+static int make_picture(struct ingest_still *still, const char *name, int64_t max_pixels, struct pr_unit *unit)
+{
+    int err = PR_OK;
+    if (max_pixels > 0)
+        err = av_picture_make(&still->picture, still->frame, av_photo_rotation(still->frame), max_pixels, unit);
+    av_frame_unref(still->frame);
+    return err < 0 ? base_fail_prefix(err, "%s", name) : PR_OK;
+}
+
+/* The first frame of an animation. */
+static int decode_webp(struct ingest_still *still, struct av_webp *webp, const char *name, int64_t max_pixels,
+                       struct pr_unit *unit)
+{
+    int err = av_webp_next(webp, still->frame);
+    av_webp_close(webp);
+    return err == PR_OK ? make_picture(still, name, max_pixels, unit)
+                        : base_fail(PR_ERR_FORMAT, "%s: its animation can't be decoded; it is damaged", name);
+}
+
 int ingest_still_decode(struct ingest_still *still, const void *data, size_t size, const char *name, int64_t max_pixels,
                         struct pr_unit *unit)
 {
+    struct av_webp *webp;
+    struct av_webp_info info;
+    int webp_err = av_webp_open_bytes(data, size, name, &webp, &info);
+    if (webp_err < 0 || webp)
+        return webp_err < 0 ? webp_err : decode_webp(still, webp, name, max_pixels, unit);
     struct reader reader = {data, size, 0};
     AVFormatContext *format = avformat_alloc_context();
     uint8_t *buffer = av_malloc(1 << 15);
@@ -126,11 +150,7 @@ int ingest_still_decode(struct ingest_still *still, const void *data, size_t siz
     avio_context_free(&io);
     if (code < 0)
         return av_failed(code, PR_ERR_FORMAT, name, "is no picture that can be read");
-    int err = PR_OK;
-    if (max_pixels > 0)
-        err = av_picture_make(&still->picture, still->frame, av_photo_rotation(still->frame), max_pixels, unit);
-    av_frame_unref(still->frame);
-    return err < 0 ? base_fail_prefix(err, "%s", name) : PR_OK;
+    return make_picture(still, name, max_pixels, unit);
 }
 
 int ingest_still_decode_file(struct ingest_still *still, const char *path, int64_t max_pixels, struct pr_unit *unit)

@@ -15,7 +15,7 @@
 struct av_webp {
     WebPAnimDecoder *decoder;
     WebPAnimInfo info;
-    void *map;
+    void *map; /* of the file; NULL: the bytes are the caller's */
     size_t size;
     int64_t shown_until; /* milliseconds: the end of the last frame */
 };
@@ -43,6 +43,28 @@ static int64_t total_duration(const WebPData *data)
     return milliseconds;
 }
 
+int av_webp_open_bytes(const void *bytes, size_t size, const char *name, struct av_webp **out,
+                       struct av_webp_info *info)
+{
+    *out = NULL;
+    WebPData data = {bytes, size};
+    if (!is_animated(data.bytes, data.size))
+        return PR_OK;
+    struct av_webp *webp = base_alloc(sizeof *webp);
+    WebPAnimDecoderOptions options;
+    WebPAnimDecoderOptionsInit(&options);
+    options.color_mode = MODE_RGBA;
+    webp->decoder = WebPAnimDecoderNew(&data, &options);
+    if (!webp->decoder || !WebPAnimDecoderGetInfo(webp->decoder, &webp->info)) {
+        av_webp_close(webp);
+        return base_fail(PR_ERR_FORMAT, "%s: its animation can't be decoded; it is damaged or too large", name);
+    }
+    *info = (struct av_webp_info){(int32_t)webp->info.canvas_width, (int32_t)webp->info.canvas_height,
+                                  total_duration(&data) * 1000};
+    *out = webp;
+    return PR_OK;
+}
+
 int av_webp_open(const char *path, struct av_webp **out, struct av_webp_info *info)
 {
     *out = NULL;
@@ -55,25 +77,14 @@ int av_webp_open(const char *path, struct av_webp **out, struct av_webp_info *in
         close(fd);
     if (map == MAP_FAILED)
         return PR_OK; /* not here: who opens it next says why it can't be read */
-    WebPData data = {map, (size_t)st.st_size};
-    if (!is_animated(data.bytes, data.size)) {
-        munmap(map, data.size);
-        return PR_OK;
+    int err = av_webp_open_bytes(map, (size_t)st.st_size, path, out, info);
+    if (*out) {
+        (*out)->map = map;
+        (*out)->size = (size_t)st.st_size;
+    } else {
+        munmap(map, (size_t)st.st_size);
     }
-    struct av_webp *webp = base_alloc(sizeof *webp);
-    *webp = (struct av_webp){.map = map, .size = data.size};
-    WebPAnimDecoderOptions options;
-    WebPAnimDecoderOptionsInit(&options);
-    options.color_mode = MODE_RGBA;
-    webp->decoder = WebPAnimDecoderNew(&data, &options);
-    if (!webp->decoder || !WebPAnimDecoderGetInfo(webp->decoder, &webp->info)) {
-        av_webp_close(webp);
-        return base_fail(PR_ERR_FORMAT, "%s: its animation can't be decoded; it is damaged or too large", path);
-    }
-    *info = (struct av_webp_info){(int32_t)webp->info.canvas_width, (int32_t)webp->info.canvas_height,
-                                  total_duration(&data) * 1000};
-    *out = webp;
-    return PR_OK;
+    return err;
 }
 
 void av_webp_close(struct av_webp *webp)
@@ -82,7 +93,8 @@ void av_webp_close(struct av_webp *webp)
         return;
     if (webp->decoder)
         WebPAnimDecoderDelete(webp->decoder);
-    munmap(webp->map, webp->size);
+    if (webp->map)
+        munmap(webp->map, webp->size);
     base_free(webp);
 }
 

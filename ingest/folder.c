@@ -36,6 +36,7 @@ struct folder {
     struct archive *reader; /* open archive, standing before entry number `at` */
     int64_t at;
     char *data; /* of the current picture */
+    char format[64];
     const char *problems[1];
 };
 
@@ -101,6 +102,8 @@ static int list_archive(struct folder *folder)
             add_entry(folder, name, i);
         ingest_report(0);
     }
+    const char *format = archive_format_name(folder->reader); /* known once an entry was read */
+    snprintf(folder->format, sizeof folder->format, "%s", format && *format ? format : "archive");
     if (folder->n == 0 && result != ARCHIVE_EOF)
         return base_fail(PR_ERR_FORMAT, "%s: the archive is damaged (%s)", folder->path,
                          archive_error_string(folder->reader));
@@ -175,7 +178,7 @@ static int open_set(struct folder *folder, const char *path, const struct ingest
         info->n_problems = 1;
     }
     info->n_pages = (int32_t)folder->n;
-    info->format = folder->archive ? archive_format_name(folder->reader) : "folder";
+    info->format = folder->archive ? folder->format : "folder";
     folder->next = options->first_page > 0 ? (size_t)options->first_page : 0;
     folder->last = options->last_page < 0 ? folder->n - 1 : (size_t)options->last_page;
     return PR_OK;

@@ -47,6 +47,7 @@ struct video {
     bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
     int rotation;
     struct av_webp *webp; /* frames come from here, instead of from the decoder */
+    AVPacket *webp_bytes; /* of an animation on standard input */
     struct av_picture picture;
     struct ingest_gate gate;
     struct av_tracks tracks;
@@ -116,9 +117,21 @@ static int open_webp(struct video *video, const char *path, struct pr_source_inf
 {
     struct av_webp_info webp = {0};
     struct pr_stream *stream = &video->input.streams[video->stream->index];
-    int err = strcmp(video->input.format->iformat->name, "webp_pipe") == 0 && strcmp(path, "-") != 0
-                  ? av_webp_open(path, &video->webp, &webp)
-                  : PR_OK;
+    int err = PR_OK;
+    if (strcmp(video->input.format->iformat->name, "webp_pipe") != 0)
+        return PR_OK;
+    if (strcmp(path, "-") != 0) {
+        err = av_webp_open(path, &video->webp, &webp);
+    } else if (av_read_frame(video->input.format, video->packet) == 0) { /* a packet is a whole file */
+        video->webp_bytes = av_packet_clone(video->packet);
+        if (video->webp_bytes && video->webp_bytes->size > 0)
+            err =
+                av_webp_open_bytes(video->webp_bytes->data, (size_t)video->webp_bytes->size, path, &video->webp, &webp);
+        if (!video->webp)
+            av_packet_move_ref(video->behind, video->packet); /* of a still: to be decoded first */
+        else
+            av_packet_unref(video->packet);
+    }
     if (!video->webp)
         return err;
     video->still = false;
@@ -205,6 +218,7 @@ static void video_close(void *priv)
     av_sound_finish(&video->sound);
     av_picture_finish(&video->picture);
     av_webp_close(video->webp);
+    av_packet_free(&video->webp_bytes);
     av_frame_free(&video->frame);
     av_frame_free(&video->held);
     av_packet_free(&video->packet);

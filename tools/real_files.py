@@ -17,7 +17,8 @@ import tempfile
 
 import compare_text
 
-FILMS = ('.avi', '.gif', '.mkv', '.mov', '.mp4', '.mpg', '.ogv', '.webm', '.webp')
+FILMS = ('.3gp', '.asf', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogm', '.ogv', '.roq', '.ts', '.vob', '.webm', '.webp',
+         '.wmv')
 PAGES, FRAMES = 3, 8
 
 

@@ -5,11 +5,13 @@
  */
 #include "ingest/source.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -129,6 +131,32 @@ static void test_webp(void **state)
     assert_string_equal(kind, "video");
     for (int i = 0; i < 10; i++)
         assert_true(shots[i].t0 == 200000 * i && shots[i].t1 == 200000 * (i + 1));
+}
+
+/* An animation is read from standard input as well, and is one page of a folder or an archive. */
+static void test_webp_elsewhere(void **state)
+{
+    (void)state;
+    if (system("ffmpeg -v quiet -encoders | grep -q libwebp_anim") != 0)
+        skip();
+    make("set/moving.webp",
+         "mkdir -p set && " FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=2 -c:v libwebp_anim set/moving.webp");
+    int kept = dup(0), file = open(path, O_RDONLY);
+    assert_true(file >= 0);
+    dup2(file, 0);
+    close(file);
+    snprintf(path, sizeof path, "-");
+    assert_int_equal(take_shots(5, -1, kind, shots), 10);
+    assert_string_equal(kind, "video");
+    assert_true(shots[9].t0 == 1800000 && shots[9].t1 == 2000000);
+    dup2(kept, 0);
+    close(kept);
+    snprintf(path, sizeof path, "%s/set", folder);
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].picture_width == 40);
+    make("set.cbz", "python3 -c \"import zipfile; zipfile.ZipFile('set.cbz', 'w').write('set/moving.webp')\"");
+    assert_int_equal(take_shots(1, -1, kind, shots), 1);
+    assert_true(shots[0].picture_width == 40);
 }
 
 /* Little-endian numbers of a WebP's chunks. */
@@ -293,6 +321,29 @@ static void test_deep_colours(void **state)
     expect_colour(shots[0].first, 254, 0, 0);
     if (system("ffmpeg -v quiet -encoders | grep -q libx265") != 0)
         skip();
+    /* White of 75 % of the HLG signal is what stays white of an ordinary picture, near enough; its middle is in the middle. */
+    static const struct {
+        const char *curve;
+        int luma, least, most;
+    } whites[] = {
+        {"arib-std-b67", 64, 0, 8},      {"arib-std-b67", 396, 60, 150}, {"arib-std-b67", 721, 165, 245},
+        {"arib-std-b67", 940, 245, 255}, {"smpte2084", 64, 0, 8},        {"smpte2084", 509, 150, 235}, /* 100 cd/m^2 */
+        {"smpte2084", 723, 245, 255},                                                                  /* 1000 */
+    };
+    for (size_t i = 0; i < sizeof whites / sizeof *whites; i++) {
+        char command[768];
+        snprintf(command, sizeof command,
+                 FFMPEG
+                 "-f lavfi -i \"color=black:s=64x64:r=5:d=1,format=yuv420p10le,geq=lum=%d:cb=512:cr=512\" -c:v libx265 "
+                 "-preset ultrafast -x265-params log-level=none:colorprim=bt2020:transfer=%s:colormatrix=bt2020nc "
+                 "-color_trc %s -color_primaries bt2020 -colorspace bt2020nc white.mkv",
+                 whites[i].luma, whites[i].curve, whites[i].curve);
+        make("white.mkv", command);
+        assert_int_equal(take_shots(1, -1, kind, shots), 1);
+        printf("%s %d: %d..%d\n", whites[i].curve, whites[i].luma, shots[0].darkest, shots[0].brightest);
+        if (shots[0].darkest < whites[i].least || shots[0].brightest > whites[i].most)
+            fail_msg("%s %d: %d..%d", whites[i].curve, whites[i].luma, shots[0].darkest, shots[0].brightest);
+    }
     /* A ramp from dark to light, tagged as perceptual quantisation: it stays one, neither black nor washed out. */
     make("hdr.mkv",
          FFMPEG "-f lavfi -i \"color=black:s=64x64:r=5:d=1,format=yuv420p10le,geq=lum='64+X*8':cb=512:cr=512\" "
@@ -338,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stills_and_animations),
         cmocka_unit_test(test_webp),
+        cmocka_unit_test(test_webp_elsewhere),
         cmocka_unit_test(test_webp_blending),
         cmocka_unit_test(test_alpha),
         cmocka_unit_test(test_rotation),
