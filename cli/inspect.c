@@ -249,7 +249,7 @@ static void show_progress(const struct pr_source *source, double start, double *
     double now = seconds();
     double whole = info->n_pages > 0 ? info->n_pages : info->duration != PR_TIME_NONE ? (double)info->duration : 0;
     double share = whole > 0 ? (double)pr_source_position(source) / whole : 0;
-    if (!isatty(2) || isatty(1) || now - *last < 0.5 || share <= 0 || share > 1)
+    if (!isatty(2) || now - *last < 0.5 || share <= 0 || share > 1)
         return;
     double left = (now - start) * (1 - share) / share;
     fprintf(stderr, "\r%3.0f %%, %d:%02d:%02d left ", 100 * share, (int)left / 3600, (int)left / 60 % 60,
@@ -283,7 +283,8 @@ static int read_units(struct pr_source *source, bool print, struct counts *count
                 fwrite(line.data, 1, line.len, stdout);
             }
         }
-        show_progress(source, start, &last);
+        if (!print || !isatty(1)) /* it would stand between the lines */
+            show_progress(source, start, &last);
     }
     if (last > start)
         fputs("\r\033[K", stderr);

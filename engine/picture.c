@@ -68,6 +68,8 @@ int pr_frame_write(const char *path, const struct pr_settings *settings, struct 
     options.rate = 1;
     if (settings->at[0])
         TRY(pr_time_parse(settings->at, &options.from));
+    if (options.from != PR_TIME_NONE && options.from < 0)
+        return base_fail(PR_ERR_INVALID, "--at %.60s lies before the start", settings->at);
     if (settings->page[0]) {
         char *end;
         long page = strtol(settings->page, &end, 10);

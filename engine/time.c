@@ -74,21 +74,32 @@ static bool parse_units(const char *text, int64_t *out)
     static const struct {
         const char *name;
         int64_t microseconds;
-    } units[] = {{"h", 3600000000}, {"ms", 1000}, {"m", 60000000}, {"s", 1000000}, {"us", 1}};
+    } units[] = {
+        /* of names that begin alike the longer one comes first */
+        {"hours", 3600000000}, {"hour", 3600000000}, {"hrs", 3600000000},
+        {"hr", 3600000000},    {"h", 3600000000},    {"minutes", 60000000},
+        {"minute", 60000000},  {"mins", 60000000},   {"min", 60000000},
+        {"msec", 1000},        {"ms", 1000},         {"m", 60000000},
+        {"seconds", 1000000},  {"second", 1000000},  {"secs", 1000000},
+        {"sec", 1000000},      {"s", 1000000},       {"us", 1},
+    };
     int64_t total = 0, last = INT64_MAX;
     while (*text) {
         const char *probe = text;
         int64_t value;
         probe += strspn(probe, "0123456789.,");
+        size_t blanks = strspn(probe, " ");
+        probe += blanks;
         size_t u = 0;
         while (u < sizeof units / sizeof *units && strncmp(probe, units[u].name, strlen(units[u].name)) != 0)
             u++;
         if (u == sizeof units / sizeof *units || units[u].microseconds >= last ||
-            !parse_number(&text, units[u].microseconds, &value) || text != probe ||
+            !parse_number(&text, units[u].microseconds, &value) || text + blanks != probe ||
             __builtin_add_overflow(total, value, &total))
             return false;
         last = units[u].microseconds;
-        text += strlen(units[u].name);
+        text = probe + strlen(units[u].name);
+        text += strspn(text, " ");
     }
     *out = total;
     return last != INT64_MAX;

@@ -24,7 +24,7 @@ const char *av_input_demuxers(void)
     return demuxers;
 }
 
-bool av_input_probe_among(const unsigned char *head, size_t len, const char *names)
+static const AVInputFormat *probe_among(const unsigned char *head, size_t len, const char *names)
 {
     unsigned char *padded = base_alloc(len + AVPROBE_PADDING_SIZE);
     memcpy(padded, head, len);
@@ -32,7 +32,26 @@ bool av_input_probe_among(const unsigned char *head, size_t len, const char *nam
     int score = 0;
     const AVInputFormat *format = av_probe_input_format3(&data, 1, &score);
     base_free(padded);
-    return format && score > 0 && av_match_list(format->name, names, ',');
+    return format && score > 0 && av_match_list(format->name, names, ',') ? format : NULL;
+}
+
+bool av_input_probe_among(const unsigned char *head, size_t len, const char *names)
+{
+    return probe_among(head, len, names) != NULL;
+}
+
+static const AVInputFormat *format_of_bytes(const char *path)
+{
+    enum { LOOKED_AT = 1 << 16 };
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return NULL;
+    unsigned char *head = base_alloc(LOOKED_AT);
+    size_t len = fread(head, 1, LOOKED_AT, file);
+    const AVInputFormat *format = probe_among(head, len, demuxers);
+    fclose(file);
+    base_free(head);
+    return format;
 }
 
 int av_failed(int code, int error, const char *path, const char *what)
@@ -161,7 +180,8 @@ static void describe_chapters(struct av_input *input, struct pr_source_info *inf
     info->n_marks = n;
 }
 
-static int open_format(AVFormatContext **out, const char *path)
+/* format: NULL: found by probing. */
+static int open_format(AVFormatContext **out, const char *path, const AVInputFormat *format, bool seekable)
 {
     AVDictionary *options = NULL;
     struct base_buf url = {0};
@@ -171,7 +191,9 @@ static int open_format(AVFormatContext **out, const char *path)
         base_buf_printf(&url, "file:%s", path);
     av_dict_set(&options, "format_whitelist", demuxers, 0);
     av_dict_set(&options, "protocol_whitelist", "file,pipe", 0);
-    int code = avformat_open_input(out, url.data, NULL, &options);
+    if (!seekable)
+        av_dict_set(&options, "seekable", "0", 0);
+    int code = avformat_open_input(out, url.data, format, &options);
     av_dict_free(&options);
     base_buf_finish(&url);
     return code;
@@ -186,7 +208,7 @@ int64_t av_input_measure(const struct av_input *input, const AVStream *stream)
     AVFormatContext *format = NULL;
     AVPacket *packet = av_packet_alloc();
     int64_t end = 0, last = 0, shift = 0, n = 0;
-    if (!packet || strcmp(input->path, "-") == 0 || open_format(&format, input->path) < 0)
+    if (!packet || strcmp(input->path, "-") == 0 || open_format(&format, input->path, NULL, true) < 0)
         goto done;
     if (avformat_find_stream_info(format, NULL) < 0 || (unsigned)stream->index >= format->nb_streams)
         goto done;
@@ -275,7 +297,18 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
 {
     av_log_set_level(AV_LOG_QUIET);
     input->path = base_strdup(path);
-    int code = open_format(&input->format, path);
+    int code = open_format(&input->format, path, NULL, true);
+    if (code == AVERROR(EINVAL) && strcmp(path, "-") != 0) {
+        /* The end of its name spoke for a demuxer that isn't allowed: its bytes are asked alone. */
+        const AVInputFormat *known = format_of_bytes(path);
+        code = known ? open_format(&input->format, path, known, true) : code;
+    } else if (code < 0 && strcmp(path, "-") != 0) {
+        /* In a film in fragments that breaks off, what is before the end is only found by who doesn't look for it. */
+        bool opened = open_format(&input->format, path, NULL, false) >= 0;
+        if (opened)
+            av_input_problem(input, info, "its end is damaged or missing");
+        code = opened ? 0 : code;
+    }
     if (code < 0 && strcmp(path, "-") == 0)
         return av_failed(code, PR_ERR_FORMAT, path,
                          "standard input holds no video, sound or picture that can be read; documents are "

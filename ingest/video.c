@@ -9,6 +9,7 @@
 #include "ingest/av.h"
 #include "ingest/gate.h"
 #include "ingest/kinds.h"
+#include "ingest/still.h"
 
 #include <libavutil/pixdesc.h>
 #include <math.h>
@@ -44,6 +45,7 @@ struct video {
     int64_t back;       /* how far before the sample the last seek aimed */
     int64_t frames_decoded;
     bool draining, still, intra_only, has_held, at_end, no_seek;
+    bool cut;                /* the picture breaks off */
     bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
     int rotation;
     struct av_webp *webp; /* frames come from here, instead of from the decoder */
@@ -314,6 +316,8 @@ static void send(struct video *video, AVPacket *packet)
     int64_t time = av_input_time(&video->input, video->stream, packet->pts);
     if (time == PR_TIME_NONE && packet->dts != AV_NOPTS_VALUE && video->shift == 0)
         video->shift = -reorder_delay(video);
+    if (video->still)
+        video->cut = ingest_still_is_cut(packet->data, (size_t)packet->size);
     set_skipping(video, time == PR_TIME_NONE ? time : time + video->shift);
     avcodec_send_packet(video->decoder, packet);
     av_packet_unref(packet);
@@ -488,7 +492,7 @@ static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int6
     unit->stream = video->stream->index;
     unit->span.t0 = video->still ? PR_TIME_NONE : t0;
     unit->span.t1 = video->still ? PR_TIME_NONE : t1;
-    unit->partial = frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
+    unit->partial = video->cut || frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
     int rotation = video->rotation ? video->rotation : av_photo_rotation(frame);
     int64_t max_pixels = video->options.max_pixels;
     /* Gate and cuts want a picture even when the caller doesn't. */

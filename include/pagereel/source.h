@@ -149,7 +149,7 @@ int pr_sheet_write(const char *path, const struct pr_settings *settings, struct 
 
 /* "1:02:03.456" of microseconds, hours always written, into a buffer of 32 bytes or more. Returns `out`. */
 const char *pr_time_text(int64_t microseconds, char *out, size_t size);
-/* Reads a time in the usual forms: "1:02:03.456", "02:03", "83.5", "90s", "1h2m3s", "500ms". PR_ERR_INVALID names the text. */
+/* Reads a time in the usual forms: "1:02:03.456", "02:03", "83.5", "90s", "1h2m3s", "1 h 2 min", "500ms". PR_ERR_INVALID names the text. */
 int pr_time_parse(const char *text, int64_t *microseconds);
 
 #pragma GCC visibility pop

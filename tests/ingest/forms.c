@@ -242,6 +242,23 @@ static void test_webp_blending(void **state)
     assert_true(shots[0].t0 == 0 && shots[1].t0 == 100000);
 }
 
+/* A photo that breaks off, whatever its name, is shown as far as it goes and marked. */
+static void test_cut_photo(void **state)
+{
+    (void)state;
+    make("cut.jpg", FFMPEG "-f lavfi -i testsrc2=s=320x240 -frames:v 1 whole.jpg && head -c 5000 whole.jpg > cut.jpg");
+    for (int round = 0; round < 2; round++) {
+        struct ingest_options options = ingest_options_default();
+        struct ingest_source *source = NULL;
+        struct pr_unit unit;
+        assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+        assert_int_equal(ingest_next(source, &unit), PR_OK);
+        assert_true(unit.partial == (round == 0) && unit.picture_width == 320);
+        ingest_close(source);
+        snprintf(path, sizeof path, "%s/whole.jpg", folder);
+    }
+}
+
 static void test_alpha(void **state)
 {
     (void)state;
@@ -391,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_webp),
         cmocka_unit_test(test_webp_elsewhere),
         cmocka_unit_test(test_webp_blending),
+        cmocka_unit_test(test_cut_photo),
         cmocka_unit_test(test_alpha),
         cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_sizes),
