@@ -19,9 +19,9 @@
 enum {
     VOTING = 64,       /* passages that speak for the pictures around them */
     SHORT_LIST = 1024, /* segments whose keys are asked */
-    FIRST_KEYS = 16,   /* of each of them; they stand in farthest-point order */
+    FIRST_KEYS = 8,    /* of each of them; they stand in farthest-point order */
     FINALISTS = 64,    /* segments of which more keys are asked, */
-    MORE_KEYS = 96,    /* so many */
+    MORE_KEYS = 48,    /* so many */
     BEST = 4,          /* keys that make a segment's score */
     WINDOW = 32        /* segments on either side that a score is measured against */
 };
@@ -32,11 +32,23 @@ static const double FLOOR = 0.1, /* relevance of a segment that no list names */
 
 static bool lies_in(const struct ask_passage *passage, const struct ask_seen *seen)
 {
-    if (passage->asked != seen->asked)
-        return false;
     if (seen->t0 != PR_TIME_NONE)
         return passage->passage.t0 != PR_TIME_NONE && passage->passage.t0 < seen->t1 && passage->passage.t1 > seen->t0;
     return passage->passage.t0 == PR_TIME_NONE && passage->passage.page == seen->page;
+}
+
+/* Where a source's segments begin: they stand together, in the order of the sources. */
+static size_t first_of(const struct ask_found *found, const struct asked *asked)
+{
+    size_t low = 0, high = found->n_seen;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (found->seen[middle].asked->order < asked->order)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* Segments in the order of the best passage that lies in them. */
@@ -47,7 +59,8 @@ static size_t vote(struct asking *asking, const struct ask_found *found, uint32_
     for (size_t h = 0; h < found->n_hits && h < VOTING; h++) {
         struct ask_passage passage;
         if (ask_read_passage(asking, &found->hits[h], &passage) >= 0) {
-            for (size_t i = 0; i < found->n_seen; i++) {
+            for (size_t i = first_of(found, passage.asked); i < found->n_seen && found->seen[i].asked == passage.asked;
+                 i++) {
                 if (listed[i] || !lies_in(&passage, &found->seen[i]))
                     continue;
                 listed[i] = true;
