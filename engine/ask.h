@@ -101,7 +101,7 @@ struct ask_found {
 int ask_recall(struct asking *asking, const char *question, struct ask_found *out);
 /* Fills the relevance of all that was seen (ask_rate.c). */
 void ask_rate(struct asking *asking, const char *question, struct ask_found *found);
-bool ask_sketch(const struct asking *asking, const char *question, float sketch[RECALL_MEAN]);
+bool ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN]);
 void ask_found_finish(struct ask_found *found);
 /* Reads the passage of a hit. PR_ERR_NOT_FOUND, PR_ERR_FORMAT: it is lost. */
 int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);

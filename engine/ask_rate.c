@@ -11,7 +11,6 @@
 #include "engine/keys.h"
 #include "memory/recall.h"
 #include "memory/recall_index.h"
-#include "memory/sketch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +102,7 @@ static size_t rank(const float *scores, size_t n, size_t keep, uint32_t *list)
 /* ---- the question in the space of means --------------------------------------------------------------------------- */
 
 /* The sketch of the mean embedding of a question's tokens; false: the model has no table of them. */
-bool ask_sketch(const struct asking *asking, const char *question, float sketch[RECALL_MEAN])
+bool ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN])
 {
     const struct gguf_tensor *table = model_gguf_tensor(asking->model->gguf, "token_embd.weight");
     size_t d = (size_t)asking->model->hp->d_model, n = 0;
@@ -123,7 +122,7 @@ bool ask_sketch(const struct asking *asking, const char *question, float sketch[
         for (size_t c = 0; c < d; c++)
             mean[c] += row[c];
     }
-    memory_sketch(mean, 1, columns, sketch);
+    memory_recall_sketch(mean, columns, sketch);
     base_free(mean);
     base_free(row);
     pr_free(ids);

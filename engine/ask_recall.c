@@ -90,7 +90,7 @@ static int by_place(const void *a, const void *b)
 }
 
 static void add_seen(struct ask_seen **list, size_t *n, const struct asked *asked, const struct recall_segment *segment,
-                     const float *sketch)
+                     const int8_t *sketch)
 {
     if (!(*n & (*n - 1)))
         *list = base_realloc(*list, (*n ? 2 * *n : 1) * sizeof **list);
@@ -105,7 +105,7 @@ static void add_seen(struct ask_seen **list, size_t *n, const struct asked *aske
 }
 
 /* What this model has made of the pictures, and timed text, in range. */
-static int list_seen(struct asking *asking, const float *sketch, struct ask_found *out)
+static int list_seen(struct asking *asking, const int8_t *sketch, struct ask_found *out)
 {
     for (size_t s = 0; s < asking->n_sources; s++) {
         const struct asked *asked = &asking->sources[s];
@@ -139,7 +139,7 @@ static int list_seen(struct asking *asking, const float *sketch, struct ask_foun
 int ask_recall(struct asking *asking, const char *question, struct ask_found *out)
 {
     int err;
-    float sketch[RECALL_MEAN];
+    int8_t sketch[RECALL_MEAN];
     *out = (struct ask_found){0};
     TRY(find_passages(asking, question, out));
     TRY(list_seen(asking, asking->vision && ask_sketch(asking, question, sketch) ? sketch : NULL, out));

@@ -101,17 +101,24 @@ static int write_file(const char *path, const struct head *head, const struct re
     return err;
 }
 
-float memory_recall_like(const struct recall_segment *segment, const float *sketch)
+void memory_recall_sketch(const float *row, size_t columns, int8_t out[RECALL_MEAN])
 {
-    float sum = 0;
+    float sketch[RECALL_MEAN] = {0};
+    memory_sketch(row, 1, columns, sketch);
     for (int i = 0; i < RECALL_MEAN; i++)
-        sum += (float)segment->mean[i] * sketch[i];
-    return sum / 127;
+        out[i] = (int8_t)lrintf(127 * sketch[i]);
+}
+
+float memory_recall_like(const struct recall_segment *segment, const int8_t sketch[RECALL_MEAN])
+{
+    int32_t sum = 0; /* whole numbers, which compilers add in parallel */
+    for (int i = 0; i < RECALL_MEAN; i++)
+        sum += segment->mean[i] * sketch[i];
+    return (float)sum / (127 * 127);
 }
 
 static struct recall_segment summary(const struct evidence_segment *s, int32_t columns)
 {
-    float sketch[RECALL_MEAN] = {0};
     struct recall_segment out = {.number = s->number,
                                  .setup = s->setup,
                                  .t0 = s->t0,
@@ -123,9 +130,7 @@ static struct recall_segment summary(const struct evidence_segment *s, int32_t c
                                  .tile = s->tile_row >= 0,
                                  .stream = s->stream};
     if (s->mean)
-        memory_sketch(s->mean, 1, (size_t)columns, sketch);
-    for (int i = 0; i < RECALL_MEAN; i++)
-        out.mean[i] = (int8_t)lrintf(127 * sketch[i]);
+        memory_recall_sketch(s->mean, (size_t)columns, out.mean);
     return out;
 }
 

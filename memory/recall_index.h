@@ -21,8 +21,10 @@ struct recall_segment { /* 192 bytes, also on the disk */
     uint32_t reserved[2];
     int8_t mean[RECALL_MEAN]; /* memory/sketch.h of the mean, times 127 */
 };
-/* The cosine of a mean and a row's sketch [RECALL_MEAN], about. */
-float memory_recall_like(const struct recall_segment *segment, const float *sketch);
+/* The same of another row: the sketch of rows [1, columns], times 127. */
+void memory_recall_sketch(const float *row, size_t columns, int8_t out[RECALL_MEAN]);
+/* The cosine of a segment's mean and that row, about. */
+float memory_recall_like(const struct recall_segment *segment, const int8_t sketch[RECALL_MEAN]);
 
 struct recall_index;
 

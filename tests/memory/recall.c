@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "memory/keys.h"
 #include "memory/recall_index.h"
-#include "memory/sketch.h"
 #include "memory/text_index.h"
 
 #include <math.h>
@@ -23,10 +22,11 @@
 
 static int hours = 20;
 
+/* Processor time: all of it is one thread, and other programs of the machine don't count. */
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -153,9 +153,11 @@ static void many_hours_take_under_a_second(void **state)
     }
     fill(queries, QUERIES * HEADS * D);
 
-    float *scores = base_alloc_array(n, sizeof *scores), sketch[RECALL_MEAN], of_keys[KEYS];
+    float *scores = base_alloc_array(n, sizeof *scores), of_keys[KEYS];
+    int8_t sketch[RECALL_MEAN];
     struct text_hit *hits = base_alloc_array(1000, sizeof *hits);
-    fill(sketch, RECALL_MEAN);
+    for (int c = 0; c < RECALL_MEAN; c++)
+        sketch[c] = (int8_t)((int)draw(61) - 30);
     double best = 1e9, text = 0, means = 0, last = 0;
     for (int run = 0; run < 3; run++) {
         char question[96];
