@@ -153,6 +153,14 @@ static void count_character(struct text_count *count, gunichar c)
                        type == G_UNICODE_CONTROL || type == G_UNICODE_SURROGATE;
 }
 
+/* Poppler puts no blank between words that it takes for parts of different lines but gives as one, such as the pins of a chip
+ * on both sides: whether there is room for one between two characters. */
+static bool are_apart(const PopplerRectangle *a, const PopplerRectangle *b)
+{
+    double height = MIN(a->y2 - a->y1, b->y2 - b->y1);
+    return b->x1 - a->x2 > 0.1 * height || a->x1 - b->x2 > 0.5 * height;
+}
+
 /* The text of a page and the box of each of its characters come as two parallel lists, in reading order (poppler follows
  * columns); a line is what lies between line breaks, its box the union of its characters' boxes. */
 static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *lines)
@@ -164,13 +172,20 @@ static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *l
     if (!text || !poppler_page_get_text_layout(page, &boxes, &n_boxes))
         n_boxes = 0;
     guint character = 0;
+    struct base_buf words = {0};
     for (const char *line = text; line && *line;) {
         const char *end = strchrnul(line, '\n');
         struct pr_box box = {0};
-        bool empty = true;
+        bool empty = true, after_blank = true;
+        words.len = 0;
         for (const char *c = line; c < end; c = g_utf8_next_char(c), character++) {
             gunichar value = g_utf8_get_char(c);
-            if (g_unichar_isspace(value))
+            bool blank = g_unichar_isspace(value);
+            if (!after_blank && !blank && character < n_boxes && are_apart(&boxes[character - 1], &boxes[character]))
+                base_buf_puts(&words, " ");
+            base_buf_append(&words, c, (size_t)(g_utf8_next_char(c) - c));
+            after_blank = blank;
+            if (blank)
                 continue;
             count_character(&count, value);
             if (character >= n_boxes)
@@ -183,10 +198,11 @@ static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *l
             empty = false;
         }
         if (!empty)
-            ingest_lines_add(lines, line, (size_t)(end - line), box);
+            ingest_lines_add(lines, words.data, words.len, box);
         character++; /* the line break has a box, too */
         line = *end ? end + 1 : end;
     }
+    base_buf_finish(&words);
     g_free(boxes);
     g_free(text);
     return count;

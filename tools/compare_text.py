@@ -47,7 +47,7 @@ def their_words(path, page):
         last = None
         for word in line.iter(xhtml + 'word'):
             box = [float(word.get(k)) for k in ('xMin', 'yMin', 'xMax', 'yMax')]
-            if last and box[0] - last[2] < 0.1 * (box[3] - box[1]):
+            if last and abs(box[0] - last[2]) < 0.1 * (box[3] - box[1]):
                 before, union = words.pop()
                 union = [min(union[0], box[0]), min(union[1], box[1]), max(union[2], box[2]), max(union[3], box[3])]
                 words.append((before + (word.text or ''), union))

@@ -213,6 +213,78 @@ static void test_scan_is_visual_only(void **state)
     ingest_close(source);
 }
 
+/* A title over three columns whose lines don't stand beside each other, with a plot and its caption at the foot of the middle one;
+ * then a chip with a number at each pin. */
+static void draw_three_columns(const char *file)
+{
+    cairo_surface_t *surface = cairo_pdf_surface_create(file, 595, 842);
+    cairo_t *cr = cairo_create(surface);
+    char words[64];
+    cairo_select_font_face(cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(cr, 18);
+    text(cr, 60, 60, "A title that stands over all of the columns");
+    cairo_set_font_size(cr, 9);
+    for (int column = 0; column < 3; column++)
+        for (int i = 0; i < (column == 1 ? 30 : 50); i++) {
+            snprintf(words, sizeof words, "c%d line %02d of many words", column, i);
+            text(cr, 50 + 170 * column, 100 + 3.5 * column + 12 * i, words);
+        }
+    cairo_rectangle(cr, 225, 500, 130, 120);
+    cairo_move_to(cr, 225, 620);
+    cairo_line_to(cr, 355, 500);
+    cairo_stroke(cr);
+    text(cr, 225, 636, "Figure 3: A line");
+    cairo_show_page(cr);
+    cairo_set_font_size(cr, 12);
+    cairo_rectangle(cr, 262, 150, 40, 80);
+    cairo_stroke(cr);
+    for (int i = 0; i < 4; i++) {
+        snprintf(words, sizeof words, "%d", 1 + i);
+        text(cr, 253, 160 + 16 * i, words);
+        snprintf(words, sizeof words, "%d", 8 - i);
+        text(cr, 304, 160 + 16 * i, words);
+    }
+    cairo_show_page(cr);
+    cairo_destroy(cr);
+    cairo_surface_destroy(surface);
+}
+
+static void test_three_columns(void **state)
+{
+    (void)state;
+    char file[] = "/tmp/pagereel-test-XXXXXX";
+    int fd = mkstemp(file), column, number, last = -1, n = 0, figures = 0;
+    assert_true(fd >= 0);
+    close(fd);
+    draw_three_columns(file);
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source;
+    struct pr_unit unit;
+    assert_int_equal(ingest_open(file, &options, &source), PR_OK);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_string_equal(unit.lines[0].text, "A title that stands over all of the columns");
+    for (size_t i = 0; i < unit.n_lines; i++)
+        if (sscanf(unit.lines[i].text, "c%d line %d", &column, &number) == 2) {
+            assert_true(100 * column + number > last);
+            last = 100 * column + number;
+            n++;
+        }
+    assert_int_equal(n, 130);
+    for (size_t i = 0; i < unit.n_regions; i++)
+        if (unit.regions[i].kind == PR_REGION_FIGURE) {
+            assert_near(unit.regions[i].box, (struct pr_box){225, 500, 355, 620});
+            assert_string_equal(unit.regions[i].text, "Figure 3: A line");
+            figures++;
+        }
+    assert_int_equal(figures, 1);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    for (size_t i = 0; i < unit.n_lines; i++) /* never "18" */
+        for (const char *c = unit.lines[i].text; *c; c++)
+            assert_true(*c == ' ' || c[1] == '\0' || c[1] == ' ');
+    ingest_close(source);
+    unlink(file);
+}
+
 static void test_picture_size(void **state)
 {
     (void)state;
@@ -233,7 +305,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outline_and_labels),    cmocka_unit_test(test_reading_order),
         cmocka_unit_test(test_figures_with_captions), cmocka_unit_test(test_links),
-        cmocka_unit_test(test_scan_is_visual_only),   cmocka_unit_test(test_picture_size),
+        cmocka_unit_test(test_three_columns),         cmocka_unit_test(test_scan_is_visual_only),
+        cmocka_unit_test(test_picture_size),
     };
     return cmocka_run_group_tests(tests, make_paper, remove_paper);
 }
