@@ -101,9 +101,8 @@ def losses(net, x, truth, corner=(0, 0)):
 
 
 @torch.no_grad()
-def evaluate(net, level, vocabulary, n=192, quick=True):
-    """Shares of held-out truth that are got right: letters, whole words (at their middle patch), kinds, colours, amounts. Without
-    `quick` all is computed in float32, as programs do."""
+def evaluate(net, level, vocabulary, n=192):
+    """Shares of held-out truth that are got right: letters, whole words (at their middle patch), kinds, colours, amounts."""
     right, asked = {}, {}
 
     def count(name, hits):
@@ -112,8 +111,8 @@ def evaluate(net, level, vocabulary, n=192, quick=True):
     held = windows.Windows(f"held out {level}", vocabulary, block=1)
     for step in range(n // BATCH):
         x, truth = held.batch(step, level, level, picture.SIZE, BATCH)
-        with torch.autocast("cpu", torch.bfloat16, enabled=quick):
-            last, middle, later = net.vision(x, MIDDLE, quick=quick)
+        with torch.autocast("cpu", torch.bfloat16):
+            last, middle, later = net.vision(x, MIDDLE, quick=True)
             middle = model.norm(net.heads.middle, middle)
             index = truth["index"].flatten()
             place = net.heads.index(model.norm(net.heads.count, later)).view(-1, SPELL + 1).argmax(1)
@@ -168,7 +167,7 @@ def main(argv=None):
     if args.measure:
         net.load_state_dict(average.weights)
         for each in range(len(picture.LEVELS)):
-            state.log(event="measured", step=step, level=each, **evaluate(net, each, vocabulary, 384, False))
+            state.log(event="measured", step=step, level=each, **evaluate(net, each, vocabulary, 384))
         return False
     made = windows.Windows(args.seed, vocabulary)
     judge, sums, began, saved_at = Reader(shape), {}, time.monotonic(), time.monotonic()
