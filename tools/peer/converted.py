@@ -27,6 +27,8 @@ KINDS = {'f32': 1e-4, 'f16': 1e-3, 'bf16': 1e-2, 'q8_0': 3e-2}
 def check(family, converter, program, types, folder):
     torch.manual_seed(5)
     processor, model = family.processor(**family.small), family.model().eval()
+    if not family.nested:  # files don't tell how large pictures may be: what is published counts
+        processor = family.processor(**{**family.small, **list(family.published.values())[0]})
     source = os.path.join(folder, 'hf')
     model.save_pretrained(source)
     processor.save_pretrained(source)
@@ -41,7 +43,8 @@ def check(family, converter, program, types, folder):
         out, rows = os.path.join(folder, f'mmproj-{kind}.gguf'), os.path.join(folder, 'rows.npy')
         done = subprocess.run([sys.executable, converter, source, '--mmproj', '--outtype', kind, '--outfile', out], capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f'{family.name}: not converted to {kind}\n{done.stderr[-2000:]}')
+            print(f'{family.name} {kind}: the converter fails: {done.stderr.strip().splitlines()[-1]}')
+            continue
         done = subprocess.run([program, 'embed', '--device', 'ref', '--mmproj', out, png, '-o', rows], capture_output=True, text=True)
         if done.returncode:
             print(f'{family.name} {kind}: {done.stderr.strip()}')
