@@ -126,7 +126,7 @@ static const struct pr_option options[] = {
     {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed ",
      .help = "The file to write: a PNG picture; of embed a NumPy array (.npy)."},
     {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " read chat ask add plan run embed bench-vision ",
-     .help = "The vision part of the model; by default the mmproj file that lies beside it."},
+     .help = "The vision part of the model; by default the mmproj file beside it that fits it."},
     {"image", 'i', PATH_FIELD(image), "FILE", "", .commands = " run ", .list = true,
      .help = "A picture to look at; may be given again. It stands where the prompt says <image>, or else before it."},
     {"video", 0, PATH_FIELD(video), "FILE", "", .commands = " run ", .list = true,

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- finding the file ------------------------------------------------------------------------------------------- */
@@ -30,30 +31,37 @@ static size_t likeness(const char *a, const char *b)
     return best;
 }
 
-/* The mmproj beside the model: of several the one whose name is most like the model's. */
-static int find_beside(const char *model, struct base_buf *out)
+struct beside {
+    char name[256];
+    size_t likeness; /* to the model's name */
+};
+
+static int most_alike(const void *a, const void *b)
 {
-    const char *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
-    struct base_buf folder = {0};
-    char best[256] = "";
-    base_buf_printf(&folder, "%.*s", slash ? (int)(slash - model) : 1, slash ? model : ".");
-    DIR *dir = opendir(folder.len ? folder.data : "/");
+    const struct beside *x = a, *y = b;
+    return x->likeness != y->likeness ? (x->likeness < y->likeness ? 1 : -1) : strcmp(x->name, y->name);
+}
+
+/* The mmproj files beside the model, those first whose names are most like the model's. *out is the caller's, also when there are
+ * none. */
+static size_t find_beside(const char *folder, const char *name, struct beside **out)
+{
+    size_t n = 0;
+    *out = NULL;
+    DIR *dir = opendir(folder);
     for (struct dirent *e; dir && (e = readdir(dir));) {
-        if (!is_mmproj(e->d_name) || strlen(e->d_name) >= sizeof best)
+        if (!is_mmproj(e->d_name) || strlen(e->d_name) >= sizeof(*out)->name)
             continue;
-        size_t old = likeness(best, name), new = likeness(e->d_name, name);
-        if (!*best || new > old || (new == old &&strcmp(e->d_name, best) < 0))
-            snprintf(best, sizeof best, "%.250s", e->d_name);
+        if (!(n & (n - 1)))
+            *out = base_realloc(*out, (n ? 2 * n : 1) * sizeof **out);
+        (*out)[n].likeness = likeness(e->d_name, name);
+        snprintf((*out)[n++].name, sizeof(*out)->name, "%.250s", e->d_name);
     }
     if (dir)
         closedir(dir);
-    if (*best)
-        base_buf_printf(out, "%s/%s", folder.data ? folder.data : "", best);
-    base_buf_finish(&folder);
-    return *best ? PR_OK
-                 : base_fail(PR_ERR_NOT_FOUND,
-                             "%s: no mmproj file lies beside it, so it can't see pictures; give one with --mmproj FILE",
-                             model);
+    if (n > 0)
+        qsort(*out, n, sizeof **out, most_alike);
+    return n;
 }
 
 static int check_fit(const struct engine_vision *v, const char *path, const struct hparams *hp, const char *model)
@@ -73,28 +81,54 @@ static int check_fit(const struct engine_vision *v, const char *path, const stru
     return PR_OK;
 }
 
-int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp)
+static int peek_at(struct engine_vision *out, const char *path, const char *model, const struct hparams *hp)
 {
     int err;
-    struct base_buf found = {0};
-    const char *path = mmproj;
-    *out = (struct engine_vision){0};
-    if (!*path && !*model)
-        return base_fail(PR_ERR_INVALID, "no vision part of a model was given; use --mmproj FILE");
-    if (!*path) {
-        TRY(find_beside(model, &found));
-        path = found.data;
-    }
     TRY(model_gguf_open(path, &out->gguf));
     TRY(vision_params_read(out->gguf, &out->params));
     if (hp)
         TRY(check_fit(out, path, hp, model));
-    base_buf_finish(&found);
     return PR_OK;
 fail:
-    base_buf_finish(&found);
     engine_vision_close(out);
     return err;
+}
+
+/* Of those that lie beside the model the first one that fits; if none does, what is wrong with the likeliest. */
+static int peek_beside(struct engine_vision *out, const char *model, const struct hparams *hp)
+{
+    const char *slash = strrchr(model, '/');
+    char why[1024] = "";
+    struct base_buf folder = {0}, path = {0};
+    struct beside *found;
+    base_buf_printf(&folder, "%.*s", slash ? (int)(slash - model) + 1 : 2, slash ? model : "./");
+    size_t n = find_beside(folder.data, slash ? slash + 1 : model, &found);
+    int err = PR_OK, result = PR_ERR_NOT_FOUND;
+    for (size_t i = 0; i < n && result < 0; i++) {
+        path.len = 0;
+        base_buf_printf(&path, "%s%s", slash ? folder.data : "", found[i].name);
+        result = peek_at(out, path.data, model, hp);
+        if (i == 0) {
+            err = result;
+            snprintf(why, sizeof why, "%s", pr_error_message());
+        }
+    }
+    base_buf_finish(&folder);
+    base_buf_finish(&path);
+    base_free(found);
+    if (n == 0)
+        return base_fail(PR_ERR_NOT_FOUND,
+                         "%s: no mmproj file lies beside it, so it can't see pictures; give one with --mmproj FILE",
+                         model);
+    return result < 0 ? base_fail(err, "%s", why) : PR_OK;
+}
+
+int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp)
+{
+    *out = (struct engine_vision){0};
+    if (!*mmproj && !*model)
+        return base_fail(PR_ERR_INVALID, "no vision part of a model was given; use --mmproj FILE");
+    return *mmproj ? peek_at(out, mmproj, model, hp) : peek_beside(out, model, hp);
 }
 
 int engine_vision_open(struct engine_vision *out, const char *mmproj, const char *model, struct device *device,

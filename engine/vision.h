@@ -18,7 +18,8 @@ struct engine_vision {
     int64_t encoded;                /* crops so far: pictures, tiles, frames, pairs of frames */
 };
 
-/* Opens the file `mmproj`, or when that is "" the one that lies beside the file `model`, and reads what it says of itself. hp: what the
+/* Opens the file `mmproj`, or when that is "" the one beside the file `model` that fits it (of several the one
+ * with the likeliest name), and reads what it says of itself. hp: what the
  * visual tokens must fit; NULL: anything. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
 int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp);
 /* The same, ready to encode; *out may have been peeked at before. */

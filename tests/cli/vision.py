@@ -135,6 +135,28 @@ class Vision(unittest.TestCase):
                 self.assertLessEqual(took, said)
                 self.assertLess(said, 4 * took + (64 << 20))  # and not by saying too much
 
+    def test_few_shot(self):
+        """Any order of text, pictures, films and pages; tiny and black ones."""
+        dot, dark = self.write("dot.png", png(1, 1, b"\xff\0\0")), self.write("dark.png", png(64, 48, bytes(192)))
+        args = ["-i", dot, "-i", dark, "-i", self.picture]
+        prompt = "Q: <image> A: red. Q: <image> A: black. Q: <image><video> A:"
+        if os.path.exists(self.film):
+            args += ["--video", self.film, "--frames", "2"]
+        else:
+            prompt = prompt.replace("<video>", "")
+        for family in ("qwen2vl", "qwen3vl", "idefics3"):
+            tokens = self.prompt(family, *args, "-p", prompt)
+            places = [i for i, t in enumerate(tokens) if isinstance(t, dict)]
+            self.assertGreaterEqual(len(places), 4 if os.path.exists(self.film) else 3)
+            if family != "idefics3":  # a run a picture there
+                self.assertGreater(places[1] - places[0], len(" A: red"))
+                self.assertGreater(places[2] - places[1], len(" A: black"))
+            self.assertLess(places[-1], len(tokens) - 1)  # " A:" stands behind them
+        fewer = self.pagereel("run", "-m", f"{GOLDEN}/qwen2vl.f16.gguf", "--mmproj", f"{GOLDEN}/qwen2vl.mmproj.f16.gguf", "--raw",
+                              "-i", dot, "-p", "<image> and <image>")
+        self.assertEqual(fewer.returncode, 2)
+        self.assertIn(b"2 times", fewer.stderr)
+
     def test_parts(self):
         """--box is a part, --at a moment."""
         self.assertEqual(self.runs("qwen2vl", "-i", self.picture, "--box", "0,0,50,40", "-p", "x"),

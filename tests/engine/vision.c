@@ -270,7 +270,22 @@ static void test_beside(void **state)
     assert_int_equal(runs[0].first, 8); /* bos, U s e r :, fake token, global-img or the first tile */
     pr_session_destroy(session);
     pr_model_close(model);
+
+    /* Of several the one that fits, however alike another one's name is; if none does, what is wrong is told. */
+    const char *other = in_folder("alone-mmproj.gguf");
+    copy_file(golden_file("qwen3vl", ".mmproj.f16.gguf"), other);
+    open_session(alone, "", &model, &session);
+    if (pr_session_chat_items(session, PR_ROLE_USER, items, 2, &s, NULL) < 0)
+        fail_msg("%s", pr_error_message());
+    pr_session_destroy(session);
+    pr_model_close(model);
     unlink(beside);
+    open_session(alone, "", &model, &session);
+    assert_int_equal(pr_session_chat_items(session, PR_ROLE_USER, items, 2, &s, NULL), PR_ERR_INVALID);
+    assert_non_null(strstr(pr_error_message(), "alone-mmproj.gguf doesn't belong to"));
+    pr_session_destroy(session);
+    pr_model_close(model);
+    unlink(other);
 }
 
 /* A saved session keeps where its pictures are. */
