@@ -4,6 +4,7 @@
  *
  *     ask_sources.c   adds what the library doesn't have yet, opens the evidence
  *     ask_recall.c    finds passages and segments that fit the question
+ *     ask_general.c   what stands for the whole, when the question is about that
  *     ask_rate.c      how much those segments have to do with it
  *     ask_choose.c    the working set: what of them fits the budget, with how many visual tokens
  *     ask_look.c      looks again at the best places, in the source
@@ -20,6 +21,7 @@
 #include "memory/keys.h"
 #include "memory/passages.h"
 #include "memory/recall_index.h"
+#include "memory/text_index.h"
 
 /* ---- sources ------------------------------------------------------------------------------------------------------ */
 
@@ -103,6 +105,8 @@ int ask_recall(struct asking *asking, const char *question, struct ask_found *ou
 void ask_rate(struct asking *asking, const char *question, struct ask_found *found);
 bool ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN]);
 void ask_found_finish(struct ask_found *found);
+/* For a question about the whole: passages spread over it, as hits; otherwise nothing changes. */
+int ask_general(struct asking *asking, const char *question, struct ask_found *out);
 /* Reads the passage of a hit. PR_ERR_NOT_FOUND, PR_ERR_FORMAT: it is lost. */
 int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);
 
@@ -209,6 +213,8 @@ struct pr_answer {
     char *prompt;
 };
 
+/* The next word at *text, lower case where it is ASCII; 0: none. A word longer than the room is cut. */
+size_t ask_next_word(const char **text, char out[64]);
 /* How many words of a question say what is asked for. */
 size_t ask_content_words(const char *question);
 /* Makes a citation of each excerpt, before the model is asked. */

@@ -142,6 +142,7 @@ int ask_recall(struct asking *asking, const char *question, struct ask_found *ou
     int8_t sketch[RECALL_MEAN];
     *out = (struct ask_found){0};
     TRY(find_passages(asking, question, out));
+    TRY(ask_general(asking, question, out));
     TRY(list_seen(asking, asking->vision && ask_sketch(asking, question, sketch) ? sketch : NULL, out));
     ask_rate(asking, question, out);
 fail:

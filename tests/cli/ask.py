@@ -76,6 +76,11 @@ class Ask(unittest.TestCase):
         self.assertFalse(answer["found"])
         self.assertTrue(answer["why"])
 
+    def test_whole(self):
+        for question in "What is this document about?", "Summarise the text.":
+            self.assertEqual([c["page"] for c in self.ask(self.text, question)["citations"]], [1, 2, 3])
+        self.assertEqual(self.ask(self.text, "What does the document say about giraffes?")["citations"], [])
+
     def test_chat(self):
         out = self.run_("chat", "-m", self.model, "--device", "ref", "--chat-format", "chatml", "-n", "2", "--json", "-v", self.text,
                         input=b"When does the valve close?\n\nWhy?\nThe lever?\n")
