@@ -60,6 +60,10 @@ def check_film(pagereel, path):
 
 
 def check_document(pagereel, path):
+    if not output('pdfinfo', path):
+        _, _, wrong = units_of(pagereel, path, '--pixels', '0')
+        asks = bool(wrong) and '--password' in wrong[0]
+        return 'encrypted', 'the message names --password', [] if asks else wrong or ['is read though pdfinfo refuses it']
     facts = dict(line.split(':', 1) for line in output('pdfinfo', path).splitlines() if ':' in line)
     info, _, wrong = units_of(pagereel, path, '--pixels', '0', '--pages', '1')
     sums = collections.Counter(farthest=0.0)

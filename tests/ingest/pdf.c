@@ -235,14 +235,12 @@ static void draw_three_columns(const char *file)
     cairo_stroke(cr);
     text(cr, 225, 636, "Figure 3: A line");
     cairo_show_page(cr);
-    cairo_set_font_size(cr, 12);
-    cairo_rectangle(cr, 262, 150, 40, 80);
+    cairo_set_font_size(cr, 10);
+    cairo_rectangle(cr, 262, 150, 24, 64);
     cairo_stroke(cr);
-    for (int i = 0; i < 4; i++) {
-        snprintf(words, sizeof words, "%d", 1 + i);
-        text(cr, 253, 160 + 16 * i, words);
-        snprintf(words, sizeof words, "%d", 8 - i);
-        text(cr, 304, 160 + 16 * i, words);
+    for (int pin = 1; pin <= 8; pin++) {
+        snprintf(words, sizeof words, "%d", pin);
+        text(cr, pin <= 4 ? 253 : 289, 160 + 16 * (pin <= 4 ? pin - 1 : 8 - pin), words);
     }
     cairo_show_page(cr);
     cairo_destroy(cr);
