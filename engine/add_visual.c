@@ -15,7 +15,9 @@
 #include "engine/encoding.h"
 #include "engine/source.h"
 #include "engine/visual.h"
+#include "memory/calibrate.h"
 #include "memory/compress.h"
+#include "vision/blank.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,6 +73,11 @@ struct looking {
     struct engine_encoding *encoding;
     struct compressor *compressor;
     int64_t segment_t0;
+    struct calibration *calibration; /* NULL: this encoder's thresholds are known, or don't matter */
+    float *before;                   /* the tokens of the step before, for it */
+    bool has_before, thresholds_known, thresholds_new;
+    struct thresholds thresholds;
+    struct base_buf calibration_path;
 };
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
@@ -228,6 +235,51 @@ static bool ends_before(const struct looking *l, const struct step *step)
                      (n >= LEAST_STEPS && memory_compressor_bytes(l->compressor) >= SEGMENT_BYTES));
 }
 
+static void make_compressor(struct looking *l)
+{
+    struct compress_options options = memory_compress_default();
+    options.keep = l->job->settings->keep;
+    if (l->thresholds_known)
+        memory_thresholds_apply(&l->thresholds, &options);
+    memory_compressor_destroy(l->compressor);
+    l->compressor =
+        memory_compressor_create(vision_encoder_width(l->job->model->vision.encoder), (uint16_t)l->layout.crops[0].rows,
+                                 (uint16_t)l->layout.crops[0].cols, &options);
+}
+
+/* Reads the thresholds of this encoder, or begins to measure them. */
+static int begin_calibration(struct looking *l)
+{
+    int err;
+    unsigned char encoder[ENGINE_ENCODER_BYTES];
+    engine_encoder_identity(&l->job->model->vision, encoder);
+    TRY(memory_library_calibration_path(l->job->library, encoder, &l->calibration_path));
+    l->thresholds_known = memory_thresholds_read(l->calibration_path.data, &l->thresholds);
+    if (!l->thresholds_known && !l->all)
+        l->calibration = base_alloc(sizeof *l->calibration);
+fail:
+    return err;
+}
+
+/* Measures by one more step; when that is enough, the next segment goes by what was found. */
+static void calibrate(struct looking *l, const float *rows, size_t step_size)
+{
+    int32_t columns = vision_encoder_width(l->job->model->vision.encoder);
+    if (!l->before)
+        l->before = base_alloc_array(step_size, sizeof *l->before);
+    memory_calibrate(l->calibration, rows, l->has_before ? l->before : NULL, (int32_t)(step_size / (size_t)columns),
+                     columns);
+    memcpy(l->before, rows, step_size * sizeof *rows);
+    l->has_before = true;
+    if (l->calibration->steps < CALIBRATION_STEPS)
+        return;
+    l->thresholds = memory_calibration_result(l->calibration);
+    l->thresholds_known = l->thresholds_new = true;
+    memory_thresholds_write(l->calibration_path.data, &l->thresholds);
+    base_free(l->calibration);
+    l->calibration = NULL;
+}
+
 /* Uses the tokens of a batch that was encoded. */
 static int use_batch(struct looking *l, struct batch *batch)
 {
@@ -242,6 +294,12 @@ static int use_batch(struct looking *l, struct batch *batch)
             TRY(close_segment(l, step->t0));
         if (memory_compressor_frames(l->compressor) == 0)
             l->segment_t0 = step->t0;
+        if (l->thresholds_new && memory_compressor_frames(l->compressor) == 0) {
+            make_compressor(l);
+            l->thresholds_new = false;
+        }
+        if (l->calibration)
+            calibrate(l, batch->rows + (size_t)i * step_size, step_size);
         memory_compressor_frame(l->compressor, batch->rows + (size_t)i * step_size, step->t0, step->t1);
     }
     batch->n = 0;
@@ -318,6 +376,9 @@ static void forget_size(struct looking *l)
     l->compressor = NULL;
     l->layout = (struct vision_layout){0};
     l->first = NULL;
+    base_free(l->before);
+    l->before = NULL;
+    l->has_before = false;
 }
 
 /* Gets ready for frames of this size: with the first one, and where the size changes. */
@@ -340,8 +401,6 @@ static int begin_size(struct looking *l, const struct pr_unit *unit)
                                      .max_tokens = settings->image_tokens ? settings->image_tokens : FRAME_TOKENS};
     forget_size(l);
     TRY(vision_layout_init(&l->layout, vision_encoder_params(l->job->model->vision.encoder), &request));
-    struct compress_options options = memory_compress_default();
-    options.keep = settings->keep;
     int32_t width = vision_encoder_width(l->job->model->vision.encoder);
     size_t tokens = (size_t)vision_tokens(&l->layout, 0, BATCH);
     l->picture_width = unit->picture_width;
@@ -355,8 +414,7 @@ static int begin_size(struct looking *l, const struct pr_unit *unit)
         l->batches[i].rows = base_try_alloc(tokens, (size_t)width * sizeof(float));
         got &= l->batches[i].rgb && l->batches[i].rows;
     }
-    l->compressor =
-        memory_compressor_create(width, (uint16_t)l->layout.crops[0].rows, (uint16_t)l->layout.crops[0].cols, &options);
+    make_compressor(l);
     if (!got)
         TRY(base_fail(PR_ERR_NOMEM, "no memory for frames of %d x %d", l->picture_width, l->picture_height));
 fail:
@@ -410,43 +468,6 @@ fail:
 
 /* ---- pages and pictures ------------------------------------------------------------------------------------------- */
 
-/* Whether the pixels of cell (y, x) of a crop [height, width, 3] are all alike. */
-static bool is_flat(const struct vision_crop *crop, const uint8_t *rgb, int32_t y, int32_t x)
-{
-    int32_t y0 = crop->height * y / crop->rows, y1 = crop->height * (y + 1) / crop->rows;
-    int32_t x0 = crop->width * x / crop->cols, x1 = crop->width * (x + 1) / crop->cols;
-    uint8_t low[3] = {255, 255, 255}, high[3] = {0};
-    for (int32_t v = y0; v < y1; v++)
-        for (int32_t u = x0; u < x1; u++)
-            for (int c = 0; c < 3; c++) {
-                uint8_t value = rgb[3 * ((size_t)v * (size_t)crop->width + (size_t)u) + (size_t)c];
-                low[c] = value < low[c] ? value : low[c];
-                high[c] = value > high[c] ? value : high[c];
-            }
-    return high[0] - low[0] <= BLANK && high[1] - low[1] <= BLANK && high[2] - low[2] <= BLANK;
-}
-
-/* Marks the cells that show nothing: flat ones whose neighbours are flat, too. */
-static void find_blank(const struct vision_crop *crop, const uint8_t *rgb, bool *blank)
-{
-    static const int32_t around[5][2] = {{0, 0}, {-1, 0}, {1, 0}, {0, -1}, {0, 1}};
-    bool *flat = base_alloc_array((size_t)crop->rows * (size_t)crop->cols, sizeof *flat);
-    for (int32_t y = 0; y < crop->rows; y++)
-        for (int32_t x = 0; x < crop->cols; x++)
-            flat[y * crop->cols + x] = is_flat(crop, rgb, y, x);
-    for (int32_t y = 0; y < crop->rows; y++)
-        for (int32_t x = 0; x < crop->cols; x++) {
-            bool all = true;
-            for (int i = 0; i < 5; i++) {
-                int32_t v = y + around[i][0], u = x + around[i][1];
-                if (v >= 0 && v < crop->rows && u >= 0 && u < crop->cols)
-                    all &= flat[v * crop->cols + u];
-            }
-            blank[y * crop->cols + x] = all;
-        }
-    base_free(flat);
-}
-
 /* Puts a crop of a page or picture, at most `most` tokens of it. */
 static int put_crop(struct looking *l, const struct vision_layout *layout, int32_t i, const uint8_t *rgb,
                     const float *rows, const struct pr_unit *unit, int64_t most)
@@ -456,7 +477,7 @@ static int put_crop(struct looking *l, const struct vision_layout *layout, int32
     bool tile = crop->tile_row >= 0, *blank = base_alloc_array((size_t)crop->rows * (size_t)crop->cols, sizeof *blank);
     double width = tile ? unit->width / layout->tile_cols : unit->width;
     double height = tile ? unit->height / layout->tile_rows : unit->height;
-    find_blank(crop, rgb, blank);
+    vision_find_blank(crop, rgb, blank);
     memory_compress_page(rows, vision_encoder_width(l->job->model->vision.encoder), (uint16_t)crop->rows,
                          (uint16_t)crop->cols, l->all ? NULL : blank, &kept);
     kept.n = kept.n < most ? kept.n : (uint32_t)most;
@@ -718,6 +739,7 @@ int engine_look(struct add_job *job, const struct library_source *source)
     TRY(engine_need_vision(job->model));
     l.encoding = engine_encoding_create(&job->model->vision, job->cancel);
     TRY(begin(&l));
+    TRY(begin_calibration(&l));
     TRY(open_file(&l, &file));
     job->started = l.committed = engine_now();
     job->first_position = l.seen.position;
@@ -742,6 +764,8 @@ fail:
     ingest_close(file);
     engine_encoding_destroy(l.encoding);
     forget_size(&l);
+    base_free(l.calibration);
+    base_buf_finish(&l.calibration_path);
     memory_evidence_writer_close(l.writer);
     return err;
 }

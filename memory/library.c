@@ -396,6 +396,16 @@ int memory_library_keys_path(struct library *library, const struct library_sourc
     return err;
 }
 
+int memory_library_calibration_path(struct library *library, const unsigned char encoder[16], struct base_buf *out)
+{
+    name_file(library, "calibration", out);
+    int err = make_folder(out->data);
+    base_buf_puts(out, "/");
+    for (int i = 0; i < 16; i++)
+        base_buf_printf(out, "%02x", encoder[i]);
+    return err;
+}
+
 /* ---- the text index ----------------------------------------------------------------------------------------------- */
 
 typedef int (*change_fn)(struct text_index *index, int64_t id, const char *text, size_t len);

@@ -7,6 +7,7 @@
  *     DIR/catalogue.db          files by path, and by device, inode, size and time
  *     DIR/text.db               the text index
  *     DIR/keys/HASH-MODEL.keys  shallow keys of its visual tokens
+ *     DIR/calibration/ENCODER   thresholds of compression for a vision encoder
  *
  * A source is its bytes: the same file under another name is the same source, a changed file is another one.
  */
@@ -66,6 +67,8 @@ int memory_library_keys_path(struct library *library, const struct library_sourc
                              struct base_buf *out);
 /* Opens what memory_library_restart() put aside, to use what is whole in it. PR_ERR_NOT_FOUND: nothing was. */
 int memory_library_aside(struct library *library, const struct library_source *source, struct evidence **out);
+/* Where what was calibrated for an encoder (its identity, 16 bytes) is kept (calibrate.h); its folder is made. */
+int memory_library_calibration_path(struct library *library, const unsigned char encoder[16], struct base_buf *out);
 /* Puts a log that is damaged aside, so that the source can be read again. */
 int memory_library_restart(struct library *library, const struct library_source *source);
 

@@ -115,6 +115,8 @@ class Watch(unittest.TestCase):
         self.assertEqual(many["tokens"], 60 * 9)
         again, = self.json("add", "--keep", "0.1", self.busy)
         self.assertEqual((again["encoded"], again["tokens"]), (0, few["tokens"]))
+        self.json("add", "--fps", "4", self.busy)  # long enough to measure what thresholds mean for this encoder
+        self.assertEqual(len(os.listdir(os.path.join(self.library, "calibration"))), 1)
         some, = self.json("add", "--frames", "5", "--keep", "1", self.busy)
         self.assertEqual(some["encoded"], 5)
         self.fails(2, "keep", "add", "--keep", "2", self.short)
