@@ -224,6 +224,17 @@ fail:
     return err;
 }
 
+static int nothing_there(const struct seeing *s)
+{
+    char time[32];
+    if (s->options.sampling == INGEST_TIMES)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: nothing is shown at %s", s->path,
+                         pr_time_text(s->options.times[0], time, sizeof time));
+    if (s->options.from != PR_TIME_NONE || s->options.to != PR_TIME_NONE)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture between --from and --to", s->path);
+    return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", s->path);
+}
+
 /* Every picture of the file, or only its first one. */
 static int see_pictures(const struct seeing *s, struct engine_media *list, bool all)
 {
@@ -239,7 +250,7 @@ static int see_pictures(const struct seeing *s, struct engine_media *list, bool 
     }
     TRY(err);
     if (list->n == before)
-        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", s->path));
+        TRY(nothing_there(s));
     err = PR_OK;
 fail:
     ingest_close(source);
@@ -299,7 +310,7 @@ static int look_for_times(const struct seeing *s, const struct vision_family *fa
         source = NULL;
     }
     if (out->n == 0)
-        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: there is no frame in it", s->path));
+        TRY(nothing_there(s));
     err = PR_OK;
 fail:
     ingest_close(source);
@@ -659,7 +670,7 @@ static int first_picture(const struct seeing *s, const struct ingest_options *op
     TRY(ingest_open(s->path, options, &source));
     TRY(next_picture(source, out));
     if (err == PR_EOF)
-        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", s->path));
+        TRY(nothing_there(s));
     int32_t all = ingest_info(source)->n_pages, last = options->last_page < 0 ? all - 1 : options->last_page;
     *n_pages = all > 0 ? (last < all ? last : all - 1) - options->first_page + 1 : 1;
     out->rgb = NULL; /* belongs to the source */
