@@ -44,10 +44,12 @@ struct pdf {
 
 /* ---- the document ----------------------------------------------------------------------------------------------- */
 
-static int open_failed(const char *path, GError *error)
+static int open_failed(const char *path, const char *password, GError *error)
 {
     int err;
-    if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
+    if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED) && password)
+        err = base_fail(PR_ERR_FORMAT, "%s: the password is wrong; give the right one with --password", path);
+    else if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
         err = base_fail(PR_ERR_FORMAT, "%s: is encrypted; give its password with --password", path);
     else
         err = base_fail(PR_ERR_FORMAT, "%s: not a readable PDF (%s); get the file again", path, error->message);
@@ -107,6 +109,17 @@ static void read_outline(struct pdf *pdf, PopplerIndexIter *iter, int depth)
     } while (pdf->n_marks < MAX_MARKS && poppler_index_iter_next(iter));
 }
 
+/* poppler 22 crashes over a wrong password for bytes: a document with a password is opened by its name. */
+static PopplerDocument *open_with_password(const char *path, const char *password, GError **error)
+{
+    char *full = g_canonicalize_filename(path, NULL);
+    char *uri = g_filename_to_uri(full, NULL, error);
+    PopplerDocument *document = uri ? poppler_document_new_from_file(uri, password, error) : NULL;
+    g_free(uri);
+    g_free(full);
+    return document;
+}
+
 static int pdf_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     struct pdf *pdf = priv;
@@ -115,12 +128,13 @@ static int pdf_open(void *priv, const char *path, const struct ingest_options *o
     pdf->named_pages = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     pdf->map = g_mapped_file_new(path, FALSE, &error);
     if (!pdf->map)
-        return open_failed(path, error);
+        return open_failed(path, NULL, error);
     GBytes *bytes = g_mapped_file_get_bytes(pdf->map);
-    pdf->document = poppler_document_new_from_bytes(bytes, options->password, &error);
+    pdf->document = options->password ? open_with_password(path, options->password, &error)
+                                      : poppler_document_new_from_bytes(bytes, NULL, &error);
     g_bytes_unref(bytes);
     if (!pdf->document)
-        return open_failed(path, error);
+        return open_failed(path, options->password, error);
     info->n_pages = poppler_document_get_n_pages(pdf->document);
     pdf->next = MAX(options->first_page, 0);
     pdf->last = options->last_page < 0 ? info->n_pages - 1 : MIN(options->last_page, info->n_pages - 1);

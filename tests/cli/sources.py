@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """inspect, sheet, frame and ask on real files, made here: what they print, what they write, how they refuse.
 usage: sources.py PROGRAM RANDOM_MODEL"""
+import hashlib
 import json
 import os
 import shutil
@@ -40,6 +41,40 @@ def read_png(path):
         rows.append(bytes(line))
         last = line
     return width, height, rows
+
+
+def rc4(key, data):
+    state, j, out = list(range(256)), 0, bytearray()
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) & 255
+        state[i], state[j] = state[j], state[i]
+    i = j = 0
+    for byte in data:
+        i = (i + 1) & 255
+        j = (j + state[i]) & 255
+        state[i], state[j] = state[j], state[i]
+        out.append(byte ^ state[(state[i] + state[j]) & 255])
+    return bytes(out)
+
+
+def encrypted_pdf(password, words):
+    """A page with `words`, encrypted as PDF 1.4 does it: ISO 32000-1, 7.6, revision 2, keys of 40 bits."""
+    filler = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
+    user, number = (password.encode() + filler)[:32], bytes(16)
+    owner = rc4(hashlib.md5((b"owner" + filler)[:32]).digest()[:5], user)
+    key = hashlib.md5(user + owner + struct.pack("<i", -4) + number).digest()[:5]
+    content = rc4(hashlib.md5(key + bytes((4, 0, 0, 0, 0))).digest()[:10], f"BT /F 12 Tf 20 100 Td ({words}) Tj ET".encode())
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+               b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
+               b"<</Length %d>>stream\n%s\nendstream" % (len(content), content), b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+               b"<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>" % (owner.hex().encode(), rc4(key, filler).hex().encode())]
+    out, places = b"%PDF-1.4\n", []
+    for i, thing in enumerate(objects):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (i + 1, thing)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return out + b"xref\n0 7\n0000000000 65535 f \n%strailer\n<</Root 1 0 R/Size 7/Encrypt 6 0 R/ID[<%s><%s>]>>\nstartxref\n%d\n%%%%EOF\n" % (
+        table, number.hex().encode(), number.hex().encode(), len(out))
 
 
 class Sources(unittest.TestCase):
@@ -124,6 +159,16 @@ class Sources(unittest.TestCase):
         self.fails(2, "no file to write", "sheet", self.text)
         self.fails(1, "holds no pictures", "sheet", self.text, "-o", os.path.join(self.folder, "no.png"))
         self.assertFalse(os.path.exists(os.path.join(self.folder, "no.png")))
+
+    def test_password(self):
+        path = os.path.join(self.folder, "secret.pdf")
+        with open(path, "wb") as file:
+            file.write(encrypted_pdf("open", "The valve is blue."))
+        lines = [json.loads(line) for line in self.ok("inspect", "--units", "--password", "open", path).splitlines()]
+        self.assertEqual([line["text"] for line in lines[1]["lines"]], ["The valve is blue."])
+        self.fails(1, "is encrypted; give its password with --password", "inspect", path)
+        for wrong in "shut", "\u00e4":
+            self.fails(1, "the password is wrong", "inspect", "--password", wrong, path)
 
     # ---- pictures
 
