@@ -276,6 +276,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     coverage->ms.adding = 1e3 * chat->seconds_adding;
     coverage->ms.recall = 1e3 * (then - start);
     TRY(ask_choose(asking, &found, budget_of(chat), &set));
+    TRY(ask_fit(asking, &set, chat->settings.look > 0 ? budget_of(chat) * 3 / 4 : budget_of(chat)));
     coverage->ms.choosing = 1e3 * (engine_now() - then);
     then = engine_now();
     TRY(ask_look(asking, &set, chat->settings.look, budget_of(chat) / 4, cancel));

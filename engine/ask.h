@@ -180,6 +180,9 @@ void ask_message_finish(struct ask_message *message);
 /* All entries and the question; what looking again showed is taken over. */
 int ask_write(const struct asking *asking, const struct ask_set *set, const char *question, struct ask_message *out);
 
+/* Drops what the prompt has no room for: parts of the gist beyond a fifth of the budget, then the entries that have least to do with the
+ * question. Counts tokens as they will be. */
+int ask_fit(const struct asking *asking, struct ask_set *set, size_t budget);
 /* One entry without a tag, and what is asked of it: a part of a reading. */
 int ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request, struct ask_message *out);
 

@@ -66,8 +66,8 @@ int ask_general(struct asking *asking, const char *question, struct ask_found *o
             break;
         const struct recall_segment *segments = memory_recall_segments(index, &n);
         uint32_t *list = base_alloc_array(n + 1, sizeof *list);
-        size_t m = list_texts(asking, segments, n, true, list);
-        if (m == 0)
+        size_t n_texts = list_texts(asking, segments, n, false, list), m = list_texts(asking, segments, n, true, list);
+        if (2 * m < n_texts) /* the reading didn't get far */
             m = list_texts(asking, segments, n, false, list);
         size_t k = each < m ? each : m;
         for (size_t i = 0; i < k; i++) /* the beginning is among them */

@@ -166,3 +166,79 @@ fail:
     base_buf_finish(&text);
     return err;
 }
+
+/* ---- fitting ------------------------------------------------------------------------------------------------------ */
+
+/* What an entry takes: the tokens of its words, and its visual ones. */
+static int count_tokens(const struct asking *asking, struct ask_entry *entry, size_t *out)
+{
+    int err;
+    struct ask_message message = {0};
+    struct base_buf text = {0};
+    *out = 0;
+    TRY(write_entry(asking, entry, &text, &message));
+    flush(&message, &text);
+    for (size_t i = 0; i < message.n; i++) {
+        const struct engine_part *part = &message.parts[i];
+        for (size_t r = 0; r <= part->n_runs; r++) { /* the runs, then the part's own text */
+            const char *words = r < part->n_runs ? part->runs[r].text : part->text;
+            int32_t *ids = NULL;
+            size_t n = 0;
+            if (r < part->n_runs && !words)
+                *out += (size_t)part->runs[r].n;
+            if (words)
+                TRY(pr_tokenize(asking->model, words, strlen(words), r < part->n_runs, &ids, &n));
+            pr_free(ids);
+            *out += n;
+        }
+    }
+    err = PR_OK;
+fail:
+    ask_message_finish(&message);
+    base_buf_finish(&text);
+    return err;
+}
+
+static void drop(struct ask_set *set, size_t *costs, size_t i)
+{
+    ask_entry_finish(&set->entries[i]);
+    memmove(&set->entries[i], &set->entries[i + 1], (set->n - i - 1) * sizeof *set->entries);
+    memmove(&costs[i], &costs[i + 1], (set->n - i - 1) * sizeof *costs);
+    set->n--;
+}
+
+int ask_fit(const struct asking *asking, struct ask_set *set, size_t budget)
+{
+    int err = PR_OK;
+    size_t total = 0, gist = 0, *costs = base_alloc_array(set->n + 1, sizeof *costs);
+    for (size_t i = 0; i < set->n; i++) {
+        TRY(count_tokens(asking, &set->entries[i], &costs[i]));
+        total += costs[i];
+        gist += set->entries[i].gist ? costs[i] : 0;
+    }
+    /* Every second part of the gist, which goes on covering the whole. */
+    while (gist > budget / 5)
+        for (size_t i = 0; i < set->n && set->entries[i].gist; i++) {
+            gist -= costs[i];
+            total -= costs[i];
+            drop(set, costs, i);
+        }
+    while (total > budget && set->n > 0) {
+        size_t least = set->n;
+        for (size_t i = 0; i < set->n; i++)
+            if (!set->entries[i].gist && (least == set->n || set->entries[i].relevance < set->entries[least].relevance))
+                least = i;
+        least = least < set->n ? least : 0;
+        total -= costs[least];
+        drop(set, costs, least);
+    }
+    set->visual_tokens = set->visual_segments = 0;
+    for (size_t i = 0; i < set->n; i++) {
+        set->entries[i].tag = (int32_t)i + 1;
+        for (size_t j = 0; j < set->entries[i].n_pictures; j++, set->visual_segments++)
+            set->visual_tokens += set->entries[i].pictures[j].n;
+    }
+fail:
+    base_free(costs);
+    return err;
+}

@@ -103,7 +103,7 @@ class Ask(unittest.TestCase):
             self.assertGreater(answer["coverage"]["visual_tokens"], 8)
             few = self.see(family, "--budget", "100", self.film, "When does the whistle blow?")
             self.assertLess(few["coverage"]["visual_tokens"], answer["coverage"]["visual_tokens"] + 1)
-            self.assertLess(few["coverage"]["prompt_tokens"], 400)
+            self.assertLess(few["coverage"]["prompt_tokens"], 160)
 
     def test_looking_again(self):
         if not os.path.exists(self.film):
