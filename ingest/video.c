@@ -564,7 +564,9 @@ static int video_next(void *priv, struct pr_unit *unit)
     }
     if (video->frames_decoded == 0 && video->stream && video->options.sampling != INGEST_NONE) {
         video->frames_decoded = 1;
-        return base_fail(PR_ERR_FORMAT, "%s: not one frame of it can be decoded; it is damaged", video->input.path);
+        return base_fail(PR_ERR_FORMAT,
+                         "%s: not one frame of it can be decoded; it is damaged, or larger than 268 million pixels",
+                         video->input.path);
     }
     int err = av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
     return err == PR_EOF ? av_sound_next(&video->sound, &video->input, &video->options, unit) : err;
