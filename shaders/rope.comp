@@ -11,7 +11,10 @@
 
 layout(constant_id = 2) const bool NEIGHBOURS = false; // pairs (2i, 2i+1); otherwise (i, i + n_rot/2)
 
+layout(constant_id = 3) const bool PAIR = false;       // turns x2[n, cols2] as well, whose heads are alike
+
 layout(binding = 1) uniform textureBuffer x_view;      // single elements
+layout(binding = 4) uniform textureBuffer x2_view;
 layout(binding = 2) uniform itextureBuffer pos_view;   // (t, h, w, -)
 layout(binding = 3) uniform utextureBuffer table_view; // of each pair: upper and lower 32 bits of its turn, which position
 layout(push_constant) uniform P { push_rope push; };
@@ -37,9 +40,25 @@ vec2 cos_sin(uint turn)
     return (quarter & 2u) == 0u ? turned : -turned;
 }
 
-float load(int at)
+float load(bool second, int at)
 {
-    return texelFetch(x_view, push.x_base + at).x;
+    return second ? texelFetch(x2_view, push.x2_base + at).x : texelFetch(x_view, push.x_base + at).x;
+}
+
+// Pair i of all heads of a row, or the column that isn't rotated after all pairs.
+void turn_row(bool second, int row, int i, vec2 turn)
+{
+    int pairs = push.n_rot / 2, cols = second ? push.cols2 : push.cols, y_base = second ? push.y2_base : push.y_base;
+    int a = NEIGHBOURS ? 2 * i : i, b = NEIGHBOURS ? a + 1 : a + pairs;
+    for (int head = row * cols; head < (row + 1) * cols; head += push.d_head) {
+        if (i >= pairs) {
+            store_element(y_base + head + pairs + i, load(second, head + pairs + i));
+        } else {
+            float xa = load(second, head + a), xb = load(second, head + b);
+            store_element(y_base + head + a, xa * turn.x - xb * turn.y);
+            store_element(y_base + head + b, xa * turn.y + xb * turn.x);
+        }
+    }
 }
 
 void main()
@@ -49,19 +68,13 @@ void main()
     i %= pairs + rest;
     if (row >= push.n)
         return;
-    row *= push.cols;
-    if (i >= pairs) {
-        for (int head = row; head < row + push.cols; head += push.d_head)
-            store_element(push.y_base + head + pairs + i, load(head + pairs + i));
-        return;
+    vec2 turn = vec2(1, 0);
+    if (i < pairs) {
+        uvec3 pair = texelFetch(table_view, push.table_base + i).xyz;
+        int position = texelFetch(pos_view, push.pos_base + row)[pair.z];
+        turn = push.attn * cos_sin(angle_of(position, pair));
     }
-    uvec3 pair = texelFetch(table_view, push.table_base + i).xyz;
-    int position = texelFetch(pos_view, push.pos_base + row / push.cols)[pair.z];
-    vec2 turn = push.attn * cos_sin(angle_of(position, pair));
-    int a = NEIGHBOURS ? 2 * i : i, b = NEIGHBOURS ? a + 1 : a + pairs;
-    for (int head = row; head < row + push.cols; head += push.d_head) {
-        float xa = load(head + a), xb = load(head + b);
-        store_element(push.y_base + head + a, xa * turn.x - xb * turn.y);
-        store_element(push.y_base + head + b, xa * turn.y + xb * turn.x);
-    }
+    turn_row(false, row, i, turn);
+    if (PAIR)
+        turn_row(true, row, i, turn);
 }

@@ -8,6 +8,7 @@
 #include "shaders/include/push.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { LANES = 64 }; /* of workgroups that need no cooperation */
 
@@ -220,31 +221,74 @@ fail:
     return err;
 }
 
-static void record_rope(struct vk_recorder *recorder, const struct op *op)
+/* Bytes from where the first of two tensors of a buffer begins to where the last one ends. */
+static size_t reach_of_pair(const struct tensor *a, const struct tensor *b)
+{
+    size_t a_end = a->offset + compute_tensor_bytes(a), b_end = b->offset + compute_tensor_bytes(b);
+    return (a_end > b_end ? a_end : b_end) - (a->offset < b->offset ? a->offset : b->offset);
+}
+
+/* Rows first..first+rows-1 of op, and of `pair` if that isn't NULL. */
+static void dispatch_rope(struct vk_recorder *recorder, const struct op *op, const struct op *pair, VkBuffer table,
+                          int64_t first, int64_t rows)
 {
     const struct rope_params *p = &op->rope;
-    const struct tensor *x = op->src[0], *pos = op->src[1], *dst = op->dst;
+    const struct tensor *x = op->src[0], *dst = op->dst;
     VkFormat format = vk_float_format(x->type, false);
+    size_t element = element_size(dst->type);
+    struct vk_dispatch d = vk_begin(recorder, SHADER_rope, LANES);
+    vk_spec(&d, (int)dst->type);
+    vk_spec(&d, p->kind == ROPE_NORM);
+    vk_spec(&d, pair != NULL);
+    struct push_rope push = {
+        .n = (int)rows, .cols = (int)x->cols, .d_head = p->d_head, .n_rot = p->n_rot, .attn = p->yarn_attn};
+    if (pair) {
+        size_t begin = dst->offset < pair->dst->offset ? dst->offset : pair->dst->offset;
+        int base = vk_bind_storage(&d, vk_handle(dst->buffer), begin, reach_of_pair(dst, pair->dst), element);
+        push.y_base = base + (int)((dst->offset - begin) / element);
+        push.y2_base = base + (int)((pair->dst->offset - begin) / element);
+        push.x2_base = vk_bind_rows(&d, 4, pair->src[0], 0, rows, format);
+        push.cols2 = (int)pair->dst->cols;
+    } else {
+        push.y_base = vk_bind_rows_out(&d, dst, first, rows, element);
+    }
+    push.x_base = vk_bind_rows(&d, 1, x, first, rows, format);
+    push.pos_base = vk_bind_rows(&d, 2, op->src[1], first, rows, VK_FORMAT_R32G32B32A32_SINT);
+    push.table_base = vk_bind_texels(&d, 3, table, 0, (size_t)p->n_rot / 2 * 16, VK_FORMAT_R32G32B32A32_UINT);
+    vk_end_linear(&d, &push, sizeof push, divide_up(rows * (p->d_head - p->n_rot / 2), LANES));
+}
+
+static int64_t rope_rows(const struct vk *vk, const struct op *op)
+{
+    return batch_rows(vk, op->dst, op->src[0], vk_float_format(op->src[0]->type, false));
+}
+
+static void record_rope(struct vk_recorder *recorder, const struct op *op)
+{
+    int64_t batch = rope_rows(vk_recorder_vk(recorder), op);
     VkBuffer table;
     int err = make_table(recorder, op, &table);
-    if (err < 0) {
-        vk_recorder_fail(recorder, err);
-        return;
-    }
-    int64_t batch = batch_rows(vk_recorder_vk(recorder), dst, x, format);
-    for (int64_t first = 0; first < x->rows; first += batch) {
-        int64_t rows = least(batch, x->rows - first);
-        struct vk_dispatch d = vk_begin(recorder, SHADER_rope, LANES);
-        vk_spec(&d, (int)dst->type);
-        vk_spec(&d, p->kind == ROPE_NORM);
-        struct push_rope push = {
-            .n = (int)rows, .cols = (int)x->cols, .d_head = p->d_head, .n_rot = p->n_rot, .attn = p->yarn_attn};
-        push.y_base = vk_bind_rows_out(&d, dst, first, rows, element_size(dst->type));
-        push.x_base = vk_bind_rows(&d, 1, x, first, rows, format);
-        push.pos_base = vk_bind_rows(&d, 2, pos, first, rows, VK_FORMAT_R32G32B32A32_SINT);
-        push.table_base = vk_bind_texels(&d, 3, table, 0, (size_t)p->n_rot / 2 * 16, VK_FORMAT_R32G32B32A32_UINT);
-        vk_end_linear(&d, &push, sizeof push, divide_up(rows * (p->d_head - p->n_rot / 2), LANES));
-    }
+    vk_recorder_fail(recorder, err);
+    for (int64_t first = 0; first < op->dst->rows && err == PR_OK; first += batch)
+        dispatch_rope(recorder, op, NULL, table, first, least(batch, op->dst->rows - first));
+}
+
+/* Queries and keys of a layer. */
+bool vk_record_pair(struct vk_recorder *recorder, const struct op *a, const struct op *b)
+{
+    const struct vk *vk = vk_recorder_vk(recorder);
+    VkBuffer table;
+    if (a->kind != OP_rope || b->kind != OP_rope || memcmp(&a->rope, &b->rope, sizeof a->rope) != 0 ||
+        a->src[1] != b->src[1] || a->src[2] != b->src[2] || a->dst->buffer != b->dst->buffer ||
+        a->dst->type != b->dst->type || a->src[0]->type != b->src[0]->type || a->dst->rows != b->dst->rows ||
+        rope_rows(vk, a) < a->dst->rows || rope_rows(vk, b) < b->dst->rows ||
+        reach_of_pair(a->dst, b->dst) > vk->storage_range / 2)
+        return false;
+    int err = make_table(recorder, a, &table);
+    vk_recorder_fail(recorder, err);
+    if (err == PR_OK)
+        dispatch_rope(recorder, a, b, table, 0, a->dst->rows);
+    return true;
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------------------------- */

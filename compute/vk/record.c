@@ -301,7 +301,10 @@ static void record(struct vk_recorder *r, struct part *part)
     for (int i = 0; i < part->n_ops && r->err == PR_OK; i++) {
         if (part->ops[i]->barrier)
             vk_barrier(r);
-        vk_record_op(r, part->ops[i], part->arena);
+        if (i + 1 < part->n_ops && !part->ops[i + 1]->barrier && vk_record_pair(r, part->ops[i], part->ops[i + 1]))
+            i++;
+        else
+            vk_record_op(r, part->ops[i], part->arena);
     }
     if (exchange) {
         add_barrier(r->commands, compute, VK_ACCESS_SHADER_WRITE_BIT, transfer, VK_ACCESS_TRANSFER_READ_BIT);

@@ -43,7 +43,7 @@
     SHADER(quantize, "f")                                                                                              \
     SHADER(resample, "f")                                                                                              \
     SHADER(rms_norm, "fff")                                                                                            \
-    SHADER(rope, "fiu")                                                                                                \
+    SHADER(rope, "fiuf")                                                                                               \
     SHADER(row_scale, "f")                                                                                             \
     SHADER(scale, "ff")                                                                                                \
     SHADER(scatter, "fi")                                                                                              \
@@ -265,6 +265,8 @@ int vk_measure(struct device *device, struct device_speed *out);
 bool vk_supports(struct device *device, const struct op *op);
 size_t vk_scratch(struct device *device, const struct op *op);
 void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
+/* Records two operations, without a barrier between them, as one dispatch if that can be done; else nothing. */
+bool vk_record_pair(struct vk_recorder *recorder, const struct op *first, const struct op *second);
 
 void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
 size_t vk_matmul_scratch(const struct vk *vk, const struct op *op);

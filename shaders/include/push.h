@@ -73,6 +73,7 @@ struct push_norm {
 struct push_rope {
     int x_base, pos_base, table_base, y_base;
     int n, cols;
+    int x2_base, y2_base, cols2; /* of PAIR */
     int d_head, n_rot;
     float attn;
 };

@@ -134,6 +134,41 @@ static void speed_is_measured(void **state)
     compute_device_close(device);
 }
 
+/* Queries and keys are turned by one dispatch, also where they differ in width. */
+static void two_ropes_are_one_dispatch(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, WIDE = 3 * D, NARROW = D };
+    struct rope_params params = {
+        .kind = ROPE_NEOX, .d_head = D, .n_rot = D - 8, .base = 10000, .freq_scale = 1, .yarn_attn = 1};
+    struct device *ref, *device = open_vulkan("", NULL);
+    float results[2][ROWS * (WIDE + NARROW)];
+    assert_int_equal(compute_device_open("ref", NULL, &ref), PR_OK);
+    for (int d = 0; d < 2; d++) {
+        struct pass *pass = compute_pass_create((struct device *[]){d ? device : ref, ref}, 2);
+        struct tensor *q = compute_pass_input(pass, TYPE_F32, ROWS, WIDE, "q");
+        struct tensor *k = compute_pass_input(pass, TYPE_F32, ROWS, NARROW, "k");
+        struct tensor *pos = compute_pass_input(pass, TYPE_I32, ROWS, 4, "pos");
+        struct tensor *turned_q = op_rope(pass, q, pos, NULL, &params),
+                      *turned_k = op_rope(pass, k, pos, NULL, &params);
+        compute_pass_output(pass, turned_q);
+        compute_pass_output(pass, turned_k);
+        assert_int_equal(compute_pass_plan(pass, NULL), PR_OK);
+        fill(compute_pass_host(pass, q), ROWS * WIDE, 0);
+        fill(compute_pass_host(pass, k), ROWS * NARROW, 1000);
+        for (int i = 0; i < 4 * ROWS; i++)
+            ((int32_t *)compute_pass_host(pass, pos))[i] = 7 * i + 1;
+        assert_int_equal(compute_pass_run(pass, NULL), PR_OK);
+        memcpy(results[d], compute_pass_host(pass, turned_q), ROWS * WIDE * sizeof(float));
+        memcpy(results[d] + ROWS * WIDE, compute_pass_host(pass, turned_k), ROWS * NARROW * sizeof(float));
+        compute_pass_destroy(pass);
+    }
+    for (int i = 0; i < ROWS * (WIDE + NARROW); i++)
+        assert_true(fabsf(results[0][i] - results[1][i]) < 1e-5f);
+    compute_device_close(device);
+    compute_device_close(ref);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +177,7 @@ int main(void)
         cmocka_unit_test(a_lost_device_says_so),
         cmocka_unit_test(a_cancelled_run_stops),
         cmocka_unit_test(speed_is_measured),
+        cmocka_unit_test(two_ropes_are_one_dispatch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
