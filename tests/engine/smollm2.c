@@ -6,7 +6,9 @@
 #include "pagereel/model.h"
 #include "tests/support/llm_rig.h"
 
+#include "base/file.h"
 #include "base/mem.h"
+#include "model/tokenizer.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -162,12 +164,80 @@ static void cpu_and_vulkan_say_the_same(void **state)
     assert_false(unexplained);
 }
 
+/* ---- a sliding window ------------------------------------------------------------------------------------------- */
+
+enum { READ = 600, WINDOW = 128, SINKS = 4, STEP = 60, SHIFT_AT = 400 };
+
+/* Log-probabilities of each next token of a text through a window, whose keys are rotated back when positions reach SHIFT_AT. */
+static void read_through_window(const char *path, const char *device, const int32_t ids[READ], float out[READ])
+{
+    struct llm_rig rig;
+    struct llm_sequence *sequence;
+    struct llm_slide slide = {.sinks = SINKS, .window = WINDOW, .position_limit = SHIFT_AT};
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = path, .device = device, .batch = STEP});
+    check(llm_sequence_create(rig.kv, &slide, &sequence));
+    int32_t n_vocab = rig.hp->n_vocab;
+    float *logits = base_alloc_array((size_t)STEP * (size_t)n_vocab, sizeof *logits);
+    for (int32_t at = 0; at < READ; at += STEP) {
+        struct llm_piece piece = {.n = STEP, .ids = ids + at};
+        check(llm_decode(rig.decoder, sequence, &piece, 1, STEP, logits, NULL));
+        for (int32_t i = 0; i < STEP && at + i + 1 < READ; i++) {
+            float *row = logits + (size_t)i * (size_t)n_vocab;
+            llm_rig_log_softmax(row, n_vocab);
+            out[at + i] = row[ids[at + i + 1]];
+        }
+    }
+    base_free(logits);
+    llm_sequence_destroy(sequence);
+    llm_rig_close(&rig);
+}
+
+/* The tour as text: its first READ tokens. */
+static void tokens_of_text(const char *path, int32_t ids[READ])
+{
+    struct base_buf text = {0};
+    struct tokens tokens = {0};
+    struct gguf *gguf;
+    struct tokenizer *tokenizer;
+    check(base_file_read("docs/ARCHITECTURE.md", 1 << 20, &text));
+    check(model_gguf_open(path, &gguf));
+    check(model_tokenizer_create(gguf, &tokenizer));
+    check(model_tokenize(tokenizer, text.data, text.len, 0, &tokens));
+    assert_true(tokens.n >= READ);
+    memcpy(ids, tokens.ids, READ * sizeof *ids);
+    model_tokens_finish(&tokens);
+    model_tokenizer_destroy(tokenizer);
+    model_gguf_close(gguf);
+    base_buf_finish(&text);
+}
+
+/* Every device gives the definition's log-probabilities under the same sinks and window, long behind the first window and
+ * behind a shift, too. */
+static void windows_agree_with_ref(void **state)
+{
+    (void)state;
+    const char *path = need_model();
+    static const char *const devices[] = {"cpu", "vulkan"};
+    int32_t ids[READ];
+    float expected[READ], got[READ];
+    tokens_of_text(path, ids);
+    read_through_window(path, "ref", ids, expected);
+    for (int d = 0; d < 2; d++) {
+        if (!llm_rig_has(devices[d]))
+            continue;
+        read_through_window(path, devices[d], ids, got);
+        float worst = llm_rig_difference(got, expected, READ - 1);
+        print_message("%s: %d tokens, window %d, %d sinks: differ by at most %.5f\n", devices[d], READ, WINDOW, SINKS,
+                      (double)worst);
+        assert_true(worst <= 0.02f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ref_agrees_with_transformers),
-        cmocka_unit_test(vulkan_agrees_with_transformers),
-        cmocka_unit_test(answers_are_sensible),
+        cmocka_unit_test(ref_agrees_with_transformers), cmocka_unit_test(vulkan_agrees_with_transformers),
+        cmocka_unit_test(windows_agree_with_ref),       cmocka_unit_test(answers_are_sensible),
         cmocka_unit_test(cpu_and_vulkan_say_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
