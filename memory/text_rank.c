@@ -63,7 +63,7 @@ struct fit {
 static int fit(const Fts5ExtensionApi *api, Fts5Context *context, struct fit *out)
 {
     struct question *q;
-    int n, size, last = -1, last_end = -1, found[MAX_PHRASES] = {0};
+    int n = 0, size = 0, last = -1, last_end = -1, found[MAX_PHRASES] = {0};
     bool joined[MAX_PHRASES] = {false};
     *out = (struct fit){0};
     int code = weigh(api, context, &q);

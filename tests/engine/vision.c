@@ -154,8 +154,8 @@ static void check_positions(const struct pr_session *session, const cJSON *golde
 
 static void compare(const struct family *f, const char *device, double bound)
 {
-    struct pr_model *model;
-    struct pr_session *session;
+    struct pr_model *model = NULL;
+    struct pr_session *session = NULL;
     struct pr_item items[MAX_ITEMS];
     struct pr_settings s = pr_settings_default();
     cJSON *golden = golden_json(golden_file(f->name, ".json"));
@@ -241,8 +241,8 @@ static void open_session(const char *model_file, const char *mmproj, struct pr_m
 static void test_beside(void **state)
 {
     (void)state;
-    struct pr_model *model;
-    struct pr_session *session;
+    struct pr_model *model = NULL;
+    struct pr_session *session = NULL;
     size_t n, n_runs;
     const char *alone = in_folder("alone.gguf"), *beside = in_folder("mmproj-model-f16.gguf");
     copy_file(golden_file("idefics3", ".f16.gguf"), alone);
@@ -329,8 +329,8 @@ static void test_saved(void **state)
 static void test_refused_picture(void **state)
 {
     (void)state;
-    struct pr_model *model;
-    struct pr_session *session;
+    struct pr_model *model = NULL;
+    struct pr_session *session = NULL;
     size_t n;
     FILE *file = fopen(in_folder("text.png"), "wb");
     fputs("no picture", file);

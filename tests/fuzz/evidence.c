@@ -84,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         memory_evidence_close(evidence);
     }
+    (void)sum;
     struct evidence_writer *writer;
     unsigned char source[BASE_HASH_BYTES];
     memcpy(source, data + offsetof(struct disk_file, source), sizeof source);

@@ -121,8 +121,10 @@ static void test_damaged_units(void **state)
             if (ingest_wire_get_unit(copy, size, &arena, &unit) == PR_OK) {
                 for (size_t line = 0; line < unit.n_lines; line++)
                     assert_true(strlen(unit.lines[line].text) < size);
-                if (unit.rgb)
-                    assert_true(unit.rgb[(size_t)unit.picture_width * (size_t)unit.picture_height * 3 - 1] < 256);
+                if (unit.rgb) { /* all of it can be read */
+                    volatile uint8_t last = unit.rgb[(size_t)unit.picture_width * (size_t)unit.picture_height * 3 - 1];
+                    (void)last;
+                }
             }
             free(copy);
         }

@@ -67,17 +67,8 @@ static void write_types(struct gguf_writer *w, const int32_t *types, size_t n)
 /* A byte-level vocabulary of a few letters. */
 static struct gguf_writer small_bpe(void)
 {
-    static const char *const tokens[] = {"a",
-                                         "b",
-                                         "c",
-                                         "ab",
-                                         "abc",
-                                         "\xc4\xa0",
-                                         "\xc4\xa0"
-                                         "a",
-                                         "<|im_end|>",
-                                         "<u>",
-                                         "<uu>"};
+    static const char *const tokens[] = {"a",          "b",   "c",   "ab", "abc", "\xc4\xa0", "\xc4\xa0\x61",
+                                         "<|im_end|>", "<u>", "<uu>"};
     static const int32_t types[] = {1, 1, 1, 1, 1, 1, 1, 3, 4, 4};
     static const char *const merges[] = {"a b", "ab c", "\xc4\xa0 a"};
     struct gguf_writer w = GGUF_WRITER_INIT;

@@ -101,9 +101,7 @@ static void finds_words_and_added_tokens(void **state)
 static void sentencepiece_texts(void **state)
 {
     (void)state;
-    static const char *const tokens[] = {"\xe2\x96\x81"
-                                         "a\xe2\x96\x81",
-                                         "<0x0a>", "<0xFF>", "\xc4\xa0"};
+    static const char *const tokens[] = {"\xe2\x96\x81\x61\xe2\x96\x81", "<0x0a>", "<0xFF>", "\xc4\xa0"};
     static const int32_t types[] = {1, 6, 6, 1};
     struct vocab v;
     size_t len;
