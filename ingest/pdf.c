@@ -175,6 +175,17 @@ static bool are_apart(const PopplerRectangle *a, const PopplerRectangle *b)
     return b->x1 - a->x2 > 0.1 * height || a->x1 - b->x2 > 0.5 * height;
 }
 
+/* Of Hebrew, Arabic and their kin poppler turns words round and adds marks of direction: their boxes stand elsewhere in its list. */
+static bool has_right_to_left(const char *line, const char *end)
+{
+    for (; line < end; line = g_utf8_next_char(line)) {
+        gunichar c = g_utf8_get_char(line);
+        if ((c >= 0x590 && c < 0x900) || (c >= 0xfb1d && c <= 0xfefc) || (c >= 0x202a && c <= 0x202e))
+            return true;
+    }
+    return false;
+}
+
 /* The text of a page and the box of each of its characters come as two parallel lists, in reading order (poppler follows
  * columns); a line is what lies between line breaks, its box the union of its characters' boxes. */
 static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *lines)
@@ -190,12 +201,13 @@ static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *l
     for (const char *line = text; line && *line;) {
         const char *end = strchrnul(line, '\n');
         struct pr_box box = {0};
-        bool empty = true, after_blank = true;
+        bool empty = true, after_blank = true, keep = has_right_to_left(line, end);
         words.len = 0;
         for (const char *c = line; c < end; c = g_utf8_next_char(c), character++) {
             gunichar value = g_utf8_get_char(c);
             bool blank = g_unichar_isspace(value);
-            if (!after_blank && !blank && character < n_boxes && are_apart(&boxes[character - 1], &boxes[character]))
+            if (!keep && !after_blank && !blank && character < n_boxes &&
+                are_apart(&boxes[character - 1], &boxes[character]))
                 base_buf_puts(&words, " ");
             base_buf_append(&words, c, (size_t)(g_utf8_next_char(c) - c));
             after_blank = blank;
