@@ -41,8 +41,8 @@ void pr_chat_close(struct pr_chat *chat)
     if (!chat)
         return;
     pr_session_destroy(chat->session);
-    ask_examples_finish(&chat->examples);
-    ask_sources_close(&chat->asking);
+    engine_ask_examples_finish(&chat->examples);
+    engine_ask_sources_close(&chat->asking);
     memory_library_close(chat->asking.library);
     for (size_t i = 0; i < chat->n_turns; i++) {
         base_free(chat->turns[i].question);
@@ -69,7 +69,7 @@ static int open_pictures(struct asking *asking, struct pr_cancel *cancel)
         if (err == PR_ERR_CANCELLED)
             return err;
         if (err < 0)
-            ask_note(asking, asked->path, pr_error_message()); /* recall does without */
+            engine_ask_note(asking, asked->path, pr_error_message()); /* recall does without */
     }
     return PR_OK;
 }
@@ -81,7 +81,7 @@ static void open_vision(struct asking *asking)
     if (err >= 0)
         asking->vision = &asking->model->vision.params;
     else if (err != PR_ERR_NOT_FOUND || *asking->model->mmproj)
-        ask_note(asking, "", pr_error_message());
+        engine_ask_note(asking, "", pr_error_message());
 }
 
 int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const char *const *sources, size_t n_sources,
@@ -96,14 +96,14 @@ int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const 
     TRY(engine_settings(given, &chat->settings));
     if (chat->settings.max_tokens < 0)
         chat->settings.max_tokens = ASK_ANSWER;
-    TRY(ask_read_ranges(asking));
+    TRY(engine_ask_read_ranges(asking));
     TRY(engine_library_open(&chat->settings, &asking->library));
     open_vision(asking);
-    chat->base = ask_is_base(asking, &chat->settings);
-    TRY(ask_sources_open(asking, sources, n_sources, progress, user, cancel));
+    chat->base = engine_ask_is_base(asking, &chat->settings);
+    TRY(engine_ask_sources_open(asking, sources, n_sources, progress, user, cancel));
     TRY(open_pictures(asking, cancel));
     if (*chat->settings.few_shot)
-        TRY(ask_examples_read(asking, chat->settings.few_shot, &chat->examples, cancel));
+        TRY(engine_ask_examples_read(asking, chat->settings.few_shot, &chat->examples, cancel));
     chat->seconds_adding = engine_now() - start;
     *out = chat;
     return PR_OK;
@@ -152,8 +152,8 @@ static int add_chat(struct pr_session *session, enum pr_role role, const char *t
 static int add_before(struct pr_chat *chat)
 {
     int err;
-    TRY(add_chat(chat->session, PR_ROLE_SYSTEM, ask_instructions));
-    TRY(ask_examples_add(&chat->asking, &chat->examples, chat->session));
+    TRY(add_chat(chat->session, PR_ROLE_SYSTEM, engine_ask_instructions));
+    TRY(engine_ask_examples_add(&chat->asking, &chat->examples, chat->session));
     for (size_t i = first_turn(chat); i < chat->n_turns; i++) {
         struct base_buf question = {0};
         base_buf_printf(&question, "Question: %s", chat->turns[i].question);
@@ -193,7 +193,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     double start = engine_now();
     size_t n;
     base_buf_printf(&request, "%s%s", question, chat->base ? "\nAnswer:" : "");
-    TRY(ask_write(&chat->asking, set, request.data, &message));
+    TRY(engine_ask_write(&chat->asking, set, request.data, &message));
     stream->answer->prompt = base_strdup(message.shown.data);
     if (chat->session)
         engine_session_restart(chat->session);
@@ -211,7 +211,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     pr_session_prompt(chat->session, &n);
     coverage->prompt_tokens = (int32_t)n;
 fail:
-    ask_message_finish(&message);
+    engine_ask_message_finish(&message);
     base_buf_finish(&request);
     return err;
 }
@@ -245,7 +245,7 @@ static char *words_of(const struct pr_chat *chat, const char *question)
 {
     struct base_buf words = {0};
     base_buf_puts(&words, question);
-    if (chat->n_turns > 0 && ask_content_words(question) < 2)
+    if (chat->n_turns > 0 && engine_ask_content_words(question) < 2)
         base_buf_printf(&words, " %s", chat->turns[chat->n_turns - 1].question);
     return words.data;
 }
@@ -270,18 +270,18 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     char *words = words_of(chat, question);
     double start = engine_now(), then;
 
-    ask_cover(asking, coverage);
-    TRY(ask_recall(asking, words, &found));
+    engine_ask_cover(asking, coverage);
+    TRY(engine_ask_recall(asking, words, &found));
     then = engine_now();
     coverage->ms.adding = 1e3 * chat->seconds_adding;
     coverage->ms.recall = 1e3 * (then - start);
-    TRY(ask_choose(asking, &found, budget_of(chat), &set));
-    TRY(ask_fit(asking, &set, chat->settings.look > 0 ? budget_of(chat) * 3 / 4 : budget_of(chat)));
+    TRY(engine_ask_choose(asking, &found, budget_of(chat), &set));
+    TRY(engine_ask_fit(asking, &set, chat->settings.look > 0 ? budget_of(chat) * 3 / 4 : budget_of(chat)));
     coverage->ms.choosing = 1e3 * (engine_now() - then);
     then = engine_now();
-    TRY(ask_look(asking, &set, chat->settings.look, budget_of(chat) / 4, cancel));
+    TRY(engine_ask_look(asking, &set, chat->settings.look, budget_of(chat) / 4, cancel));
     coverage->ms.looking = 1e3 * (engine_now() - then);
-    TRY(ask_cite(asking, &set, question, answer));
+    TRY(engine_ask_cite(asking, &set, question, answer));
     copy_notes(asking, answer);
     coverage->sees = asking->vision != NULL;
     coverage->passages_found = (int64_t)found.n_hits;
@@ -297,14 +297,14 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     else
         TRY(ask_model(chat, &set, question, &stream, cancel));
     if (!answer->why)
-        ask_judge(asking, &set, question, answer);
+        engine_ask_judge(asking, &set, question, answer);
     remember(chat, question, answer);
     *out = answer;
     answer = NULL;
 fail:
     base_free(words);
-    ask_set_finish(&set);
-    ask_found_finish(&found);
+    engine_ask_set_finish(&set);
+    engine_ask_found_finish(&found);
     pr_answer_destroy(answer);
     return err;
 }

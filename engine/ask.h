@@ -50,19 +50,19 @@ struct asking {
 };
 
 /* Adds `what` to the notes, with the path before it ("": none). */
-void ask_note(struct asking *asking, const char *path, const char *what);
+void engine_ask_note(struct asking *asking, const char *path, const char *what);
 /* Whether the model has no chat format and none was given: then the settings become raw, and that is noted. */
-bool ask_is_base(struct asking *asking, struct pr_settings *settings);
+bool engine_ask_is_base(struct asking *asking, struct pr_settings *settings);
 /* Opens the named sources, or with n 0 all of the library. */
-int ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress, void *user,
-                     struct pr_cancel *cancel);
-void ask_sources_close(struct asking *asking);
-struct asked *ask_find(const struct asking *asking, int64_t id);
+int engine_ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress,
+                            void *user, struct pr_cancel *cancel);
+void engine_ask_sources_close(struct asking *asking);
+struct asked *engine_ask_find(const struct asking *asking, int64_t id);
 /* Fills what the sources say of themselves. */
-void ask_cover(const struct asking *asking, struct pr_coverage *out);
-int ask_read_ranges(struct asking *asking);
+void engine_ask_cover(const struct asking *asking, struct pr_coverage *out);
+int engine_ask_read_ranges(struct asking *asking);
 /* Whether a span lies within --from, --to and --pages. */
-bool ask_in_range(const struct asking *asking, int64_t t0, int64_t t1, int32_t page);
+bool engine_ask_in_range(const struct asking *asking, int64_t t0, int64_t t1, int32_t page);
 
 /* ---- recall ------------------------------------------------------------------------------------------------------- */
 
@@ -76,7 +76,7 @@ struct ask_passage {
     char *label;
     double score, coverage;
 };
-void ask_passage_finish(struct ask_passage *passage);
+void engine_ask_passage_finish(struct ask_passage *passage);
 
 /* A segment of visual tokens that was found. */
 struct ask_seen {
@@ -100,15 +100,15 @@ struct ask_found {
     double coverage; /* of the best passage: its share of the question's words */
     int64_t damaged;
 };
-int ask_recall(struct asking *asking, const char *question, struct ask_found *out);
+int engine_ask_recall(struct asking *asking, const char *question, struct ask_found *out);
 /* Fills the relevance of all that was seen (ask_rate.c). */
-void ask_rate(struct asking *asking, const char *question, struct ask_found *found);
-bool ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN]);
-void ask_found_finish(struct ask_found *found);
+void engine_ask_rate(struct asking *asking, const char *question, struct ask_found *found);
+bool engine_ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN]);
+void engine_ask_found_finish(struct ask_found *found);
 /* For a question about the whole: passages spread over it, as hits; otherwise nothing changes. */
-int ask_general(struct asking *asking, const char *question, struct ask_found *out);
+int engine_ask_general(struct asking *asking, const char *question, struct ask_found *out);
 /* Reads the passage of a hit. PR_ERR_NOT_FOUND, PR_ERR_FORMAT: it is lost. */
-int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);
+int engine_ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);
 
 /* ---- the working set ---------------------------------------------------------------------------------------------- */
 
@@ -149,26 +149,27 @@ struct ask_set {
     size_t n, cap;
     int64_t passages, visual_tokens, visual_segments, damaged;
 };
-void ask_entry_finish(struct ask_entry *entry);
-void ask_set_finish(struct ask_set *set);
+void engine_ask_entry_finish(struct ask_entry *entry);
+void engine_ask_set_finish(struct ask_set *set);
 
 /* Chooses what fits `budget` tokens. */
-int ask_choose(struct asking *asking, const struct ask_found *found, size_t budget, struct ask_set *out);
+int engine_ask_choose(struct asking *asking, const struct ask_found *found, size_t budget, struct ask_set *out);
 
 /* Looks again at the places of the best n excerpts, in their source files, within `budget` visual tokens (ask_look.c). A file that is gone or
  * can't be read is noted. PR_ERR_CANCELLED. */
-int ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budget, struct pr_cancel *cancel);
+int engine_ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budget, struct pr_cancel *cancel);
 
 /* ---- the prompt --------------------------------------------------------------------------------------------------- */
 
 /* The runs of a picture: words and rows. Adds to *runs; the caller finishes them. PR_ERR_NOMEM. */
-int ask_picture_runs(const struct asking *asking, const struct ask_entry *entry, struct engine_run **runs, size_t *n);
+int engine_ask_picture_runs(const struct asking *asking, const struct ask_entry *entry, struct engine_run **runs,
+                            size_t *n);
 
 enum {
     ASK_ANSWER = 512
 }; /* tokens of an answer at the most, unless told otherwise: small models may repeat themselves for ever */
 
-extern const char ask_instructions[]; /* the system message */
+extern const char engine_ask_instructions[]; /* the system message */
 
 /* A user message, piece by piece, and the same as text for people. */
 struct ask_message {
@@ -176,15 +177,17 @@ struct ask_message {
     size_t n;
     struct base_buf shown;
 };
-void ask_message_finish(struct ask_message *message);
+void engine_ask_message_finish(struct ask_message *message);
 /* All entries and the question; what looking again showed is taken over. */
-int ask_write(const struct asking *asking, const struct ask_set *set, const char *question, struct ask_message *out);
+int engine_ask_write(const struct asking *asking, const struct ask_set *set, const char *question,
+                     struct ask_message *out);
 
 /* Drops what the prompt has no room for: parts of the gist beyond a fifth of the budget, then the entries that have least to do with the
  * question. Counts tokens as they will be. */
-int ask_fit(const struct asking *asking, struct ask_set *set, size_t budget);
+int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget);
 /* One entry without a tag, and what is asked of it: a part of a reading. */
-int ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request, struct ask_message *out);
+int engine_ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request,
+                          struct ask_message *out);
 
 /* Examples that stand before the question. */
 struct ask_example {
@@ -196,9 +199,11 @@ struct ask_examples {
     size_t n;
 };
 /* Reads a file of examples and encodes their pictures. PR_ERR_INVALID names the line. *out is finished by the caller in any case. */
-int ask_examples_read(struct asking *asking, const char *file, struct ask_examples *out, struct pr_cancel *cancel);
-int ask_examples_add(const struct asking *asking, const struct ask_examples *examples, struct pr_session *session);
-void ask_examples_finish(struct ask_examples *examples);
+int engine_ask_examples_read(struct asking *asking, const char *file, struct ask_examples *out,
+                             struct pr_cancel *cancel);
+int engine_ask_examples_add(const struct asking *asking, const struct ask_examples *examples,
+                            struct pr_session *session);
+void engine_ask_examples_finish(struct ask_examples *examples);
 
 /* ---- the answer --------------------------------------------------------------------------------------------------- */
 
@@ -217,10 +222,12 @@ struct pr_answer {
 };
 
 /* The next word at *text, lower case where it is ASCII; 0: none. A word longer than the room is cut. */
-size_t ask_next_word(const char **text, char out[64]);
+size_t engine_ask_next_word(const char **text, char out[64]);
 /* How many words of a question say what is asked for. */
-size_t ask_content_words(const char *question);
+size_t engine_ask_content_words(const char *question);
 /* Makes a citation of each excerpt, before the model is asked. */
-int ask_cite(const struct asking *asking, const struct ask_set *set, const char *question, struct pr_answer *answer);
+int engine_ask_cite(const struct asking *asking, const struct ask_set *set, const char *question,
+                    struct pr_answer *answer);
 /* Reads the answer: which citations it names or shares its words with, and whether it rests on what was shown. */
-void ask_judge(const struct asking *asking, const struct ask_set *set, const char *question, struct pr_answer *answer);
+void engine_ask_judge(const struct asking *asking, const struct ask_set *set, const char *question,
+                      struct pr_answer *answer);

@@ -25,7 +25,7 @@ enum {
     WORDS = 24 /* tokens of tag, place and marks of an entry */
 };
 
-void ask_entry_finish(struct ask_entry *entry)
+void engine_ask_entry_finish(struct ask_entry *entry)
 {
     for (size_t i = 0; i < entry->n_pictures; i++)
         memory_evidence_release(&entry->pictures[i].segment);
@@ -38,10 +38,10 @@ void ask_entry_finish(struct ask_entry *entry)
     *entry = (struct ask_entry){0};
 }
 
-void ask_set_finish(struct ask_set *set)
+void engine_ask_set_finish(struct ask_set *set)
 {
     for (size_t i = 0; i < set->n; i++)
-        ask_entry_finish(&set->entries[i]);
+        engine_ask_entry_finish(&set->entries[i]);
     base_free(set->entries);
     *set = (struct ask_set){0};
 }
@@ -374,19 +374,19 @@ static int choose_passages(struct asking *asking, const struct ask_found *found,
         struct ask_passage *next = &chosen[n];
         int32_t *ids = NULL;
         size_t n_ids;
-        if (ask_read_passage(asking, &found->hits[i], next) < 0) {
+        if (engine_ask_read_passage(asking, &found->hits[i], next) < 0) {
             set->damaged++;
-            ask_passage_finish(next);
+            engine_ask_passage_finish(next);
             continue;
         }
         if (found->n_hits > MAX_PASSAGES && is_contents(&next->passage)) {
-            ask_passage_finish(next);
+            engine_ask_passage_finish(next);
             continue;
         }
         err = pr_tokenize(asking->model, next->passage.text, next->passage.len, false, &ids, &n_ids);
         pr_free(ids);
         if (err < 0 || used + n_ids > budget) {
-            ask_passage_finish(next);
+            engine_ask_passage_finish(next);
             continue;
         }
         used += n_ids;
@@ -396,7 +396,7 @@ static int choose_passages(struct asking *asking, const struct ask_found *found,
     for (size_t i = 0; i < n; i++) {
         if (err >= 0)
             add_passage(set, &chosen[i]);
-        ask_passage_finish(&chosen[i]);
+        engine_ask_passage_finish(&chosen[i]);
     }
     return err;
 }
@@ -447,7 +447,7 @@ static int by_place(const void *a, const void *b)
     return (x->line > y->line) - (x->line < y->line);
 }
 
-int ask_choose(struct asking *asking, const struct ask_found *found, size_t budget, struct ask_set *out)
+int engine_ask_choose(struct asking *asking, const struct ask_found *found, size_t budget, struct ask_set *out)
 {
     *out = (struct ask_set){0};
     if (asking->vision)

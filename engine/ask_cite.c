@@ -49,7 +49,8 @@ fail:
     return err;
 }
 
-int ask_cite(const struct asking *asking, const struct ask_set *set, const char *question, struct pr_answer *answer)
+int engine_ask_cite(const struct asking *asking, const struct ask_set *set, const char *question,
+                    struct pr_answer *answer)
 {
     (void)asking;
     answer->citations = base_alloc_array(set->n + 1, sizeof *answer->citations);
@@ -84,7 +85,7 @@ int ask_cite(const struct asking *asking, const struct ask_set *set, const char 
 
 /* ---- words -------------------------------------------------------------------------------------------------------- */
 
-size_t ask_next_word(const char **text, char out[64])
+size_t engine_ask_next_word(const char **text, char out[64])
 {
     const char *c = *text;
     size_t n = 0;
@@ -103,17 +104,17 @@ static bool has_word(const char *text, const char *word, size_t len)
 {
     char other[64];
     size_t n, stem = len > 5 ? (len * 3 + 3) / 4 : len;
-    while ((n = ask_next_word(&text, other)))
+    while ((n = engine_ask_next_word(&text, other)))
         if (len > 5 ? n >= stem && !strncmp(word, other, stem) : n == len && !strcmp(word, other))
             return true;
     return false;
 }
 
-size_t ask_content_words(const char *question)
+size_t engine_ask_content_words(const char *question)
 {
     char word[64];
     size_t n = 0, len;
-    while ((len = ask_next_word(&question, word)))
+    while ((len = engine_ask_next_word(&question, word)))
         n += !memory_is_function_word(word, len);
     return n;
 }
@@ -166,7 +167,7 @@ static void share_words(const struct ask_set *set, const char *question, struct 
 {
     char word[64];
     size_t len, *shared = base_alloc_array(set->n + 1, sizeof *shared), best = 0;
-    for (const char *text = pr_answer_text(answer); (len = ask_next_word(&text, word));) {
+    for (const char *text = pr_answer_text(answer); (len = engine_ask_next_word(&text, word));) {
         bool anywhere = false;
         if (memory_is_function_word(word, len) || has_word(question, word, len) ||
             (word[0] == 's' && len > 1 && strspn(word + 1, "0123456789") == len - 1)) /* a tag */
@@ -187,7 +188,8 @@ static void share_words(const struct ask_set *set, const char *question, struct 
     base_free(shared);
 }
 
-void ask_judge(const struct asking *asking, const struct ask_set *set, const char *question, struct pr_answer *answer)
+void engine_ask_judge(const struct asking *asking, const struct ask_set *set, const char *question,
+                      struct pr_answer *answer)
 {
     size_t named = resolve_tags(answer), n_words = 0, n_shared = 0;
     (void)asking;

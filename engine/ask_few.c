@@ -13,7 +13,7 @@
 
 enum { LARGEST = 1 << 20 };
 
-void ask_examples_finish(struct ask_examples *examples)
+void engine_ask_examples_finish(struct ask_examples *examples)
 {
     for (size_t i = 0; i < examples->n; i++) {
         engine_media_finish(&examples->list[i].media);
@@ -83,7 +83,8 @@ static int read_line(struct asking *asking, const char *file, int number, char *
     return PR_OK;
 }
 
-int ask_examples_read(struct asking *asking, const char *file, struct ask_examples *out, struct pr_cancel *cancel)
+int engine_ask_examples_read(struct asking *asking, const char *file, struct ask_examples *out,
+                             struct pr_cancel *cancel)
 {
     int err, number = 0;
     bool open = false;
@@ -118,7 +119,8 @@ static struct engine_run copy_run(const struct engine_run *run, size_t width)
     return copy;
 }
 
-int ask_examples_add(const struct asking *asking, const struct ask_examples *examples, struct pr_session *session)
+int engine_ask_examples_add(const struct asking *asking, const struct ask_examples *examples,
+                            struct pr_session *session)
 {
     int err = PR_OK;
     size_t width = (size_t)asking->model->hp->d_model * (size_t)(1 + asking->model->hp->n_deepstack);

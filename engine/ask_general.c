@@ -23,7 +23,7 @@ static bool is_general(const char *question)
     char word[64], spaced[68];
     size_t len;
     bool any = false;
-    while ((len = ask_next_word(&question, word))) {
+    while ((len = engine_ask_next_word(&question, word))) {
         any = true;
         memcpy(spaced + 1, word, len);
         spaced[0] = ' ';
@@ -42,13 +42,13 @@ static size_t list_texts(const struct asking *asking, const struct recall_segmen
     for (size_t i = 0; i < n; i++) {
         const struct recall_segment *s = &segments[i];
         bool wanted = notes ? s->kind == EVIDENCE_NOTE : s->kind == EVIDENCE_PAGE || s->kind == EVIDENCE_TIMED_TEXT;
-        if (wanted && s->n_lines > 0 && ask_in_range(asking, s->t0, s->t1, s->page))
+        if (wanted && s->n_lines > 0 && engine_ask_in_range(asking, s->t0, s->t1, s->page))
             list[kept++] = (uint32_t)i;
     }
     return kept;
 }
 
-int ask_general(struct asking *asking, const char *question, struct ask_found *out)
+int engine_ask_general(struct asking *asking, const char *question, struct ask_found *out)
 {
     int err = PR_OK;
     if (!is_general(question))

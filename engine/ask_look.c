@@ -47,14 +47,14 @@ static int look(struct asking *asking, struct ask_entry *entry, size_t tokens, s
     return PR_OK;
 }
 
-int ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budget, struct pr_cancel *cancel)
+int engine_ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budget, struct pr_cancel *cancel)
 {
     int err;
     struct ask_entry *entry;
     if (n <= 0)
         return PR_OK;
     if (!asking->vision) {
-        ask_note(asking, "", "the model has no vision part, so it can't look again");
+        engine_ask_note(asking, "", "the model has no vision part, so it can't look again");
         return PR_OK;
     }
     TRY(engine_need_vision(asking->model));
@@ -64,7 +64,7 @@ int ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budge
         if (err == PR_ERR_CANCELLED)
             return err;
         if (err < 0)
-            ask_note(asking, "", pr_error_message());
+            engine_ask_note(asking, "", pr_error_message());
         else
             done++;
     }

@@ -57,7 +57,7 @@ static size_t vote(struct asking *asking, const struct ask_found *found, uint32_
     bool *listed = base_alloc_array(found->n_seen + 1, sizeof *listed);
     for (size_t h = 0; h < found->n_hits && h < VOTING; h++) {
         struct ask_passage passage;
-        if (ask_read_passage(asking, &found->hits[h], &passage) >= 0) {
+        if (engine_ask_read_passage(asking, &found->hits[h], &passage) >= 0) {
             for (size_t i = first_of(found, passage.asked); i < found->n_seen && found->seen[i].asked == passage.asked;
                  i++) {
                 if (listed[i] || !lies_in(&passage, &found->seen[i]))
@@ -66,7 +66,7 @@ static size_t vote(struct asking *asking, const struct ask_found *found, uint32_
                 list[n++] = (uint32_t)i;
             }
         }
-        ask_passage_finish(&passage);
+        engine_ask_passage_finish(&passage);
     }
     base_free(listed);
     return n;
@@ -102,7 +102,7 @@ static size_t rank(const float *scores, size_t n, size_t keep, uint32_t *list)
 /* ---- the question in the space of means --------------------------------------------------------------------------- */
 
 /* The sketch of the mean embedding of a question's tokens; false: the model has no table of them. */
-bool ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN])
+bool engine_ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN])
 {
     const struct gguf_tensor *table = model_gguf_tensor(asking->model->gguf, "token_embd.weight");
     size_t d = (size_t)asking->model->hp->d_model, n = 0;
@@ -200,7 +200,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void ask_rate(struct asking *asking, const char *question, struct ask_found *found)
+void engine_ask_rate(struct asking *asking, const char *question, struct ask_found *found)
 {
     size_t n = found->n_seen, n_short = 0;
     if (n == 0)

@@ -15,18 +15,18 @@ enum {
     CANDIDATES = 1000, /* passages that recall looks at */
 };
 
-void ask_passage_finish(struct ask_passage *passage)
+void engine_ask_passage_finish(struct ask_passage *passage)
 {
     base_free(passage->passage.text);
     base_free(passage->label);
     *passage = (struct ask_passage){0};
 }
 
-int ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out)
+int engine_ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out)
 {
     struct evidence_segment segment;
     size_t i;
-    *out = (struct ask_passage){.asked = ask_find(asking, hit->source),
+    *out = (struct ask_passage){.asked = engine_ask_find(asking, hit->source),
                                 .segment = hit->segment,
                                 .line = hit->line,
                                 .score = hit->score,
@@ -53,9 +53,9 @@ static bool accept(void *user, const struct library_hit *hit)
 {
     const struct asking *asking = user;
     struct ask_passage passage;
-    bool good = ask_read_passage(asking, hit, &passage) >= 0 &&
-                ask_in_range(asking, passage.passage.t0, passage.passage.t1, passage.passage.page);
-    ask_passage_finish(&passage);
+    bool good = engine_ask_read_passage(asking, hit, &passage) >= 0 &&
+                engine_ask_in_range(asking, passage.passage.t0, passage.passage.t1, passage.passage.page);
+    engine_ask_passage_finish(&passage);
     return good;
 }
 
@@ -119,7 +119,7 @@ static int list_seen(struct asking *asking, const int8_t *sketch, struct ask_fou
         const struct recall_segment *segments = memory_recall_segments(index, &n);
         for (size_t i = 0; i < n; i++) {
             const struct recall_segment *segment = &segments[i];
-            if (!ask_in_range(asking, segment->t0, segment->t1, segment->page))
+            if (!engine_ask_in_range(asking, segment->t0, segment->t1, segment->page))
                 continue;
             if (segment->setup == asked->seen->number && segment->n_tokens > 0)
                 add_seen(&out->seen, &out->n_seen, asked, segment, sketch);
@@ -136,20 +136,20 @@ static int list_seen(struct asking *asking, const int8_t *sketch, struct ask_fou
     return PR_OK;
 }
 
-int ask_recall(struct asking *asking, const char *question, struct ask_found *out)
+int engine_ask_recall(struct asking *asking, const char *question, struct ask_found *out)
 {
     int err;
     int8_t sketch[RECALL_MEAN];
     *out = (struct ask_found){0};
     TRY(find_passages(asking, question, out));
-    TRY(ask_general(asking, question, out));
-    TRY(list_seen(asking, asking->vision && ask_sketch(asking, question, sketch) ? sketch : NULL, out));
-    ask_rate(asking, question, out);
+    TRY(engine_ask_general(asking, question, out));
+    TRY(list_seen(asking, asking->vision && engine_ask_sketch(asking, question, sketch) ? sketch : NULL, out));
+    engine_ask_rate(asking, question, out);
 fail:
     return err;
 }
 
-void ask_found_finish(struct ask_found *found)
+void engine_ask_found_finish(struct ask_found *found)
 {
     base_free(found->hits);
     base_free(found->seen);

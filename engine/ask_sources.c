@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ask_note(struct asking *asking, const char *path, const char *what)
+void engine_ask_note(struct asking *asking, const char *path, const char *what)
 {
     struct base_buf note = {0};
     base_buf_printf(&note, "%s%s%s", path, *path ? ": " : "", what);
@@ -18,17 +18,17 @@ void ask_note(struct asking *asking, const char *path, const char *what)
     asking->notes[asking->n_notes++] = note.data;
 }
 
-bool ask_is_base(struct asking *asking, struct pr_settings *settings)
+bool engine_ask_is_base(struct asking *asking, struct pr_settings *settings)
 {
     const struct chat_format *format;
     if (settings->raw || *settings->chat_format || model_chat_detect(asking->model->gguf, &format) < 0 || format)
         return false;
     settings->raw = true;
-    ask_note(asking, "", "the model has no chat format; the prompt is given to it as it is");
+    engine_ask_note(asking, "", "the model has no chat format; the prompt is given to it as it is");
     return true;
 }
 
-struct asked *ask_find(const struct asking *asking, int64_t id)
+struct asked *engine_ask_find(const struct asking *asking, int64_t id)
 {
     size_t low = 0, high = asking->n_sources;
     while (low < high) {
@@ -53,9 +53,9 @@ static int by_id(const void *a, const void *b)
 static void note_state(struct asking *asking, const char *path, enum library_state state)
 {
     if (state == LIBRARY_GONE)
-        ask_note(asking, path, "the file isn't there any more; this is what was read of it before");
+        engine_ask_note(asking, path, "the file isn't there any more; this is what was read of it before");
     if (state == LIBRARY_CHANGED)
-        ask_note(asking, path, "has changed since it was added; its new content was read");
+        engine_ask_note(asking, path, "has changed since it was added; its new content was read");
 }
 
 /* Adds a source and opens its log. What was read before is asked, too, when the rest can't be read now. */
@@ -72,7 +72,7 @@ static int open_source(struct asking *asking, struct asked *asked, pr_progress_f
         if (err != PR_ERR_CANCELLED && asked->source.id &&
             memory_library_evidence(asking->library, &asked->source, &evidence) >= 0 &&
             memory_evidence_count(evidence) > 0) {
-            ask_note(asking, "", why.data);
+            engine_ask_note(asking, "", why.data);
             err = memory_library_index(asking->library, &asked->source, evidence);
         } else {
             base_fail(err, "%s", why.data);
@@ -138,7 +138,7 @@ static int open_all(struct asking *asking)
     return PR_OK;
 }
 
-void ask_sources_close(struct asking *asking)
+void engine_ask_sources_close(struct asking *asking)
 {
     for (size_t i = 0; i < asking->n_sources; i++) {
         memory_keys_close(asking->sources[i].keys);
@@ -151,7 +151,7 @@ void ask_sources_close(struct asking *asking)
     base_free(asking->notes);
 }
 
-void ask_cover(const struct asking *asking, struct pr_coverage *out)
+void engine_ask_cover(const struct asking *asking, struct pr_coverage *out)
 {
     for (size_t i = 0; i < asking->n_sources; i++) {
         const struct evidence *evidence = asking->sources[i].evidence;
@@ -168,8 +168,8 @@ void ask_cover(const struct asking *asking, struct pr_coverage *out)
     }
 }
 
-int ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress, void *user,
-                     struct pr_cancel *cancel)
+int engine_ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress,
+                            void *user, struct pr_cancel *cancel)
 {
     asking->all = n == 0;
     return n > 0 ? open_named(asking, paths, n, progress, user, cancel) : open_all(asking);
@@ -177,7 +177,7 @@ int ask_sources_open(struct asking *asking, const char *const *paths, size_t n, 
 
 /* ---- ranges ------------------------------------------------------------------------------------------------------- */
 
-int ask_read_ranges(struct asking *asking)
+int engine_ask_read_ranges(struct asking *asking)
 {
     int err;
     const struct pr_settings *settings = asking->settings;
@@ -193,7 +193,7 @@ fail:
     return err;
 }
 
-bool ask_in_range(const struct asking *asking, int64_t t0, int64_t t1, int32_t page)
+bool engine_ask_in_range(const struct asking *asking, int64_t t0, int64_t t1, int32_t page)
 {
     if (t0 != PR_TIME_NONE)
         return (asking->from == PR_TIME_NONE || t1 > asking->from) && (asking->to == PR_TIME_NONE || t0 < asking->to);

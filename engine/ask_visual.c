@@ -270,7 +270,8 @@ static int add_picture(const struct asking *asking, const struct ask_entry *entr
     return err;
 }
 
-int ask_picture_runs(const struct asking *asking, const struct ask_entry *entry, struct engine_run **runs, size_t *n)
+int engine_ask_picture_runs(const struct asking *asking, const struct ask_entry *entry, struct engine_run **runs,
+                            size_t *n)
 {
     struct runs out = {*runs, *n};
     int err = PR_OK;

@@ -69,7 +69,7 @@ static void list_parts(struct reading *r)
     const struct recall_segment *segments = memory_recall_segments(r->index, &n);
     for (size_t i = 0; i < n; i++) {
         const struct recall_segment *s = &segments[i];
-        if (!is_read(r, s) || !ask_in_range(&r->asking, s->t0, s->t1, s->page))
+        if (!is_read(r, s) || !engine_ask_in_range(&r->asking, s->t0, s->t1, s->page))
             continue;
         bool timed = s->t0 != PR_TIME_NONE;
         int64_t first = timed ? s->t0 / PART : 0, last = timed && s->t1 > s->t0 ? (s->t1 - 1) / PART : first;
@@ -256,7 +256,7 @@ static int take_note(struct reading *r, const struct part *part, struct pr_cance
     TRY(read_part(r, part, window, window / 2, &entry)); /* bytes: a quarter of the window in tokens, about */
     if (!r->session)
         TRY(begin(r));
-    TRY(ask_write_part(&r->asking, &entry, note_request, &message));
+    TRY(engine_ask_write_part(&r->asking, &entry, note_request, &message));
     TRY(engine_session_parts(r->session, PR_ROLE_USER, message.parts, message.n, r->settings.raw));
     r->note.len = 0;
     TRY(pr_session_generate(r->session, &r->settings, on_token, r, cancel, NULL));
@@ -264,8 +264,8 @@ static int take_note(struct reading *r, const struct part *part, struct pr_cance
     base_buf_puts(&r->note, r->note.len ? "" : "(nothing)");
     TRY(write_note(r, part));
 fail:
-    ask_message_finish(&message);
-    ask_entry_finish(&entry);
+    engine_ask_message_finish(&message);
+    engine_ask_entry_finish(&entry);
     return err;
 }
 
@@ -296,13 +296,13 @@ static int condense(struct reading *r, const struct ask_entry *notes, size_t n, 
     settings.window = 0;
     settings.max_tokens = settings.max_tokens < 0 ? ASK_ANSWER / 2 : settings.max_tokens;
     TRY(pr_session_create(r->asking.model, &settings, &session));
-    TRY(ask_write(&r->asking, &set, summary_request, &message));
+    TRY(engine_ask_write(&r->asking, &set, summary_request, &message));
     if (!settings.raw)
-        TRY(pr_session_chat(session, PR_ROLE_SYSTEM, ask_instructions, strlen(ask_instructions)));
+        TRY(pr_session_chat(session, PR_ROLE_SYSTEM, engine_ask_instructions, strlen(engine_ask_instructions)));
     TRY(engine_session_parts(session, PR_ROLE_USER, message.parts, message.n, settings.raw));
     err = pr_session_generate(session, &settings, on_summary, telling, cancel, NULL);
 fail:
-    ask_message_finish(&message);
+    engine_ask_message_finish(&message);
     pr_session_destroy(session);
     return err;
 }
@@ -353,9 +353,9 @@ static int open_source(struct reading *r, const char *source, pr_progress_fn pro
     struct asking *asking = &r->asking;
     if (engine_peek_vision(asking->model) >= 0)
         asking->vision = &asking->model->vision.params;
-    TRY(ask_read_ranges(asking));
+    TRY(engine_ask_read_ranges(asking));
     TRY(engine_library_open(asking->settings, &asking->library));
-    TRY(ask_sources_open(asking, &source, 1, progress, user, cancel));
+    TRY(engine_ask_sources_open(asking, &source, 1, progress, user, cancel));
     r->asked = &asking->sources[0];
     if (asking->vision) {
         engine_encoder_identity(&asking->model->vision, encoder);
@@ -400,7 +400,7 @@ int pr_read(struct pr_model *model, const struct pr_settings *given, const char 
     struct reading r = {.asking = {.model = model, .settings = &settings}};
     struct telling telling = {fn, user, {0}};
     TRY(engine_settings(given, &settings));
-    ask_is_base(&r.asking, &settings);
+    engine_ask_is_base(&r.asking, &settings);
     r.settings = settings;
     int32_t context = settings.ctx > 0 ? settings.ctx : pr_model_context(model);
     if (r.settings.window == 0) {
@@ -435,7 +435,7 @@ fail:
     pr_session_destroy(r.session);
     memory_evidence_writer_close(r.writer);
     memory_recall_close(r.index);
-    ask_sources_close(&r.asking);
+    engine_ask_sources_close(&r.asking);
     memory_library_close(r.asking.library);
     return err;
 }

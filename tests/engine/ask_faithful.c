@@ -77,7 +77,7 @@ static size_t library_runs(struct pr_model *model, const struct pr_settings *s, 
         entry.n_pictures++;
     }
     *runs = NULL;
-    assert_int_equal(ask_picture_runs(&asking, &entry, runs, &n), PR_OK);
+    assert_int_equal(engine_ask_picture_runs(&asking, &entry, runs, &n), PR_OK);
     for (size_t i = 0; i < entry.n_pictures; i++)
         memory_evidence_release(&entry.pictures[i].segment);
     free(entry.pictures);
