@@ -140,7 +140,7 @@ const struct command cli_commands[] = {
      "Writes the frame that is on the screen at a time, or a page, as PNG; with --box only a part of it, and with "
      "--pixels larger or smaller.",
      "pagereel frame film.mkv --at 0:41:10.5 -o frame.png\n"
-     "pagereel frame paper.pdf --page 7 --box 72,100,300,250 --pixels 4000000 -o a.png",
+     "pagereel frame a.pdf --page 7 --box 72,100,300,250 --pixels 4000000 -o b.png",
      cli_frame},
     {"embed", "embed", "FILE", 1, 1, "write what a model sees of a picture, a video or a document",
      "Encodes FILE with the vision part of a model (--mmproj) alone and writes its visual tokens, the rows that a language model "
