@@ -67,6 +67,7 @@ void llm_decoder_kv_params(const struct llm_decoder *decoder, struct llm_kv_para
     params->d_key = net->hp.n_kv * net->hp.d_head;
     params->d_value = net->hp.n_kv * net->hp.d_value;
     params->devices = net->layer_device;
+    params->host = net->host;
     params->page_size = LLM_PAGE_SIZE;
     params->rope = net->hp.rope;
     params->divisors = net->divisors;

@@ -31,6 +31,7 @@ struct llm_kv_params {
     int32_t n_layer;
     int32_t d_key, d_value;         /* n_kv * d_head, n_kv * d_value: columns of a cell's key and value */
     struct device *const *devices;  /* [n_layer]: where each layer's pool lies */
+    struct device *host;            /* ref or cpu; does of a shift what they can't */
     enum type key_type, value_type; /* f32, f16 or q8_0; sliding needs f16 or f32 keys */
     int32_t page_size;              /* 16 or 32 cells */
     int64_t cells;                  /* capacity in cells of the whole pool */

@@ -13,13 +13,14 @@ static int plan(struct llm_kv *kv)
     int err;
     struct device *devices[4];
     int n_devices = 0;
-    for (int32_t i = kv->params.n_layer - 1; i >= 0; i--) { /* from the end: layers that didn't fit stay on the host */
-        int known = 0;
+    for (int32_t i = 0; i < kv->params.n_layer; i++) {
+        bool known = kv->devices[i] == kv->params.host;
         for (int j = 0; j < n_devices; j++)
             known |= devices[j] == kv->devices[i];
-        if (!known && n_devices < 4)
+        if (!known && n_devices < 3)
             devices[n_devices++] = kv->devices[i];
     }
+    devices[n_devices++] = kv->params.host; /* the last one, as a pass wants it */
     struct rope_params rope = kv->params.rope;
     rope.yarn_attn = 1; /* the keys have YaRN's factor already */
     kv->shift = compute_pass_create(devices, n_devices);

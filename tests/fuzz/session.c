@@ -30,6 +30,7 @@ static struct llm_kv *make_cache(void)
         .d_key = COLUMNS,
         .d_value = COLUMNS,
         .devices = devices,
+        .host = device,
         .key_type = TYPE_F32,
         .value_type = TYPE_F32,
         .page_size = PAGE,

@@ -129,6 +129,7 @@ static void plain_read(struct plain *p, int32_t id, int position, int sinks, int
 struct slide_case {
     int sinks, window, limit, batch;
     enum type key_type;
+    const char *device; /* NULL: ref */
 };
 
 static double log_sum(const double *logits, int n)
@@ -149,6 +150,7 @@ static float compare(const struct slide_case *c, int n_tokens)
     int32_t ids[MAX_TOKENS];
     struct llm_slide slide = {c->sinks, c->window, c->limit};
     llm_rig_open(&rig, &(struct llm_rig_options){.model = "llama-tied.f32.gguf",
+                                                 .device = c->device,
                                                  .batch = c->batch,
                                                  .key_type = c->key_type,
                                                  .cells = llm_kv_slide_cells(&slide, c->batch, 16)});
@@ -218,6 +220,14 @@ static void shifts_cost_a_rounding_each(void **state)
     float shifted = compare(&(struct slide_case){4, 48, 100, 16, TYPE_F16}, MAX_TOKENS);
     assert_true(once > 0 && once <= 0.012f); /* what f16 costs in these models (tests/golden/README.md) */
     assert_true(shifted <= 3 * once);
+}
+
+/* Layers that all lie on a device leave nothing of the shift to the host. */
+static void devices_shift(void **state)
+{
+    (void)state;
+    llm_rig_need("vulkan");
+    assert_true(compare(&(struct slide_case){4, 48, 100, 16, TYPE_F32, "vulkan"}, MAX_TOKENS) <= 1e-4f);
 }
 
 /* ---- the rotation ------------------------------------------------------------------------------------------------- */
@@ -391,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_token_sees_sinks_and_window),
         cmocka_unit_test(shifts_cost_a_rounding_each),
+        cmocka_unit_test(devices_shift),
         cmocka_unit_test(shifted_keys_are_those_of_smaller_positions),
         cmocka_unit_test(forks_keep_their_positions),
         cmocka_unit_test(memory_does_not_grow),
