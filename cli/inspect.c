@@ -114,7 +114,7 @@ static void put_info(struct base_buf *out, const char *path, const struct pr_sou
         base_buf_puts(out, i ? "," : "");
         base_json_text(out, info->problems[i], strlen(info->problems[i]));
     }
-    base_buf_puts(out, "]");
+    base_buf_printf(out, "],\"partial\":%s", info->partial ? "true" : "false");
 }
 
 /* Root mean square of a block in decibels below full scale; null for silence. */

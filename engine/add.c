@@ -299,6 +299,7 @@ static int begin(struct adding *a, const struct pr_source_info *info)
     TRY(memory_evidence_put_info(a->writer, &kept));
     TRY(memory_evidence_put_setup(a->writer, &setup));
     TRY(put_marks(a, info));
+    a->progress.failed += info->partial; /* what is missing */
 fail:
     return err;
 }

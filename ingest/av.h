@@ -24,6 +24,7 @@ struct av_input {
     char *title, *format_name;
     bool clock_jumps; /* a broadcast stream whose clock begins anew on the way: no seek finds a time */
     const char *problems[8];
+    char broken[128]; /* the problem of a file that breaks off */
     size_t n_problems;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ingest/av.h"
+#include "ingest/whole.h"
 
 #include <libavutil/avstring.h>
 #include <libavutil/display.h>
@@ -293,6 +294,32 @@ static void measure_late_start(struct av_input *input, struct pr_source_info *in
         info->duration = length;
 }
 
+/* Says how far a file goes that breaks off. Its length is that of the whole in most kinds of file: it is measured. */
+static void check_end(struct av_input *input, struct pr_source_info *info)
+{
+    char end[32], whole[32];
+    int stream = av_find_best_stream(input->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if (stream < 0)
+        stream = av_find_best_stream(input->format, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0);
+    if (strcmp(input->path, "-") == 0 || !ingest_is_cut_file(input->path))
+        return;
+    info->partial = true;
+    int64_t said = info->duration, length = said != PR_TIME_NONE && stream >= 0
+                                                ? av_input_measure(input, input->format->streams[stream])
+                                                : PR_TIME_NONE;
+    if (length != PR_TIME_NONE)
+        info->duration = length;
+    pr_time_text(info->duration, end, sizeof end);
+    pr_time_text(said, whole, sizeof whole);
+    if (length == PR_TIME_NONE)
+        snprintf(input->broken, sizeof input->broken, "it breaks off; what is there is read");
+    else if (said - length < 1000000) /* counted from what is there, or hardly shorter */
+        snprintf(input->broken, sizeof input->broken, "it breaks off at %s; what is there is read", end);
+    else
+        snprintf(input->broken, sizeof input->broken, "it breaks off at %s of %s; what is there is read", end, whole);
+    av_input_problem(input, info, input->broken);
+}
+
 int av_input_open(struct av_input *input, const char *path, struct pr_source_info *info)
 {
     av_log_set_level(AV_LOG_QUIET);
@@ -305,14 +332,15 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
     } else if (code < 0 && strcmp(path, "-") != 0) {
         /* In a film in fragments that breaks off, what is before the end is only found by who doesn't look for it. */
         bool opened = open_format(&input->format, path, NULL, false) >= 0;
-        if (opened)
-            av_input_problem(input, info, "its end is damaged or missing");
         code = opened ? 0 : code;
     }
     if (code < 0 && strcmp(path, "-") == 0)
         return av_failed(code, PR_ERR_FORMAT, path,
                          "standard input holds no video, sound or picture that can be read; documents are "
                          "read from files only");
+    if (code < 0 && ingest_is_cut_file(path))
+        return av_failed(code, PR_ERR_FORMAT, path,
+                         "breaks off, and what says how to read it is in the part that is missing; get the whole file");
     if (code < 0)
         return av_failed(code, PR_ERR_FORMAT, path,
                          "can't be opened as video, sound or picture; it is damaged or of a kind "
@@ -330,6 +358,7 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
                                                                                               : PR_TIME_NONE;
     measure_late_start(input, info);
     measure_jumping_clock(input, info);
+    check_end(input, info);
     describe_streams(input, info);
     describe_chapters(input, info);
     return PR_OK;

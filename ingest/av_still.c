@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ingest/av.h"
 #include "ingest/still.h"
+#include "ingest/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,16 +73,6 @@ void ingest_still_destroy(struct ingest_still *still)
 bool ingest_still_probe(const unsigned char *head, size_t len)
 {
     return av_input_probe_among(head, len, still_demuxers);
-}
-
-bool ingest_still_is_cut(const void *data, size_t size)
-{
-    static const unsigned char png[] = "\x89PNG", jpeg[] = "\xff\xd8\xff", jpeg_end[] = "\xff\xd9";
-    const size_t tail = size < 4096 ? size : 4096; /* some writers append bytes of their own */
-    const char *end = (const char *)data + size - tail;
-    if (size > 4 && memcmp(data, png, 4) == 0)
-        return !memmem(end, tail, "IEND", 4);
-    return size > 4 && memcmp(data, jpeg, 3) == 0 && !memmem(end, tail, jpeg_end, 2);
 }
 
 /* Decodes the first frame of an opened picture. */
@@ -160,7 +151,7 @@ int ingest_still_decode(struct ingest_still *still, const void *data, size_t siz
     avio_context_free(&io);
     if (code < 0)
         return av_failed(code, PR_ERR_FORMAT, name, "is no picture that can be read");
-    unit->partial = ingest_still_is_cut(data, size);
+    unit->partial = ingest_is_cut(data, size);
     return make_picture(still, name, max_pixels, unit);
 }
 

@@ -28,6 +28,7 @@ struct pdf {
     PopplerDocument *document;
     GHashTable *named_pages; /* name of a destination -> its page + 1: finding one walks over the pages */
     char *path, *title, *label;
+    const char *problem;
     char format[16];
     int next, last;
     int64_t max_pixels;
@@ -120,6 +121,13 @@ static PopplerDocument *open_with_password(const char *path, const char *passwor
     return document;
 }
 
+/* A whole document ends with a line that says so; some writers append bytes of their own. */
+static bool breaks_off(GMappedFile *map)
+{
+    gsize size = g_mapped_file_get_length(map), tail = MIN(size, 4096);
+    return !memmem(g_mapped_file_get_contents(map) + size - tail, tail, "%%EOF", 5);
+}
+
 static int pdf_open(void *priv, const char *path, const struct ingest_options *options, struct pr_source_info *info)
 {
     struct pdf *pdf = priv;
@@ -145,6 +153,10 @@ static int pdf_open(void *priv, const char *path, const struct ingest_options *o
     poppler_document_get_pdf_version(pdf->document, &major, &minor);
     snprintf(pdf->format, sizeof pdf->format, "PDF %u.%u", major, minor);
     info->format = pdf->format;
+    info->partial = breaks_off(pdf->map);
+    pdf->problem = "it breaks off; the pages that are there are read";
+    info->problems = &pdf->problem;
+    info->n_problems = info->partial;
     PopplerIndexIter *outline = poppler_index_iter_new(pdf->document);
     read_outline(pdf, outline, 0);
     poppler_index_iter_free(outline);

@@ -18,8 +18,5 @@ int ingest_still_decode(struct ingest_still *still, const void *data, size_t siz
 /* The same for a local file. */
 int ingest_still_decode_file(struct ingest_still *still, const char *path, int64_t max_pixels, struct pr_unit *unit);
 
-/* Whether a whole PNG or JPEG should end differently: it was cut off, and the decoders fill up what is missing. */
-bool ingest_still_is_cut(const void *data, size_t size);
-
 /* Whether the first bytes look like a picture that ingest_still_decode() takes. */
 bool ingest_still_probe(const unsigned char *head, size_t len);

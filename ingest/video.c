@@ -9,7 +9,7 @@
 #include "ingest/av.h"
 #include "ingest/gate.h"
 #include "ingest/kinds.h"
-#include "ingest/still.h"
+#include "ingest/whole.h"
 
 #include <libavutil/pixdesc.h>
 #include <math.h>
@@ -186,6 +186,7 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     TRY(choose_stream(video, path));
     av_tracks_find(&video->tracks, &video->input, options, info);
     video->still = is_still(video->input.format);
+    video->cut = video->still && info->partial;
     info->kind = !video->stream ? "audio" : video->still ? "image" : "video";
     if (video->still)
         info->duration = PR_TIME_NONE;
@@ -317,7 +318,7 @@ static void send(struct video *video, AVPacket *packet)
     if (time == PR_TIME_NONE && packet->dts != AV_NOPTS_VALUE && video->shift == 0)
         video->shift = -reorder_delay(video);
     if (video->still)
-        video->cut = ingest_still_is_cut(packet->data, (size_t)packet->size);
+        video->cut |= ingest_is_cut(packet->data, (size_t)packet->size);
     set_skipping(video, time == PR_TIME_NONE ? time : time + video->shift);
     avcodec_send_packet(video->decoder, packet);
     av_packet_unref(packet);

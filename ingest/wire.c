@@ -104,6 +104,7 @@ void ingest_wire_put_info(struct wire_writer *writer, const struct pr_source_inf
     put_i32(writer, (int32_t)info->n_problems);
     for (size_t i = 0; i < info->n_problems; i++)
         put_text(writer, info->problems[i]);
+    put_i32(writer, info->partial);
 }
 
 void ingest_wire_put_unit(struct wire_writer *writer, const struct pr_unit *unit)
@@ -297,6 +298,7 @@ int ingest_wire_get_info(const char *data, size_t size, struct wire_arena *arena
     for (size_t i = 0; i < out->n_problems; i++)
         problems[i] = get_text(&r);
     out->problems = problems;
+    out->partial = get_i32(&r) != 0;
     r.bad |= out->n_pages < 0;
     return finish(&r);
 }

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "ingest/source.h"
 
-enum { WIRE_VERSION = 2, WIRE_SLOTS = 4 };
+enum { WIRE_VERSION = 3, WIRE_SLOTS = 4 };
 
 /* From the worker. */
 enum wire_type {

@@ -80,6 +80,7 @@ struct pr_source_info {
     size_t n_marks;
     const char *const *problems; /* what is wrong with the file, for people */
     size_t n_problems;
+    bool partial; /* the file breaks off: what is there is read, and duration is as far as it goes */
 };
 
 enum pr_unit_kind { PR_UNIT_FRAME, PR_UNIT_PAGE, PR_UNIT_TEXT, PR_UNIT_SOUND };

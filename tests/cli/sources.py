@@ -147,6 +147,33 @@ class Sources(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout)["read"]["frames"], 10)
 
+    def test_cut_film(self):
+        """A film that breaks off says where, and what it doesn't show isn't counted as seen."""
+        self.need_film()
+        path, whole = os.path.join(self.folder, "cut.mkv"), os.path.join(self.folder, "whole.mkv")
+        subprocess.run(["ffmpeg", "-v", "error", "-i", self.film, "-c:v", "mpeg4", "-g", "5", whole], check=True)
+        with open(whole, "rb") as file:
+            data = file.read()
+        with open(path, "wb") as file:
+            file.write(data[:len(data) * 6 // 10])
+        self.assertFalse(json.loads(self.ok("inspect", "--json", whole))["partial"])
+        info = json.loads(self.ok("inspect", "--json", path))
+        self.assertTrue(info["partial"])
+        self.assertTrue(2 < info["duration"] < 9)
+        self.assertRegex(info["problems"][0], r"^it breaks off at 0:00:0[2-8]\.\d* of 0:00:10\.\d*; what is there is read$")
+        self.assertEqual(info["read"]["frames"], int(info["duration"]) + (info["duration"] % 1 > 0))
+        self.assertIn(b"  problem: it breaks off", self.ok("inspect", path))
+        added = self.ok("add", "--library", os.path.join(self.folder, "cut library"), path)
+        self.assertIn(b"  1 part could not be read; pagereel inspect says what", added)
+
+    def test_cut_document(self):
+        path = os.path.join(self.folder, "cut.pdf")
+        with open(path, "wb") as file:
+            file.write(encrypted_pdf("", "The valve is blue.")[:-30])
+        info = json.loads(self.ok("inspect", "--json", path))
+        self.assertTrue(info["partial"])
+        self.assertEqual(info["problems"], ["it breaks off; the pages that are there are read"])
+
     def test_units_of_text(self):
         lines = [json.loads(line) for line in self.ok("inspect", "--units", "--pages", "2-3", self.text).splitlines()]
         self.assertEqual([line["page"] for line in lines[1:]], [2, 3])
