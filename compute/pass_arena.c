@@ -15,6 +15,7 @@ struct block {
     size_t size, offset;
     size_t *place; /* who wants to know the offset */
     int first, last;
+    int number; /* in the order in which they were added */
 };
 
 static int larger_first(const void *pa, const void *pb)
@@ -24,7 +25,7 @@ static int larger_first(const void *pa, const void *pb)
         return a->size < b->size ? 1 : -1;
     if (a->first != b->first)
         return a->first < b->first ? -1 : 1;
-    return a->place < b->place ? -1 : a->place > b->place;
+    return a->number - b->number; /* never by address: a plan is the same in every run */
 }
 
 /* The lowest gap between those blocks that are needed at the same time. `placed` is sorted by offset. */
@@ -73,19 +74,23 @@ void compute_pass_lay_out(struct pass *pass)
             struct value *value = pass->values[i];
             if (value->tensor.base || value->device != pass->devices[d] || value->first > value->last)
                 continue;
-            blocks[n++] = (struct block){.size = base_align(compute_tensor_bytes(&value->tensor), ARENA_ALIGN),
-                                         .place = &value->tensor.offset,
-                                         .first = value->first,
-                                         .last = value->last};
+            blocks[n] = (struct block){.size = base_align(compute_tensor_bytes(&value->tensor), ARENA_ALIGN),
+                                       .place = &value->tensor.offset,
+                                       .first = value->first,
+                                       .last = value->last,
+                                       .number = n};
+            n++;
         }
         for (int i = 0; i < pass->n_ops; i++) {
             struct op *op = pass->ops[i];
             if (op->device != pass->devices[d] || op->scratch_size == 0)
                 continue;
-            blocks[n++] = (struct block){.size = base_align(op->scratch_size, ARENA_ALIGN),
-                                         .place = &op->scratch_offset,
-                                         .first = pass->groups[i],
-                                         .last = pass->groups[i]};
+            blocks[n] = (struct block){.size = base_align(op->scratch_size, ARENA_ALIGN),
+                                       .place = &op->scratch_offset,
+                                       .first = pass->groups[i],
+                                       .last = pass->groups[i],
+                                       .number = n};
+            n++;
         }
         pass->arena_sizes[d] = place(blocks, n);
     }

@@ -17,6 +17,8 @@ layout(binding = 1) uniform textureBuffer x_view;      // single elements
 layout(binding = 4) uniform textureBuffer x2_view;
 layout(binding = 2) uniform itextureBuffer pos_view;   // (t, h, w, -)
 layout(binding = 3) uniform utextureBuffer table_view; // of each pair: upper and lower 32 bits of its turn, which position
+layout(binding = 8) writeonly buffer Y2 { float y2[]; };
+layout(binding = 8) writeonly buffer Y2_16 { uint16_t y2_16[]; };
 layout(push_constant) uniform P { push_rope push; };
 
 uint angle_of(int position, uvec3 pair)
@@ -45,18 +47,28 @@ float load(bool second, int at)
     return second ? texelFetch(x2_view, push.x2_base + at).x : texelFetch(x_view, push.x_base + at).x;
 }
 
+void store(bool second, int at, float value)
+{
+    if (!second)
+        store_element(push.y_base + at, value);
+    else if (TYPE == F32)
+        y2[push.y2_base + at] = value;
+    else
+        y2_16[push.y2_base + at] = uint16_t(bits16(value));
+}
+
 // Pair i of all heads of a row, or the column that isn't rotated after all pairs.
 void turn_row(bool second, int row, int i, vec2 turn)
 {
-    int pairs = push.n_rot / 2, cols = second ? push.cols2 : push.cols, y_base = second ? push.y2_base : push.y_base;
+    int pairs = push.n_rot / 2, cols = second ? push.cols2 : push.cols;
     int a = NEIGHBOURS ? 2 * i : i, b = NEIGHBOURS ? a + 1 : a + pairs;
     for (int head = row * cols; head < (row + 1) * cols; head += push.d_head) {
         if (i >= pairs) {
-            store_element(y_base + head + pairs + i, load(second, head + pairs + i));
+            store(second, head + pairs + i, load(second, head + pairs + i));
         } else {
             float xa = load(second, head + a), xb = load(second, head + b);
-            store_element(y_base + head + a, xa * turn.x - xb * turn.y);
-            store_element(y_base + head + b, xa * turn.y + xb * turn.x);
+            store(second, head + a, xa * turn.x - xb * turn.y);
+            store(second, head + b, xa * turn.y + xb * turn.x);
         }
     }
 }

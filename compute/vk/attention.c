@@ -150,7 +150,7 @@ void vk_record_attention(struct vk_recorder *recorder, const struct op *op, stru
                                   .scale = p->scale,
                                   .softcap = p->softcap};
     if (s.splits > 1)
-        push.y_base = vk_bind_storage(&d, vk_handle(arena), op->scratch_offset, op->scratch_size, 4);
+        push.y_base = vk_bind_storage(&d, 0, vk_handle(arena), op->scratch_offset, op->scratch_size, 4);
     else
         push.y_base = vk_bind_rows_out(&d, op->dst, 0, op->dst->rows, 4);
     push.q_base = vk_bind_rows(&d, 1, q, 0, q->rows, vk_float_format(TYPE_F32, q_form == FOURS));

@@ -221,13 +221,6 @@ fail:
     return err;
 }
 
-/* Bytes from where the first of two tensors of a buffer begins to where the last one ends. */
-static size_t reach_of_pair(const struct tensor *a, const struct tensor *b)
-{
-    size_t a_end = a->offset + compute_tensor_bytes(a), b_end = b->offset + compute_tensor_bytes(b);
-    return (a_end > b_end ? a_end : b_end) - (a->offset < b->offset ? a->offset : b->offset);
-}
-
 /* Rows first..first+rows-1 of op, and of `pair` if that isn't NULL. */
 static void dispatch_rope(struct vk_recorder *recorder, const struct op *op, const struct op *pair, VkBuffer table,
                           int64_t first, int64_t rows)
@@ -242,15 +235,14 @@ static void dispatch_rope(struct vk_recorder *recorder, const struct op *op, con
     vk_spec(&d, pair != NULL);
     struct push_rope push = {
         .n = (int)rows, .cols = (int)x->cols, .d_head = p->d_head, .n_rot = p->n_rot, .attn = p->yarn_attn};
+    push.y_base = vk_bind_rows_out(&d, dst, first, rows, element);
+    const struct tensor *dst2 = pair ? pair->dst : dst; /* the shader has this binding in any case */
+    size_t row2 = row_bytes(dst2);
+    push.y2_base = vk_bind_storage(&d, VK_SECOND_OUT, vk_handle(dst2->buffer), dst2->offset + (size_t)first * row2,
+                                   (size_t)rows * row2, element);
     if (pair) {
-        size_t begin = dst->offset < pair->dst->offset ? dst->offset : pair->dst->offset;
-        int base = vk_bind_storage(&d, vk_handle(dst->buffer), begin, reach_of_pair(dst, pair->dst), element);
-        push.y_base = base + (int)((dst->offset - begin) / element);
-        push.y2_base = base + (int)((pair->dst->offset - begin) / element);
-        push.x2_base = vk_bind_rows(&d, 4, pair->src[0], 0, rows, format);
-        push.cols2 = (int)pair->dst->cols;
-    } else {
-        push.y_base = vk_bind_rows_out(&d, dst, first, rows, element);
+        push.x2_base = vk_bind_rows(&d, 4, pair->src[0], first, rows, format);
+        push.cols2 = (int)dst2->cols;
     }
     push.x_base = vk_bind_rows(&d, 1, x, first, rows, format);
     push.pos_base = vk_bind_rows(&d, 2, op->src[1], first, rows, VK_FORMAT_R32G32B32A32_SINT);
@@ -279,10 +271,9 @@ bool vk_record_pair(struct vk_recorder *recorder, const struct op *a, const stru
     const struct vk *vk = vk_recorder_vk(recorder);
     VkBuffer table;
     if (a->kind != OP_rope || b->kind != OP_rope || memcmp(&a->rope, &b->rope, sizeof a->rope) != 0 ||
-        a->src[1] != b->src[1] || a->src[2] != b->src[2] || a->dst->buffer != b->dst->buffer ||
-        a->dst->type != b->dst->type || a->src[0]->type != b->src[0]->type || a->dst->rows != b->dst->rows ||
-        rope_rows(vk, a) < a->dst->rows || rope_rows(vk, b) < b->dst->rows ||
-        reach_of_pair(a->dst, b->dst) > vk->storage_range / 2)
+        a->src[1] != b->src[1] || a->src[2] != b->src[2] || a->dst->type != b->dst->type ||
+        a->src[0]->type != b->src[0]->type || a->dst->rows != b->dst->rows || rope_rows(vk, a) < a->dst->rows ||
+        rope_rows(vk, b) < b->dst->rows)
         return false;
     int err = make_table(recorder, a, &table);
     vk_recorder_fail(recorder, err);

@@ -169,7 +169,7 @@ static void prepare_operand(struct vk_recorder *recorder, const struct operand *
         if (x->way == COOPERATIVE) {
             struct vk_dispatch d = vk_begin(recorder, SHADER_row_scale, vk_recorder_vk(recorder)->subgroup);
             struct push_row_scale push = {.n = (int)n, .cols = (int)x->plain->cols};
-            push.y_base = vk_bind_storage(&d, x->scratch, offset, size, 4);
+            push.y_base = vk_bind_storage(&d, 0, x->scratch, offset, size, 4);
             push.x_base = vk_bind_rows(&d, 1, x->plain, first, n, VK_FORMAT_R32G32B32A32_SFLOAT);
             vk_end_linear(&d, &push, sizeof push, n);
             continue;
@@ -177,7 +177,7 @@ static void prepare_operand(struct vk_recorder *recorder, const struct operand *
         struct vk_dispatch d = vk_begin(recorder, SHADER_quantize, LANES);
         struct push_quantize push = {.n = (int)(n * (x->plain->cols / 32))};
         vk_spec(&d, x->way == HALVES);
-        push.y_base = vk_bind_storage(&d, x->scratch, offset, size, 16);
+        push.y_base = vk_bind_storage(&d, 0, x->scratch, offset, size, 16);
         push.x_base = vk_bind_rows(&d, 1, x->plain, first, n, VK_FORMAT_R32G32B32A32_SFLOAT);
         vk_end_linear(&d, &push, sizeof push, divide_up(push.n, LANES));
     }

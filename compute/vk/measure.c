@@ -18,7 +18,7 @@ static void record_read(struct vk_recorder *recorder, const void *arg)
     const struct task *task = arg;
     struct push_measure push = {FETCHES};
     struct vk_dispatch d = vk_begin(recorder, SHADER_measure_read, LANES);
-    vk_bind_storage(&d, task->result->buffer, 0, 16, 4);
+    vk_bind_storage(&d, 0, task->result->buffer, 0, 16, 4);
     vk_bind_texels(&d, 1, task->memory->buffer, 0, READ_BYTES, VK_FORMAT_R32G32B32A32_UINT);
     vk_end_linear(&d, &push, sizeof push, task->groups);
 }
@@ -28,7 +28,7 @@ static void record_fma(struct vk_recorder *recorder, const void *arg)
     const struct task *task = arg;
     struct push_measure push = {TURNS};
     struct vk_dispatch d = vk_begin(recorder, SHADER_measure_fma, LANES);
-    vk_bind_storage(&d, task->result->buffer, 0, 16, 4);
+    vk_bind_storage(&d, 0, task->result->buffer, 0, 16, 4);
     vk_end_linear(&d, &push, sizeof push, task->groups);
 }
 

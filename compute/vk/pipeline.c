@@ -160,8 +160,9 @@ int vk_layouts_open(struct vk *vk)
     VkDescriptorSetLayoutBinding bindings[VK_BINDINGS];
     for (uint32_t i = 0; i < VK_BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){.binding = i,
-                                                     .descriptorType = i == 0 ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
-                                                                              : VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
+                                                     .descriptorType = i == 0 || i == VK_SECOND_OUT
+                                                                           ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
+                                                                           : VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
                                                      .descriptorCount = 1,
                                                      .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
     VkDescriptorSetLayoutCreateInfo set = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,

@@ -72,8 +72,8 @@ static VkDescriptorSet new_set(struct vk_recorder *r)
     if (r->err < 0)
         return set;
     if (r->sets_left == 0) {
-        VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_SETS},
-                                        {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_SETS * (VK_BINDINGS - 1)}};
+        VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 2 * POOL_SETS},
+                                        {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_SETS * VK_TEXELS}};
         VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                            .maxSets = POOL_SETS,
                                            .poolSizeCount = 2,
@@ -107,7 +107,7 @@ void vk_spec(struct vk_dispatch *d, int32_t value)
     d->specs[d->n_specs++] = value;
 }
 
-int vk_bind_storage(struct vk_dispatch *d, VkBuffer buffer, size_t offset, size_t size, size_t element)
+int vk_bind_storage(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, size_t element)
 {
     struct vk_recorder *r = d->recorder;
     if (r->err < 0)
@@ -117,7 +117,7 @@ int vk_bind_storage(struct vk_dispatch *d, VkBuffer buffer, size_t offset, size_
     VkDescriptorBufferInfo info = {.buffer = buffer, .offset = begin, .range = base_align(offset + size - begin, 4)};
     VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
                                   .dstSet = d->set,
-                                  .dstBinding = 0,
+                                  .dstBinding = (uint32_t)binding,
                                   .descriptorCount = 1,
                                   .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
                                   .pBufferInfo = &info};
@@ -177,7 +177,7 @@ int64_t vk_rows_in_texels(const struct vk *vk, size_t row_bytes, VkFormat format
 int vk_bind_rows_out(struct vk_dispatch *d, const struct tensor *t, int64_t first, int64_t n, size_t element)
 {
     size_t row = compute_row_bytes(t->type, t->cols);
-    return vk_bind_storage(d, vk_handle(t->buffer), t->offset + (size_t)first * row, (size_t)n * row, element);
+    return vk_bind_storage(d, 0, vk_handle(t->buffer), t->offset + (size_t)first * row, (size_t)n * row, element);
 }
 
 int vk_bind_rows(struct vk_dispatch *d, int binding, const struct tensor *t, int64_t first, int64_t n, VkFormat format)
@@ -207,7 +207,7 @@ void vk_end(struct vk_dispatch *d, const void *push, size_t push_size, int64_t x
     vk_recorder_fail(r, vk_pipeline_get(vk, d->shader, d->specs, d->n_specs, &pipeline));
     if (r->err < 0 || vk->record_only)
         return;
-    for (int b = 1; b < VK_BINDINGS; b++) {
+    for (int b = 1; b <= VK_TEXELS; b++) {
         VkBufferView idle = vk_idle_view(vk, d->shader, b);
         if (!d->bound[b] && idle)
             write_view(d, b, idle);

@@ -20,7 +20,7 @@
 /* Every shader: SHADER(name, texel buffers), shaders/NAME.comp. The string has a letter for each binding from 1 on: what the
  * shader reads there, floats (f), unsigned (u) or signed integers (i). */
 #ifdef PAGEREEL_COOPERATIVE_MATRIX /* the shader compiler knew it */
-#define VK_COOPERATIVE_SHADERS(SHADER) SHADER(matmul_coop, "uuffffff")
+#define VK_COOPERATIVE_SHADERS(SHADER) SHADER(matmul_coop, "uufffff")
 #else
 #define VK_COOPERATIVE_SHADERS(SHADER)
 #endif
@@ -57,8 +57,9 @@ enum vk_shader {
         SHADER_COUNT
 };
 
-/* Bindings of every kernel: 0 is the storage buffer that it writes, the others are texel buffers that it reads. */
-enum { VK_BINDINGS = 8, VK_MAX_SPECS = 16 };
+/* Bindings of every kernel: 0 is the storage buffer that it writes, 1 to 7 are texel buffers that it reads, 8 is another storage
+ * buffer, of kernels with two results. */
+enum { VK_TEXELS = 7, VK_SECOND_OUT = VK_TEXELS + 1, VK_BINDINGS, VK_MAX_SPECS = 16 };
 
 /* What a physical device offers, as far as the backend cares. */
 struct vk_caps {
@@ -236,9 +237,9 @@ struct vk *vk_recorder_vk(struct vk_recorder *recorder);
 /* Begins a dispatch of `lanes` invocations a workgroup. */
 struct vk_dispatch vk_begin(struct vk_recorder *recorder, enum vk_shader shader, int lanes);
 void vk_spec(struct vk_dispatch *d, int32_t value); /* the next specialization constant, from 1 on */
-/* Binds bytes [offset, offset + size) of a buffer. Returns where they begin in the binding, counted in elements of `element`
- * bytes, or of the format. */
-int vk_bind_storage(struct vk_dispatch *d, VkBuffer buffer, size_t offset, size_t size, size_t element);
+/* Binds bytes [offset, offset + size) of a buffer, nothing else of which a kernel may touch: barriers are set by that. Returns
+ * where they begin in the binding, counted in elements of `element` bytes, or of the format. `binding`: 0 or VK_SECOND_OUT. */
+int vk_bind_storage(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, size_t element);
 int vk_bind_texels(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, VkFormat format);
 void vk_end(struct vk_dispatch *d, const void *push, size_t push_size, int64_t x, int64_t y, int64_t z);
 /* The same for n invocations or workgroups in a row, numbered as invocation() and workgroup() of common.glsl do. */

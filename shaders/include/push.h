@@ -3,7 +3,7 @@
  * Push constants of every kernel, compiled both as C and as GLSL: int and float are the same there, 4 bytes each, and no
  * struct is larger than the 128 bytes that every device has.
  *
- * Bindings: 0 is the storage buffer that a kernel writes, 1 and above are texel buffers that it reads. A member X_base is where
+ * Bindings: 0 is the storage buffer that a kernel writes (8: a second one), 1 to 7 are texel buffers that it reads. A member X_base is where
  * tensor X begins in its view, counted in the view's elements: views begin where the device allows it, tensors where they lie.
  */
 #ifndef PAGEREEL_PUSH_H

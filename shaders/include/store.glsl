@@ -39,13 +39,18 @@ uint bf16_bits(float value)
     return u + 0x7fffu + (u >> 16 & 1u) >> 16;
 }
 
+uint bits16(float value)
+{
+    return TYPE == F16 ? f16_bits(value) : bf16_bits(value);
+}
+
 // Element `at` of a tensor without blocks.
 void store_element(int at, float value)
 {
     if (TYPE == F32)
         y[at] = value;
     else
-        y16[at] = uint16_t(TYPE == F16 ? f16_bits(value) : bf16_bits(value));
+        y16[at] = uint16_t(bits16(value));
 }
 
 float round_away(float x)

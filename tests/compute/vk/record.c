@@ -134,11 +134,12 @@ static void speed_is_measured(void **state)
     compute_device_close(device);
 }
 
-/* Queries and keys are turned by one dispatch, also where they differ in width. */
+/* Queries and keys are turned by one dispatch, also where they differ in width. What lies between the two results is no matter of
+ * that dispatch, so another operation may read it at the same time: the validation layer would see a hazard. */
 static void two_ropes_are_one_dispatch(void **state)
 {
     (void)state;
-    enum { ROWS = 5, WIDE = 3 * D, NARROW = D };
+    enum { ROWS = 5, WIDE = 3 * D, BETWEEN = 2 * D, NARROW = D };
     struct rope_params params = {
         .kind = ROPE_NEOX, .d_head = D, .n_rot = D - 8, .base = 10000, .freq_scale = 1, .yarn_attn = 1};
     struct device *ref, *device = open_vulkan("", NULL);
@@ -149,11 +150,15 @@ static void two_ropes_are_one_dispatch(void **state)
         struct tensor *q = compute_pass_input(pass, TYPE_F32, ROWS, WIDE, "q");
         struct tensor *k = compute_pass_input(pass, TYPE_F32, ROWS, NARROW, "k");
         struct tensor *pos = compute_pass_input(pass, TYPE_I32, ROWS, 4, "pos");
+        struct tensor *between = compute_pass_input(pass, TYPE_F32, ROWS, BETWEEN, "between");
         struct tensor *turned_q = op_rope(pass, q, pos, NULL, &params),
                       *turned_k = op_rope(pass, k, pos, NULL, &params);
         compute_pass_output(pass, turned_q);
         compute_pass_output(pass, turned_k);
+        compute_pass_output(pass, op_scale(pass, between, 2));
         assert_int_equal(compute_pass_plan(pass, NULL), PR_OK);
+        assert_true(turned_q->offset < between->offset &&
+                    between->offset < turned_k->offset); /* the larger ones first */
         fill(compute_pass_host(pass, q), ROWS * WIDE, 0);
         fill(compute_pass_host(pass, k), ROWS * NARROW, 1000);
         for (int i = 0; i < 4 * ROWS; i++)
