@@ -53,6 +53,7 @@ struct looking {
     struct evidence_seen seen;
     int64_t token_bytes;     /* on the disk */
     int64_t tokens, waiting; /* visual tokens in the log; in what waits for the commit */
+    int64_t other;           /* bytes of the log besides them and what belongs to them */
     double committed;
     bool broken; /* the log takes no more */
     bool all;    /* every frame is looked at, every token kept */
@@ -105,7 +106,7 @@ static int commit(struct looking *l)
     return err;
 }
 
-/* Counts the visual tokens of the log, whichever models they are of. */
+/* Counts the visual tokens of the log, whichever models they are of, and the bytes of all else. */
 static int count_tokens(struct looking *l)
 {
     struct evidence *evidence;
@@ -117,19 +118,23 @@ static int count_tokens(struct looking *l)
     for (size_t i = 0; (setup = memory_evidence_setup_at(evidence, i)); i++)
         if (setup->made == EVIDENCE_VISUAL)
             l->tokens += memory_evidence_tokens(evidence, setup->number);
+    l->other = (int64_t)memory_evidence_bytes(evidence) - memory_evidence_visual_bytes(evidence);
     memory_evidence_close(evidence);
     return PR_OK;
 }
 
-/* Thins out what the log holds, as far as that goes. */
+/* Thins out what the log holds; it stays as it is where that can't be. */
 static int thin(struct looking *l, int64_t tokens, int64_t bytes)
 {
     int err;
     TRY(commit(l));
     int64_t before = (int64_t)memory_evidence_size(l->writer);
+    if (l->job->settings->disk > 0 && (bytes < 0 || bytes > l->job->disk_left))
+        bytes = l->job->disk_left; /* the old one is still there */
     err = memory_evidence_thin(l->writer, tokens > 0 ? tokens : 0, bytes);
-    if (err != PR_ERR_NOMEM) /* it is as thin as can be */
-        TRY(err);
+    if (err == PR_ERR_NOMEM)
+        return PR_OK;
+    TRY(err);
     if (l->job->settings->disk > 0)
         l->job->disk_left += before - (int64_t)memory_evidence_size(l->writer);
     TRY(count_tokens(l));
@@ -138,13 +143,13 @@ fail:
 }
 
 /* Makes room for *tokens that come; *tokens becomes how many of them may be put, the first of their order. All of the source may have
- * settings->cap, and its log what --disk leaves it. While a log is thinned out it is on the disk twice, so it is thinned at 4/7 of that, to
- * 3/7. */
+ * settings->cap, and its log what --disk leaves it. While a log is thinned out it is on the disk twice, with its text: of what then
+ * remains for pictures they get 4/7, and are thinned out to 3/7. */
 static int make_room(struct looking *l, int64_t *tokens)
 {
     int err = PR_OK;
     struct add_job *job = l->job;
-    int64_t cap = job->settings->cap, log = (int64_t)memory_evidence_size(l->writer), allowed = job->disk_left + log;
+    int64_t cap = job->settings->cap;
     if (cap > 0 && *tokens > cap / 2)
         *tokens = cap / 2;
     if (cap > 0 && l->tokens + l->waiting + *tokens > cap)
@@ -154,13 +159,17 @@ static int make_room(struct looking *l, int64_t *tokens)
                          (long long)cap);
     if (job->settings->disk == 0)
         return PR_OK;
-    if (*tokens > allowed / 7 / l->token_bytes)
-        *tokens = allowed / 7 / l->token_bytes;
+    int64_t room = (job->disk_left + (int64_t)memory_evidence_size(l->writer) - 2 * l->other) / 7;
+    if (room <= 0)
+        return disk_full(job);
+    if (*tokens > room / l->token_bytes)
+        *tokens = room / l->token_bytes;
     int64_t bytes = (*tokens + 2) * l->token_bytes + SEGMENT_HEAD; /* 2: their mean */
-    if ((int64_t)memory_evidence_size(l->writer) + (int64_t)memory_evidence_pending(l->writer) + bytes >
-        allowed / 7 * 4)
-        TRY(thin(l, INT64_MAX, allowed / 7 * 3 > bytes ? allowed / 7 * 3 - bytes : 0));
-    if ((int64_t)memory_evidence_pending(l->writer) + bytes > job->disk_left)
+    int64_t pictures = (int64_t)(memory_evidence_size(l->writer) + memory_evidence_pending(l->writer)) - l->other;
+    if (pictures + bytes > 4 * room)
+        TRY(thin(l, INT64_MAX, l->other + (3 * room > bytes ? 3 * room - bytes : 0)));
+    pictures = (int64_t)(memory_evidence_size(l->writer) + memory_evidence_pending(l->writer)) - l->other;
+    if (pictures + bytes > 4 * room)
         return disk_full(job);
 fail:
     return err;

@@ -128,9 +128,12 @@ static int add_missing(struct pr_model *model, const struct evidence *evidence, 
         struct evidence_segment segment;
         uint64_t number = memory_evidence_number(evidence, i);
         uint32_t n;
-        if (memory_evidence_setup_of(evidence, i) != setup->number || memory_keys_find(keys, number, ENGINE_KEYS, &n) ||
-            memory_evidence_read(evidence, i, &segment) < 0)
+        if (memory_evidence_setup_of(evidence, i) != setup->number)
             continue;
+        memory_keys_check(keys, number, memory_evidence_raw(evidence, i));
+        if (memory_keys_find(keys, number, ENGINE_KEYS, &n) || memory_evidence_read(evidence, i, &segment) < 0)
+            continue;
+        uint32_t raw = segment.n_raw;
         n = segment.n_tokens < ENGINE_KEYS ? segment.n_tokens : ENGINE_KEYS;
         err = shallow.kv ? PR_OK : begin(model, &shallow);
         if (err >= 0 && base_cancelled(cancel))
@@ -139,7 +142,7 @@ static int add_missing(struct pr_model *model, const struct evidence *evidence, 
             err = segment_keys(&shallow, &segment, setup->columns, n, out, cancel);
         memory_evidence_release(&segment);
         if (err >= 0 && n > 0)
-            err = memory_keys_add(keys, number, out, n);
+            err = memory_keys_add(keys, number, raw, out, n);
         TRY(err);
     }
 fail:

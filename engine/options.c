@@ -173,8 +173,8 @@ static const struct pr_option options[] = {
     {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " read chat ask add ",
      .help =
          "How much the library's evidence may take, such as 20G. Of a source that comes to more, visual tokens that "
-         "say least are dropped, never text; what still exceeds it isn't added. While one source is thinned out it "
-         "is there twice, so a single one gets up to 4/7 of it. 0: no limit."},
+         "say least are dropped and scenes that are alike become one, never text; what still exceeds it isn't added. "
+         "While one source is thinned out it is there twice, so a single one gets up to 4/7 of it. 0: no limit."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "",
      .commands = " read chat ask add plan run embed devices bench-llm bench-ppl bench-vision ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},

@@ -111,7 +111,7 @@ static bool read_setup(const struct evidence *evidence, const struct evidence_pl
     return true;
 }
 
-static const struct evidence_setup *find_setup(const struct evidence *evidence, uint64_t number)
+const struct evidence_setup *memory_evidence_setup_numbered(const struct evidence *evidence, uint64_t number)
 {
     for (size_t i = 0; i < evidence->n_setups; i++)
         if (evidence->setups[i].number == number)
@@ -125,7 +125,7 @@ static void drop_orphans(struct evidence *evidence)
     struct evidence_walk *walk = &evidence->walk;
     size_t kept = 0;
     for (size_t i = 0; i < walk->n_segments; i++)
-        if (find_setup(evidence, walk->segments[i].setup))
+        if (memory_evidence_setup_numbered(evidence, walk->segments[i].setup))
             walk->segments[kept++] = walk->segments[i];
     walk->damage += kept < walk->n_segments;
     walk->n_segments = kept;
@@ -252,18 +252,42 @@ uint64_t memory_evidence_setup_of(const struct evidence *evidence, size_t i)
     return evidence->walk.segments[i].setup;
 }
 
+/* What the head of a segment says, unchecked; zero where it can't be. */
+static struct disk_segment head_of(const struct evidence *evidence, size_t i)
+{
+    struct disk_segment head = {0};
+    const struct evidence_place *place = &evidence->walk.segments[i];
+    if (place->size >= sizeof(struct disk_record) + sizeof head)
+        memcpy(&head, evidence->data + place->offset + sizeof(struct disk_record), sizeof head);
+    return head;
+}
+
 int64_t memory_evidence_tokens(const struct evidence *evidence, uint64_t setup)
 {
     int64_t n = 0;
-    for (size_t i = 0; i < evidence->walk.n_segments; i++) {
-        const struct evidence_place *place = &evidence->walk.segments[i];
-        struct disk_segment head;
-        if (place->setup != setup || place->size < sizeof(struct disk_record) + sizeof head)
-            continue;
-        memcpy(&head, evidence->data + place->offset + sizeof(struct disk_record), sizeof head);
-        n += head.n_tokens;
-    }
+    for (size_t i = 0; i < evidence->walk.n_segments; i++)
+        if (evidence->walk.segments[i].setup == setup)
+            n += head_of(evidence, i).n_tokens;
     return n;
+}
+
+int64_t memory_evidence_visual_bytes(const struct evidence *evidence)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < evidence->walk.n_segments; i++)
+        if (head_of(evidence, i).n_tokens > 0)
+            bytes += (int64_t)evidence->walk.segments[i].size;
+    return bytes;
+}
+
+uint32_t memory_evidence_raw(const struct evidence *evidence, size_t i)
+{
+    return head_of(evidence, i).n_raw;
+}
+
+uint64_t memory_evidence_size_of(const struct evidence *evidence, size_t i)
+{
+    return evidence->walk.segments[i].size;
 }
 
 bool memory_evidence_find(const struct evidence *evidence, uint64_t number, size_t *i)
@@ -330,7 +354,7 @@ static bool read_lines(const char *body, const struct segment_layout *at, struct
 static bool read_segment(const struct evidence *evidence, const struct evidence_place *place,
                          struct evidence_segment *out)
 {
-    const struct evidence_setup *setup = find_setup(evidence, place->setup);
+    const struct evidence_setup *setup = memory_evidence_setup_numbered(evidence, place->setup);
     struct disk_segment head;
     struct segment_layout at;
     size_t size;

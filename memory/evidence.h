@@ -135,6 +135,8 @@ size_t memory_evidence_damage(const struct evidence *evidence);
 const struct evidence_setup *memory_evidence_setup(const struct evidence *evidence, enum evidence_made made);
 /* All setups, in the order in which they were written; NULL behind the last one. */
 const struct evidence_setup *memory_evidence_setup_at(const struct evidence *evidence, size_t i);
+/* The setup with a number, or NULL. */
+const struct evidence_setup *memory_evidence_setup_numbered(const struct evidence *evidence, uint64_t number);
 /* How far a visual setup got; zero when nothing was committed under it. */
 struct evidence_seen memory_evidence_seen(const struct evidence *evidence, uint64_t setup);
 size_t
@@ -142,6 +144,10 @@ memory_evidence_count(const struct evidence *evidence); /* segments of all setup
 /* The number of a segment's record and of its setup's, without reading it. */
 uint64_t memory_evidence_number(const struct evidence *evidence, size_t i);
 uint64_t memory_evidence_setup_of(const struct evidence *evidence, size_t i);
+uint64_t memory_evidence_size_of(const struct evidence *evidence, size_t i); /* bytes of its record */
+uint32_t memory_evidence_raw(const struct evidence *evidence, size_t i);     /* its n_raw, without reading it */
+/* Bytes of all records with visual tokens, whichever models made them. */
+int64_t memory_evidence_visual_bytes(const struct evidence *evidence);
 /* How many visual tokens the segments of a setup hold, without reading them. */
 int64_t memory_evidence_tokens(const struct evidence *evidence, uint64_t setup);
 /* The place of the segment with a number; false: there is none. */
@@ -172,13 +178,15 @@ void memory_evidence_use_setup(struct evidence_writer *writer, const struct evid
 void memory_evidence_put_seen(struct evidence_writer *writer, const struct evidence_seen *seen);
 size_t memory_evidence_pending(const struct evidence_writer *writer); /* bytes that wait for the commit */
 
-/* Makes a log smaller: visual segments lose the tails that say least (farthest.h) until all of them have `tokens` tokens at the most and the
- * file `bytes` bytes; negative: whatever it has. No segment goes below 8 tokens, and nothing else is touched. The log is written
- * anew beside its place and renamed, so for a while it is on the disk twice, and it is thin or as it was, never in between; who has the
- * old one open goes on reading it. Numbers of records stay. What waits for a commit must be committed first.
- * PR_ERR_NOMEM: it can't become so small (then it is as small as it can); PR_ERR_FORMAT: it is damaged; PR_ERR_IO. */
+/* Makes a log smaller: visual segments lose the tails that say least (farthest.h) until all of them together have `tokens` tokens at the most
+ * and the file `bytes` bytes; negative: whatever it has. None goes below 8 tokens; when that isn't enough, neighbours of a film that are
+ * alike become one segment, under the number of the later one (evidence_tails.h). Nothing else is touched. The log is written anew beside its
+ * place, never with more than `bytes`, and renamed, so for a while both are on the disk, and it is thin or as it was, never in between;
+ * who has the old one open goes on reading it. What waits for a commit must be committed first. PR_ERR_NOMEM: it can't become so small
+ * (then nothing is changed); PR_ERR_FORMAT: it is damaged; PR_ERR_IO. */
 int memory_evidence_thin(struct evidence_writer *writer, int64_t tokens, int64_t bytes);
-uint64_t memory_evidence_size(const struct evidence_writer *writer); /* bytes of the file */
+uint64_t memory_evidence_size(const struct evidence_writer *writer);   /* bytes of the file */
+uint64_t memory_evidence_end_of(const struct evidence_writer *writer); /* the number that the next record gets */
 
 /* Writes what was put, to the disk itself, then makes all of it visible. On failure (PR_ERR_IO; the disk is full) what was
  * committed before stays as it was, and what was put is dropped. */

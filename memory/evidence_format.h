@@ -17,7 +17,7 @@ enum {
 };
 #define EVIDENCE_FILE_MAGIC "PREVIDNC"
 
-enum evidence_record_kind { EVIDENCE_INFO = 1, EVIDENCE_SETUP, EVIDENCE_SEGMENT, EVIDENCE_COMMIT };
+enum evidence_record_kind { EVIDENCE_INFO = 1, EVIDENCE_SETUP, EVIDENCE_SEGMENT, EVIDENCE_COMMIT, EVIDENCE_GONE };
 
 struct disk_file { /* 64 bytes, at the start */
     char magic[8];
@@ -33,7 +33,7 @@ struct disk_record { /* 64 bytes, before each body */
     uint64_t number;   /* 0, 1, 2, ... */
     uint64_t offset;   /* of this record in its file */
     uint64_t source;   /* the first 8 bytes of the source's hash */
-    uint64_t setup;    /* of a segment: the number of its setup's record */
+    uint64_t setup;    /* of a segment: the number of its setup's record; of what is gone: the first number */
     uint64_t body;     /* checksum of the body */
     uint64_t checksum; /* of the bytes before it */
 };

@@ -119,7 +119,8 @@ static int walk_records(int fd, const char *path, uint64_t file_size, struct evi
             return err;
         if (offset >= file_size)
             break;
-        walk->damage += offset > expected || record.number > number;
+        uint64_t first = record.kind == EVIDENCE_GONE ? record.setup : record.number;
+        walk->damage += offset > expected || first > number;
         switch (record.kind) {
         case EVIDENCE_INFO:
             last_info = (struct evidence_place){record.number, 0, offset, record.size};
@@ -143,7 +144,7 @@ static int walk_records(int fd, const char *path, uint64_t file_size, struct evi
             walk->end = offset + record.size;
             walk->next_number = record.number + 1;
             break;
-        default: /* of a later version: passed over */
+        default: /* EVIDENCE_GONE: no numbers are missing; of a later version: passed over */
             break;
         }
         number = record.number + 1;

@@ -102,6 +102,15 @@ static bool is_current(const struct evidence_writer *writer)
            mine.st_dev == named.st_dev;
 }
 
+/* What a process that was killed while it made a thinner log has left. Only who holds the lock of a log writes one. */
+static void remove_copy(const char *path)
+{
+    struct base_buf copy = {0};
+    base_buf_printf(&copy, "%s.new", path);
+    unlink(copy.data);
+    base_buf_finish(&copy);
+}
+
 int memory_evidence_writer_open(const char *path, const unsigned char source[BASE_HASH_BYTES], bool *busy,
                                 struct evidence_writer **out)
 {
@@ -131,6 +140,7 @@ again:
         close(writer->fd);
         goto again;
     }
+    remove_copy(path);
     err = memory_evidence_walk(writer->fd, path, source, &walk);
     if (err == PR_ERR_NOT_FOUND)
         err = memory_evidence_begin_file(writer);
@@ -179,7 +189,7 @@ void memory_evidence_put_record(struct evidence_writer *writer, struct base_buf 
         .size = sizeof record + body->len + padding,
         .number = writer->now.number++,
         .offset = writer->end + writer->pending.len,
-        .setup = kind == EVIDENCE_SEGMENT ? writer->now.setup : 0,
+        .setup = kind == EVIDENCE_SEGMENT || kind == EVIDENCE_GONE ? writer->now.setup : 0,
     };
     base_hash_init(&hash);
     base_hash_update(&hash, body->data, body->len);
@@ -340,6 +350,11 @@ int memory_evidence_put_segment(struct evidence_writer *writer, const struct evi
 uint64_t memory_evidence_size(const struct evidence_writer *writer)
 {
     return writer->end;
+}
+
+uint64_t memory_evidence_end_of(const struct evidence_writer *writer)
+{
+    return writer->now.number;
 }
 
 size_t memory_evidence_pending(const struct evidence_writer *writer)

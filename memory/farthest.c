@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { GRANULE = 16, LEAST_KEPT = 8 };
+enum { GRANULE = 16 };
 
 static size_t nearest_to_mean(const float *unit, size_t n, size_t d)
 {

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { LEAST_KEPT = 8 }; /* tokens of a segment when tails are dropped */
+
 /* Orders at most k of the rows [n, d]. The first `given` entries of order[0..k) are chosen already; with none it begins with
  * the row nearest to the mean. radius[i] is the distance of the farthest row from those before entry i (2 for the first). Ends
  * early when every row is covered within `least`. Returns how many entries there are. O(n k d). */
@@ -19,7 +21,7 @@ size_t memory_farthest_order(const float *rows, size_t n, size_t d, size_t k, si
                              uint32_t *order, float *radius);
 
 /* What is kept of the segments when all together may have `cap` tokens: drops the granule of 16 from the tail that leaves the
- * smallest radius, over and over, but no segment below 8 (or what it has). radius[s] is [n[s]], as above; weight[s] multiplies it
- * (older evidence may count less; NULL: 1). n[s] becomes what remains. Returns the sum, which exceeds `cap` only where 8 each
+ * smallest radius, over and over, but no segment below LEAST_KEPT (or what it has). radius[s] is [n[s]], as above; weight[s] multiplies it
+ * (older evidence may count less; NULL: 1). n[s] becomes what remains. Returns the sum, which exceeds `cap` only where so many of each
  * do. O(total / 16 log n_segments). */
 size_t memory_drop_tails(const float *const *radius, const float *weight, uint32_t *n, size_t n_segments, size_t cap);

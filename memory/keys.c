@@ -31,7 +31,7 @@ struct disk_head { /* 128 bytes */
 /* Behind it: n rows of q8_0, or of f16 where columns don't divide into blocks, padded to 8 bytes. */
 struct disk_keys {
     uint64_t segment;
-    uint32_t n, zero;
+    uint32_t n, raw;   /* raw: of the segment, which has others once it was merged with its neighbour */
     uint64_t body;     /* checksum of the rows with their padding */
     uint64_t checksum; /* of the bytes before it */
 };
@@ -40,7 +40,7 @@ _Static_assert(sizeof(struct disk_head) == 128 && sizeof(struct disk_keys) == 32
 struct entry {
     uint64_t segment;
     size_t offset; /* of its rows */
-    uint32_t n;
+    uint32_t n, raw;
 };
 
 struct memory_keys {
@@ -98,10 +98,10 @@ static const struct entry *find(const struct memory_keys *keys, uint64_t segment
 }
 
 /* The last keys of a segment count. */
-static void add_entry(struct memory_keys *keys, uint64_t segment, size_t offset, uint32_t n)
+static void add_entry(struct memory_keys *keys, const struct disk_keys *disk, size_t offset)
 {
-    size_t i = place_of(keys, segment);
-    if (i == keys->n || keys->entries[i].segment != segment) {
+    size_t i = place_of(keys, disk->segment);
+    if (i == keys->n || keys->entries[i].segment != disk->segment) {
         if (keys->n == keys->cap) {
             keys->cap = keys->cap ? 2 * keys->cap : 64;
             keys->entries = base_realloc(keys->entries, keys->cap * sizeof *keys->entries);
@@ -109,7 +109,7 @@ static void add_entry(struct memory_keys *keys, uint64_t segment, size_t offset,
         memmove(&keys->entries[i + 1], &keys->entries[i], (keys->n - i) * sizeof *keys->entries);
         keys->n++;
     }
-    keys->entries[i] = (struct entry){segment, offset, n};
+    keys->entries[i] = (struct entry){disk->segment, offset, disk->n, disk->raw};
 }
 
 /* Enters what is whole; the rest of the file begins at keys->end. */
@@ -124,7 +124,7 @@ static void walk(struct memory_keys *keys)
             body_bytes(keys, disk.n) > keys->mapped - rows ||
             base_hash64(keys->data + rows, body_bytes(keys, disk.n)) != disk.body)
             return;
-        add_entry(keys, disk.segment, rows, disk.n);
+        add_entry(keys, &disk, rows);
         keys->end = rows + body_bytes(keys, disk.n);
     }
 }
@@ -235,6 +235,15 @@ bool memory_keys_find(const struct memory_keys *keys, uint64_t segment, uint32_t
     return entry != NULL;
 }
 
+void memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw)
+{
+    size_t i = place_of(keys, segment);
+    if (i == keys->n || keys->entries[i].segment != segment || keys->entries[i].raw == raw)
+        return;
+    keys->n--;
+    memmove(&keys->entries[i], &keys->entries[i + 1], (keys->n - i) * sizeof *keys->entries);
+}
+
 bool memory_keys_can_add(const struct memory_keys *keys)
 {
     return keys->locked;
@@ -247,13 +256,13 @@ void memory_keys_done_adding(struct memory_keys *keys)
     keys->locked = false;
 }
 
-int memory_keys_add(struct memory_keys *keys, uint64_t segment, const float *rows, uint32_t n)
+int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, const float *rows, uint32_t n)
 {
     if (!keys->locked)
         return base_fail(PR_ERR_IO, "%s: another process adds to it", keys->path);
     size_t size = body_bytes(keys, n);
     struct base_buf record = {0};
-    struct disk_keys disk = {.segment = segment, .n = n};
+    struct disk_keys disk = {.segment = segment, .n = n, .raw = raw};
     char *body = base_alloc(size + 1);
     for (uint32_t i = 0; i < n; i++)
         ref_quantize(keys->type, rows + i * keys->columns, body + i * keys->row_bytes, (int64_t)keys->columns);
@@ -263,7 +272,7 @@ int memory_keys_add(struct memory_keys *keys, uint64_t segment, const float *row
     base_buf_append(&record, body, size);
     int err = write_at(keys, keys->end, record.data, record.len);
     if (err >= 0) {
-        add_entry(keys, segment, keys->end + sizeof disk, n);
+        add_entry(keys, &disk, keys->end + sizeof disk);
         base_buf_append(&keys->added, record.data, record.len);
         keys->end += record.len;
     }

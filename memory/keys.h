@@ -37,8 +37,10 @@ void memory_keys_close(struct memory_keys *keys); /* takes NULL */
 /* Whether the keys of a segment (number of its record in the log, which holds n_tokens) are there; *n gets how many. A segment that has
  * lost tokens since keeps the keys of those that are left. */
 bool memory_keys_find(const struct memory_keys *keys, uint64_t segment, uint32_t n_tokens, uint32_t *n);
-/* Adds a segment's keys [n, n_kv * d_head]. PR_ERR_IO: the disk is full or can't be written; then it isn't there. */
-int memory_keys_add(struct memory_keys *keys, uint64_t segment, const float *rows, uint32_t n);
+/* Forgets the keys of a segment of another number of raw tokens: it was merged with its neighbours since. */
+void memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw);
+/* Adds the keys [n, n_kv * d_head] of a segment of `raw` tokens before compression. PR_ERR_IO: the disk is full or can't be written; then it isn't there. */
+int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, const float *rows, uint32_t n);
 
 /* scores[i]: max over the queries [n_queries, n_head * d_head] and their heads of query . key of token i < n of a segment that
  * memory_keys_find() found with at least n. n_head is a multiple of n_kv: each group of heads reads one key head. */

@@ -143,10 +143,22 @@ static int32_t columns_of(const struct evidence *evidence, uint64_t setup)
     return 0;
 }
 
-/* Those of the file that the log still has, and the log's new ones. */
+/* Whether the log has lost some of the segments: they were merged, and the number of one of them is another's now. */
+static bool has_lost(const struct evidence *evidence, const struct recall_index *index)
+{
+    size_t at;
+    for (size_t i = 0; i < index->n; i++)
+        if (!memory_evidence_find(evidence, index->segments[i].number, &at))
+            return true;
+    return false;
+}
+
+/* Those of the file, if the log still has them, and the log's new ones. */
 static int bring_up(struct recall_index *index, const char *path, const unsigned char *source,
                     const struct evidence *evidence, uint64_t from)
 {
+    if (from && has_lost(evidence, index))
+        from = 0;
     size_t n = memory_evidence_count(evidence), n_old = from ? index->n : 0;
     struct recall_segment *all = base_try_alloc(n + n_old + 1, sizeof *all);
     if (!all)

@@ -4,6 +4,7 @@
  * mutations get past them and reach what lies behind.
  */
 #include "memory/evidence_format.h"
+#include "memory/evidence_tails.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stddef.h>
@@ -81,6 +82,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 continue;
             sum += touch(&segment, setup && setup->number == segment.setup ? setup : NULL);
             memory_evidence_release(&segment);
+        }
+        for (int64_t tokens = 64; tokens > 0; tokens /= 4) {
+            struct tails tails;
+            if (memory_tails_choose(evidence, tokens, -1, &tails) >= 0)
+                memory_tails_finish(&tails);
         }
         memory_evidence_close(evidence);
     }

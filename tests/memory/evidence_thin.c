@@ -100,6 +100,21 @@ static struct evidence_writer *make_log(void)
     return writer;
 }
 
+/* A segment's tokens can be told apart by their values, wherever they stand. */
+static void check_merged(const struct evidence_segment *segment)
+{
+    float before = 3;
+    for (uint32_t k = 0; k < segment->n_tokens; k++) {
+        int s = (int)(segment->tokens[k].t0 / 1000);
+        uint32_t token = segment->tokens[k].x0;
+        float radius = compute_f16_to_f32(segment->tokens[k].radius);
+        for (int c = 0; c < COLUMNS; c++)
+            assert_int_equal(((const uint16_t *)segment->rows)[k * COLUMNS + (uint32_t)c], row_value(s, token, c));
+        assert_true(radius <= before && s * 1000 >= segment->t0 && s * 1000 + 999 <= segment->t1);
+        before = radius;
+    }
+}
+
 /* Checks everything but how many tokens there are; gives their sum. */
 static int64_t check_log(uint32_t counts[SEGMENTS])
 {
@@ -153,6 +168,7 @@ static void test_tokens(void **state)
     assert_int_equal(memory_evidence_thin(writer, 1000, -1), PR_OK);
     int64_t total = check_log(n);
     assert_true(total <= 1000 && total > 1000 - 16);
+    assert_true(memory_evidence_end(before) == memory_evidence_end_of(writer));
     for (int s = 1; s < SEGMENTS; s++)
         assert_true(n[s] <= n[s - 1]);
     assert_true(n[0] > 4 * n[SEGMENTS - 1]);
@@ -189,10 +205,81 @@ static void test_bytes(void **state)
         assert_true(file_size() <= bytes && file_size() > bytes - full / 8);
         check_log(n);
     }
-    assert_int_equal(memory_evidence_thin(writer, -1, 4000), PR_ERR_NOMEM); /* not even 8 of each */
-    assert_int_equal(memory_evidence_thin(writer, 8 * SEGMENTS - 1, -1), PR_ERR_NOMEM);
-    assert_int_equal(memory_evidence_thin(writer, 8 * SEGMENTS, -1), PR_OK);
-    assert_int_equal(check_log(n), 8 * SEGMENTS);
+    int64_t size = file_size();
+    assert_int_equal(memory_evidence_thin(writer, -1, 2000), PR_ERR_NOMEM); /* text and setups alone are more */
+    assert_int_equal(memory_evidence_thin(writer, 7, -1), PR_ERR_NOMEM);
+    assert_int_equal(file_size(), size);
+    check_log(n);
+    memory_evidence_writer_close(writer);
+}
+
+/* Segments of which no more than the first tokens would fit are merged with their neighbours: the film is still there from end to end, and
+ * so is everything else. */
+static void test_merged(void **state)
+{
+    (void)state;
+    struct evidence_writer *writer = make_log();
+    size_t had = 3 + SEGMENTS;
+    for (int64_t tokens = 8 * SEGMENTS; tokens >= 8; tokens /= 2) {
+        struct evidence *evidence;
+        int64_t total = 0, raw = 0, at = 0;
+        uint64_t end = memory_evidence_end_of(writer);
+        assert_int_equal(memory_evidence_thin(writer, tokens, -1), PR_OK);
+        assert_int_equal(memory_evidence_open(path, source, &evidence), PR_OK);
+        assert_int_equal(memory_evidence_damage(evidence), 0);
+        assert_int_equal(memory_evidence_end(evidence), memory_evidence_end_of(writer));
+        const struct evidence_setup *setup = memory_evidence_setup(evidence, EVIDENCE_VISUAL);
+        assert_int_equal(memory_evidence_seen(evidence, setup->number).position, SEGMENTS - 1);
+        size_t count = memory_evidence_count(evidence);
+        assert_true(count - 3 <= (size_t)(tokens / 8) && count > 3);
+        assert_true(count == had ? memory_evidence_end(evidence) == end : memory_evidence_end(evidence) > end);
+        had = count;
+        for (size_t i = 0; i < count; i++) {
+            struct evidence_segment segment;
+            assert_int_equal(memory_evidence_read(evidence, i, &segment), PR_OK);
+            if (i < 3) {
+                assert_int_equal(segment.lines[0].text[5], '0' + (char)i);
+            } else {
+                assert_int_equal(segment.t0, at);
+                at = segment.t1 + 1;
+                total += segment.n_tokens;
+                raw += segment.n_raw;
+                check_merged(&segment);
+            }
+            memory_evidence_release(&segment);
+        }
+        assert_int_equal(at, SEGMENTS * 1000);
+        assert_int_equal(raw, SEGMENTS * 4 * TOKENS);
+        assert_true(total <= tokens && total >= 8);
+        memory_evidence_close(evidence);
+        struct stat st; /* commits with nothing between them are one */
+        assert_int_equal(stat(path, &st), 0);
+        assert_true(st.st_size < 4000 + (int64_t)(count - 3) * 1000 + total * (2 * COLUMNS + 32));
+    }
+    /* Writing goes on. */
+    put_frames(writer, SEGMENTS);
+    assert_int_equal(memory_evidence_commit(writer, &(struct evidence_progress){.units = 4}), PR_OK);
+    memory_evidence_writer_close(writer);
+    assert_int_equal(memory_evidence_writer_open(path, source, NULL, &writer), PR_OK);
+    struct evidence *evidence;
+    assert_int_equal(memory_evidence_open(path, source, &evidence), PR_OK);
+    assert_int_equal(memory_evidence_count(evidence), 3 + 1 + 1);
+    assert_int_equal(memory_evidence_damage(evidence), 0);
+    memory_evidence_close(evidence);
+    memory_evidence_writer_close(writer);
+}
+
+/* What a killed process left beside the log goes when the log is opened for writing. */
+static void test_leftover(void **state)
+{
+    (void)state;
+    char leftover[80];
+    memory_evidence_writer_close(make_log());
+    snprintf(leftover, sizeof leftover, "%s.new", path);
+    fclose(fopen(leftover, "w"));
+    struct evidence_writer *writer;
+    assert_int_equal(memory_evidence_writer_open(path, source, NULL, &writer), PR_OK);
+    assert_int_not_equal(access(leftover, F_OK), 0);
     memory_evidence_writer_close(writer);
 }
 
@@ -237,6 +324,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokens), cmocka_unit_test(test_bytes),
-                                       cmocka_unit_test(test_full)};
+                                       cmocka_unit_test(test_full), cmocka_unit_test(test_merged),
+                                       cmocka_unit_test(test_leftover)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { KV = 2, HEAD = 16, D = KV * HEAD, N_HEAD = 4, N = 5 };
+enum { KV = 2, HEAD = 16, D = KV * HEAD, N_HEAD = 4, N = 5, RAW = 40 };
 
 static char path[] = "/tmp/pagereel-keys-XXXXXX";
 
@@ -35,7 +35,7 @@ static void add(struct memory_keys *keys, uint64_t segment, int d)
     float rows[N * KV * 32];
     for (int i = 0; i < N * d; i++)
         rows[i] = value(segment, i);
-    assert_int_equal(memory_keys_add(keys, segment, rows, N), PR_OK);
+    assert_int_equal(memory_keys_add(keys, segment, RAW, rows, N), PR_OK);
 }
 
 /* Scores by their definition. */
@@ -90,6 +90,10 @@ static void test_round_trip(void **state)
         for (uint64_t segment = 6; segment < 10; segment++)
             check(keys, segment, heads[t], t ? 0.01f : 0.1f);
         check(keys, 3, heads[t], t ? 0.01f : 0.1f);
+        memory_keys_check(keys, 7, RAW);
+        memory_keys_check(keys, 8, RAW + 1); /* it was merged */
+        assert_true(memory_keys_find(keys, 7, 1000, &n) && memory_keys_find(keys, 9, 1000, &n));
+        assert_false(memory_keys_find(keys, 8, 1000, &n));
         memory_keys_close(keys);
         keys = open_keys(8, heads[t]); /* another model */
         assert_false(memory_keys_find(keys, 7, 1000, &n));

@@ -149,7 +149,7 @@ static void many_hours_take_under_a_second(void **state)
     assert_true(memory_keys_open(keys_path, &params, &keys) >= 0);
     for (uint64_t i = 0; i < SHORT_LIST; i++) {
         fill(rows, KEYS * KV * D);
-        assert_true(memory_keys_add(keys, i, rows, KEYS) >= 0);
+        assert_true(memory_keys_add(keys, i, KEYS, rows, KEYS) >= 0);
     }
     fill(queries, QUERIES * HEADS * D);
 
