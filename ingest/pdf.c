@@ -7,6 +7,7 @@
  * points from the upper left corner of the page as it is shown (cropped and rotated).
  */
 #include "base/mem.h"
+#include "ingest/bidi.h"
 #include "ingest/figures.h"
 #include "ingest/reader.h"
 
@@ -187,62 +188,228 @@ static bool are_apart(const PopplerRectangle *a, const PopplerRectangle *b)
     return b->x1 - a->x2 > 0.1 * height || a->x1 - b->x2 > 0.5 * height;
 }
 
-/* Of Hebrew, Arabic and their kin poppler turns words round and adds marks of direction: their boxes stand elsewhere in its list. */
+/* Poppler wraps what it turns round in marks of direction, which have no box: what runs from right to left, or on a page where most does
+ * everything but what runs from left to right in there. */
+enum { LEFT_TO_RIGHT_MARK = 0x202a, RIGHT_TO_LEFT_MARK = 0x202b, END_MARK = 0x202c };
+
+static bool is_mark(gunichar c)
+{
+    return c >= LEFT_TO_RIGHT_MARK && c <= END_MARK;
+}
+
 static bool has_right_to_left(const char *line, const char *end)
 {
-    for (; line < end; line = g_utf8_next_char(line)) {
-        gunichar c = g_utf8_get_char(line);
-        if ((c >= 0x590 && c < 0x900) || (c >= 0xfb1d && c <= 0xfefc) || (c >= 0x202a && c <= 0x202e))
+    for (; line < end; line = g_utf8_next_char(line))
+        if (is_mark(g_utf8_get_char(line)) || ingest_bidi_is_right_to_left(g_utf8_get_char(line)))
             return true;
-    }
     return false;
 }
 
+static void reverse(gunichar *text, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        gunichar kept = text[i];
+        text[i] = text[n - 1 - i];
+        text[n - 1 - i] = kept;
+    }
+}
+
+/* Copies a line in the order in which its boxes stand, without marks, to out [end - line]. Returns how many characters there are. */
+static size_t undo_marks(const char *line, const char *end, gunichar *out)
+{
+    size_t n = 0, outer = 0, inner = 0;
+    bool turned = false, kept = false;
+    for (; line < end; line = g_utf8_next_char(line)) {
+        gunichar c = g_utf8_get_char(line);
+        if (!is_mark(c)) {
+            out[n++] = c;
+        } else if (c == RIGHT_TO_LEFT_MARK) {
+            outer = n;
+            turned = true;
+        } else if (c == LEFT_TO_RIGHT_MARK) {
+            inner = n;
+            kept = true;
+        } else if (kept) {
+            reverse(out + inner, n - inner);
+            kept = false;
+        } else if (turned) {
+            reverse(out + outer, n - outer);
+            turned = false;
+        }
+    }
+    return n;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct bidi_glyph *x = a, *y = b;
+    return (x->x0 + x->x1 > y->x0 + y->x1) - (x->x0 + x->x1 < y->x0 + y->x1);
+}
+
+/* Letters that fonts of Arabic and Hebrew draw joined have characters of their own: people ask with the ordinary ones. */
+static void put_ordinary(const char *text, size_t len, struct base_buf *out)
+{
+    for (const char *c = text, *end = text + len; c < end; c = g_utf8_next_char(c)) {
+        gunichar value = g_utf8_get_char(c);
+        gssize bytes = g_utf8_next_char(c) - c;
+        bool drawn = (value >= 0xfb1d && value <= 0xfdff) || (value >= 0xfe70 && value <= 0xfefc);
+        char *ordinary = drawn ? g_utf8_normalize(c, bytes, G_NORMALIZE_NFKC) : NULL;
+        base_buf_append(out, ordinary ? ordinary : c, ordinary ? strlen(ordinary) : (size_t)bytes);
+        g_free(ordinary);
+    }
+}
+
+static struct pr_box join_boxes(struct pr_box box, const PopplerRectangle *r, bool first)
+{
+    return first ? (struct pr_box){(float)r->x1, (float)r->y1, (float)r->x2, (float)r->y2}
+                 : (struct pr_box){MIN(box.x0, (float)r->x1), MIN(box.y0, (float)r->y1), MAX(box.x1, (float)r->x2),
+                                   MAX(box.y1, (float)r->y2)};
+}
+
+/* A line that is being collected. Both functions below return how many boxes belong to it. */
+struct text_line {
+    struct base_buf words; /* UTF-8 */
+    struct pr_box box;
+    bool empty;
+};
+
+/* Poppler's order of words in a line with right-to-left text isn't reliable, nor are its blanks: the line is read anew from the places
+ * of its characters. */
+static guint collect_right_to_left(const char *line, const char *end, const PopplerRectangle *boxes, guint n_boxes,
+                                   struct text_count *count, struct text_line *out)
+{
+    gunichar *text = base_alloc_array((size_t)(end - line) + 1, sizeof *text);
+    struct bidi_glyph *glyphs = base_alloc_array((size_t)(end - line) + 1, sizeof *glyphs);
+    size_t n = undo_marks(line, end, text), kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (g_unichar_isspace(text[i]))
+            continue;
+        count_character(count, text[i]);
+        if (i >= n_boxes)
+            continue;
+        glyphs[kept++] = (struct bidi_glyph){text[i], (float)boxes[i].x1, (float)boxes[i].x2};
+        out->box = join_boxes(out->box, &boxes[i], out->empty);
+        out->empty = false;
+    }
+    qsort(glyphs, kept, sizeof *glyphs, by_place);
+    struct base_buf read = {0};
+    /* Only on a page from right to left poppler marks what runs the other way. */
+    bool page = memmem(line, (size_t)(end - line), "\u202a", 3) != NULL;
+    ingest_bidi_line(glyphs, kept, 0.1f * (out->box.y1 - out->box.y0), page ? BIDI_RIGHT_TO_LEFT : BIDI_LEFT_TO_RIGHT,
+                     &read);
+    put_ordinary(read.data, read.len, &out->words);
+    base_buf_finish(&read);
+    base_free(glyphs);
+    base_free(text);
+    return (guint)n;
+}
+
+static guint collect_left_to_right(const char *line, const char *end, const PopplerRectangle *boxes, guint n_boxes,
+                                   struct text_count *count, struct text_line *out)
+{
+    bool after_blank = true;
+    guint i = 0;
+    for (const char *c = line; c < end; c = g_utf8_next_char(c), i++) {
+        gunichar value = g_utf8_get_char(c);
+        bool blank = g_unichar_isspace(value);
+        if (!after_blank && !blank && i < n_boxes && are_apart(&boxes[i - 1], &boxes[i]))
+            base_buf_puts(&out->words, " ");
+        base_buf_append(&out->words, c, (size_t)(g_utf8_next_char(c) - c));
+        after_blank = blank;
+        if (blank)
+            continue;
+        count_character(count, value);
+        if (i >= n_boxes)
+            continue;
+        out->box = join_boxes(out->box, &boxes[i], out->empty);
+        out->empty = false;
+    }
+    return i;
+}
+
 /* The text of a page and the box of each of its characters come as two parallel lists, in reading order (poppler follows
- * columns); a line is what lies between line breaks, its box the union of its characters' boxes. */
+ * columns). */
+struct page_text {
+    char *text;
+    PopplerRectangle *boxes;
+    guint n_boxes;
+};
+
+/* What a selection from (x1, y1) to (x2, y2) takes in. */
+static struct page_text select_text(PopplerPage *page, PopplerRectangle selection)
+{
+    struct page_text out = {poppler_page_get_text_for_area(page, &selection), NULL, 0};
+    if (!out.text || !poppler_page_get_text_layout_for_area(page, &selection, &out.boxes, &out.n_boxes))
+        out.n_boxes = 0;
+    return out;
+}
+
+static void free_text(struct page_text *text)
+{
+    g_free(text->boxes);
+    g_free(text->text);
+}
+
+/* A line is what lies between line breaks, its box the union of its characters' boxes. */
+static void add_lines(const struct page_text *from, struct ingest_lines *lines, struct text_count *count)
+{
+    guint at = 0;
+    struct text_line found = {0};
+    for (const char *line = from->text; line && *line;) {
+        const char *end = strchrnul(line, '\n');
+        const PopplerRectangle *boxes = from->boxes + MIN(at, from->n_boxes);
+        guint left = at < from->n_boxes ? from->n_boxes - at : 0;
+        found.words.len = 0;
+        found.empty = true;
+        at += has_right_to_left(line, end) ? collect_right_to_left(line, end, boxes, left, count, &found)
+                                           : collect_left_to_right(line, end, boxes, left, count, &found);
+        if (!found.empty)
+            ingest_lines_add(lines, found.words.data, found.words.len, found.box);
+        at++; /* the line break has a box, too */
+        line = *end ? end + 1 : end;
+    }
+    base_buf_finish(&found.words);
+}
+
+/* From before the first block of a page to behind the last one, as poppler looks for them: where most of the text runs from right to
+ * left the first one is looked for on the right. */
+static const PopplerRectangle from_left = {-1e6, -1e6, 1e6, 1e6}, from_right = {1e6, -1e6, 1e6, 1e6};
+
+/* A selection from the right ends before the words of the last line: adds the lines that it takes in and that aren't there yet. */
+static void add_missing_lines(PopplerPage *page, struct ingest_lines *lines, struct text_count *count)
+{
+    PopplerRectangle selection = from_right;
+    cairo_region_t *region = poppler_page_get_selected_region(page, 1, POPPLER_SELECTION_LINE, &selection);
+    for (size_t i = 0; i < lines->n; i++) {
+        struct pr_box b = lines->lines[i].box;
+        cairo_rectangle_int_t box = {(int)floorf(b.x0) - 1, (int)floorf(b.y0) - 1, (int)ceilf(b.x1 - b.x0) + 3,
+                                     (int)ceilf(b.y1 - b.y0) + 3};
+        cairo_region_subtract_rectangle(region, &box);
+    }
+    for (int i = 0; i < cairo_region_num_rectangles(region) && i < 4; i++) {
+        cairo_rectangle_int_t box;
+        cairo_region_get_rectangle(region, i, &box);
+        double middle = box.y + box.height / 2.0;
+        struct page_text text = select_text(page, (PopplerRectangle){box.x + box.width + 1, middle, box.x - 1, middle});
+        if (box.height > 3 && box.width > 3)
+            add_lines(&text, lines, count);
+        free_text(&text);
+    }
+    cairo_region_destroy(region);
+}
+
 static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *lines)
 {
     struct text_count count = {0};
-    char *text = poppler_page_get_text(page);
-    PopplerRectangle *boxes = NULL;
-    guint n_boxes = 0;
-    if (!text || !poppler_page_get_text_layout(page, &boxes, &n_boxes))
-        n_boxes = 0;
-    guint character = 0;
-    struct base_buf words = {0};
-    for (const char *line = text; line && *line;) {
-        const char *end = strchrnul(line, '\n');
-        struct pr_box box = {0};
-        bool empty = true, after_blank = true, keep = has_right_to_left(line, end);
-        words.len = 0;
-        for (const char *c = line; c < end; c = g_utf8_next_char(c), character++) {
-            gunichar value = g_utf8_get_char(c);
-            bool blank = g_unichar_isspace(value);
-            if (!keep && !after_blank && !blank && character < n_boxes &&
-                are_apart(&boxes[character - 1], &boxes[character]))
-                base_buf_puts(&words, " ");
-            base_buf_append(&words, c, (size_t)(g_utf8_next_char(c) - c));
-            after_blank = blank;
-            if (blank)
-                continue;
-            count_character(&count, value);
-            if (character >= n_boxes)
-                continue;
-            const PopplerRectangle *r = &boxes[character];
-            box.x0 = empty ? (float)r->x1 : MIN(box.x0, (float)r->x1);
-            box.y0 = empty ? (float)r->y1 : MIN(box.y0, (float)r->y1);
-            box.x1 = empty ? (float)r->x2 : MAX(box.x1, (float)r->x2);
-            box.y1 = empty ? (float)r->y2 : MAX(box.y1, (float)r->y2);
-            empty = false;
-        }
-        if (!empty)
-            ingest_lines_add(lines, words.data, words.len, box);
-        character++; /* the line break has a box, too */
-        line = *end ? end + 1 : end;
-    }
-    base_buf_finish(&words);
-    g_free(boxes);
-    g_free(text);
+    struct page_text text = select_text(page, from_left);
+    bool turned = text.text && has_right_to_left(text.text, text.text + strlen(text.text));
+    struct page_text other = turned ? select_text(page, from_right) : (struct page_text){0};
+    bool right = other.n_boxes > text.n_boxes;
+    add_lines(right ? &other : &text, lines, &count);
+    if (right)
+        add_missing_lines(page, lines, &count);
+    free_text(&text);
+    free_text(&other);
     return count;
 }
 

@@ -4,7 +4,8 @@
 usage: compare_text.py [--pagereel build/cli/pagereel] [--pages N] [--verbose] [--json] FILE.pdf...
 
 Words are what lies between blanks; there, pieces with less than a tenth of their height between them are one word, because a new
-font begins a piece. For each file, over up to N pages that are spread evenly over it:
+font begins a piece. A word with Hebrew or Arabic letters is what letters it has, in Unicode's ordinary forms: pdftotext writes them in the
+order in which they stand on the page, with signs as they look, and pagereel as they are read. For each file, over up to N pages that are spread evenly over it:
   words  those of pdftotext
   equal  the share of them that pagereel has on the same page, each counted once
   order  the share of them that the longest common run of both sequences keeps (difflib's matching)
@@ -19,7 +20,19 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 import xml.etree.ElementTree as ElementTree
+
+
+RIGHT_TO_LEFT = re.compile('[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]')
+
+
+def plain(word):
+    """What is compared of a word."""
+    if not RIGHT_TO_LEFT.search(word):
+        return word
+    letters = unicodedata.normalize('NFKC', word)
+    return ''.join(sorted(c for c in letters if unicodedata.category(c)[0] == 'L')) or word
 
 
 def pages_of(path, n):
@@ -33,7 +46,7 @@ def our_lines(pagereel, path, page):
     for line in done.stdout.decode().splitlines():
         unit = json.loads(line)
         if 'lines' in unit:
-            return [(line['text'].split(), line['box']) for line in unit['lines']]
+            return [([plain(word) for word in line['text'].split()], line['box']) for line in unit['lines']]
     return []
 
 
@@ -54,7 +67,7 @@ def their_words(path, page):
             else:
                 words.append((word.text or '', box))
             last = box
-    return [(part, box) for word, box in words for part in word.split()]
+    return [(plain(part), box) for word, box in words for part in word.split()]
 
 
 def compare_page(pagereel, path, page, sums, verbose):

@@ -3,6 +3,7 @@
  * A page of an illustrated paper, drawn here with cairo, so that the place of everything on it is known.
  */
 #include "ingest/source.h"
+#include "tests/support/make_pdf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -201,6 +202,36 @@ static void test_links(void **state)
     ingest_close(source);
 }
 
+/* Hebrew, drawn here letter by letter as it stands on the page, is read from right to left, and its boxes are its own. */
+static void test_right_to_left(void **state)
+{
+    (void)state;
+    static const struct make_pdf_line lines[] = {
+        {0, 72, 100, "רב 9 ב (טאל) תרגסנ הבאשמה"},
+        {0, 72, 130, "The word הבאשמ means pump."},
+        {0, 72, 160, "ﺖﺳﺮﻬﻓ"}, /* Persian in the forms that fonts draw */
+    };
+    static const char *const texts[] = {"המשאבה נסגרת (לאט) ב 9 בר", "The word משאבה means pump.", "فهرست"};
+    char file[sizeof path + 8];
+    snprintf(file, sizeof file, "%s.pdf", path);
+    make_pdf(file, lines, 3);
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source;
+    struct pr_unit unit;
+    options.max_pixels = 0;
+    assert_int_equal(ingest_open(file, &options, &source), PR_OK);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_int_equal(unit.n_lines, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(unit.lines[i].text, texts[i]);
+        assert_true(unit.lines[i].box.y0 < lines[i].y && unit.lines[i].box.y1 > lines[i].y);
+        assert_true(unit.lines[i].box.y1 - unit.lines[i].box.y0 < 20);
+        assert_true(unit.lines[i].box.x0 > 71 && unit.lines[i].box.x0 < 74);
+    }
+    ingest_close(source);
+    unlink(file);
+}
+
 static void test_scan_is_visual_only(void **state)
 {
     (void)state;
@@ -303,8 +334,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outline_and_labels),    cmocka_unit_test(test_reading_order),
         cmocka_unit_test(test_figures_with_captions), cmocka_unit_test(test_links),
-        cmocka_unit_test(test_three_columns),         cmocka_unit_test(test_scan_is_visual_only),
-        cmocka_unit_test(test_picture_size),
+        cmocka_unit_test(test_three_columns),         cmocka_unit_test(test_right_to_left),
+        cmocka_unit_test(test_scan_is_visual_only),   cmocka_unit_test(test_picture_size),
     };
     return cmocka_run_group_tests(tests, make_paper, remove_paper);
 }
