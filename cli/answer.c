@@ -82,12 +82,12 @@ static void json_coverage(struct base_buf *out, const struct pr_coverage *c)
                     "{\"sources\":%lld,\"incomplete\":%lld,\"pages\":%lld,\"pages_failed\":%lld,"
                     "\"pages_without_text\":%lld,\"films\":%lld,\"films_without_text\":%lld,\"passages_found\":%lld,"
                     "\"passages_read\":%lld,\"sees\":%s,\"segments\":%lld,\"segments_shown\":%lld,"
-                    "\"visual_tokens\":%lld,\"damaged\":%lld,\"prompt_tokens\":%d}",
+                    "\"visual_tokens\":%lld,\"damaged\":%lld,\"prompt_tokens\":%d,\"prompt_reused\":%d}",
                     (long long)c->sources, (long long)c->incomplete, (long long)c->pages, (long long)c->pages_failed,
                     (long long)c->pages_without_text, (long long)c->films, (long long)c->films_without_text,
                     (long long)c->passages_found, (long long)c->passages_read, json_bool(c->sees),
                     (long long)c->segments, (long long)c->segments_shown, (long long)c->visual_tokens,
-                    (long long)c->damaged, c->prompt_tokens);
+                    (long long)c->damaged, c->prompt_tokens, c->prompt_reused);
 }
 
 static void json_times(struct base_buf *out, const struct pr_coverage *c)
@@ -95,9 +95,9 @@ static void json_times(struct base_buf *out, const struct pr_coverage *c)
     const struct {
         const char *name;
         double ms;
-    } times[] = {{"adding", c->ms.adding},   {"recall", c->ms.recall}, {"choosing", c->ms.choosing},
-                 {"looking", c->ms.looking}, {"prompt", c->ms.prompt}, {"prefill", c->ms.prefill},
-                 {"decode", c->ms.decode}};
+    } times[] = {{"adding", c->ms.adding},   {"recall", c->ms.recall},      {"choosing", c->ms.choosing},
+                 {"looking", c->ms.looking}, {"prompt", c->ms.prompt},      {"prefill", c->ms.prefill},
+                 {"decode", c->ms.decode},   {"processor", c->ms.processor}};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         base_buf_printf(out, "%s\"%s\":", i ? "," : ",\"ms\":{", times[i].name);
         base_json_double(out, times[i].ms);
@@ -246,8 +246,8 @@ int cli_answer_print(const struct pr_settings *settings, const struct pr_answer 
         struct pr_coverage c = pr_answer_coverage(answer);
         fprintf(stderr,
                 "pagereel: adding %.1f ms, recall %.1f ms, choosing %.1f ms, prompt %.1f ms, reading %.1f ms, "
-                "writing %.1f ms\n",
-                c.ms.adding, c.ms.recall, c.ms.choosing, c.ms.prompt, c.ms.prefill, c.ms.decode);
+                "writing %.1f ms; processor %.1f ms but for the model\n",
+                c.ms.adding, c.ms.recall, c.ms.choosing, c.ms.prompt, c.ms.prefill, c.ms.decode, c.ms.processor);
         if (!settings->json)
             fprintf(stderr, "%s\n", pr_answer_prompt(answer));
     }

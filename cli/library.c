@@ -56,7 +56,8 @@ void cli_progress(void *user, const struct pr_progress *progress)
     struct base_buf name = {0};
     cli_filter(&filter, slash && slash[1] ? slash + 1 : progress->source,
                strlen(slash && slash[1] ? slash + 1 : progress->source), &name);
-    static const char *const doing[] = {"looking whether it is known", "reading", "looking at its pictures"};
+    static const char *const doing[] = {"looking whether it is known", "reading", "looking at its pictures",
+                                        "making keys of its pictures"};
     fprintf(stderr, "\r\033[K%.40s: %s", name.data ? name.data : "", doing[progress->what]);
     if (progress->total > 0)
         fprintf(stderr, ", %.0f %%", 100.0 * (double)progress->done / (double)progress->total);

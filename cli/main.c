@@ -36,8 +36,9 @@ const struct command cli_commands[] = {
      "corner), note (what pagereel read wrote, not quoted), look (with --look: visual_tokens, and t of a film) and quote (copied from the file); notes, what should be known of the files; coverage, how many sources, pages and "
      "films there are, how many of them have no text or weren't read to their end, how many passages were found (at most 1000 are "
      "counted) and read, whether the model sees, how many segments of pictures there are and were shown, with how many visual_tokens, "
-     "damaged places of the library, and the tokens of the prompt; ms, milliseconds for adding, recall, choosing, looking, prompt, prefill and "
-     "decode. With --verbose also prompt, the user message as the model got it.",
+     "damaged places of the library, the tokens of the prompt, and how many of those an earlier question of the conversation had read "
+     "(prompt_reused); ms, milliseconds for adding, recall, choosing, looking, prompt, prefill and decode, and the processor time of all but "
+     "looking, prefill and decode. With --verbose also prompt, the user message as the model got it.",
      "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
      "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"\n"
      "pagereel ask -m model.gguf --from 40m lecture.mkv notes.pdf \"What is a monad?\"",

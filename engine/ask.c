@@ -33,7 +33,7 @@ struct pr_chat {
     struct pr_session *session; /* made with the first question that the model is asked */
     struct turn *turns;
     size_t n_turns;
-    double seconds_adding;
+    double seconds_adding, cpu_adding;
 };
 
 void pr_chat_close(struct pr_chat *chat)
@@ -53,7 +53,7 @@ void pr_chat_close(struct pr_chat *chat)
 }
 
 /* Finds what this model's encoder made of the sources' pictures, and makes the keys that recall finds them by. */
-static int open_pictures(struct asking *asking, struct pr_cancel *cancel)
+static int open_pictures(struct asking *asking, pr_progress_fn progress, void *user, struct pr_cancel *cancel)
 {
     unsigned char encoder[ENGINE_ENCODER_BYTES];
     if (!asking->vision)
@@ -65,7 +65,7 @@ static int open_pictures(struct asking *asking, struct pr_cancel *cancel)
         if (!asked->seen)
             continue;
         int err = engine_keys_open(asking->model, asking->library, &asked->source, asked->evidence, asked->seen,
-                                   engine_cancel(cancel), &asked->keys);
+                                   progress, user, engine_cancel(cancel), &asked->keys);
         if (err == PR_ERR_CANCELLED)
             return err;
         if (err < 0)
@@ -90,7 +90,7 @@ int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const 
     int err;
     struct pr_chat *chat = base_alloc(sizeof *chat);
     struct asking *asking = &chat->asking;
-    double start = engine_now();
+    double start = engine_now(), cpu = engine_cpu();
     asking->model = model;
     asking->settings = &chat->settings;
     TRY(engine_settings(given, &chat->settings));
@@ -101,10 +101,11 @@ int pr_chat_open(struct pr_model *model, const struct pr_settings *given, const 
     open_vision(asking);
     chat->base = engine_ask_is_base(asking, &chat->settings);
     TRY(engine_ask_sources_open(asking, sources, n_sources, progress, user, cancel));
-    TRY(open_pictures(asking, cancel));
+    TRY(open_pictures(asking, progress, user, cancel));
     if (*chat->settings.few_shot)
         TRY(engine_ask_examples_read(asking, chat->settings.few_shot, &chat->examples, cancel));
     chat->seconds_adding = engine_now() - start;
+    chat->cpu_adding = engine_cpu() - cpu;
     *out = chat;
     return PR_OK;
 fail:
@@ -190,7 +191,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     struct ask_message message = {0};
     struct base_buf request = {0};
     struct pr_coverage *coverage = &stream->answer->coverage;
-    double start = engine_now();
+    double start = engine_now(), cpu = engine_cpu();
     size_t n;
     base_buf_printf(&request, "%s%s", question, chat->base ? "\nAnswer:" : "");
     TRY(engine_ask_write(&chat->asking, set, request.data, &message));
@@ -203,6 +204,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
         TRY(add_before(chat));
     TRY(engine_session_parts(chat->session, PR_ROLE_USER, message.parts, message.n, chat->settings.raw));
     coverage->ms.prompt = 1e3 * (engine_now() - start);
+    coverage->ms.processor += 1e3 * (engine_cpu() - cpu);
     start = engine_now();
     TRY(pr_session_generate(chat->session, &chat->settings, on_token, stream, cancel, NULL));
     double end = engine_now();
@@ -210,6 +212,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     coverage->ms.decode = stream->first > 0 ? 1e3 * (end - stream->first) : 0;
     pr_session_prompt(chat->session, &n);
     coverage->prompt_tokens = (int32_t)n;
+    coverage->prompt_reused = (int32_t)chat->session->n_reused;
 fail:
     engine_ask_message_finish(&message);
     base_buf_finish(&request);
@@ -268,7 +271,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     struct pr_coverage *coverage = &answer->coverage;
     struct stream stream = {answer, fn, user, 0};
     char *words = words_of(chat, question);
-    double start = engine_now(), then;
+    double start = engine_now(), cpu = engine_cpu(), then;
 
     engine_ask_cover(asking, coverage);
     TRY(engine_ask_recall(asking, words, &found));
@@ -278,6 +281,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     TRY(engine_ask_choose(asking, &found, budget_of(chat), &set));
     TRY(engine_ask_fit(asking, &set, chat->settings.look > 0 ? budget_of(chat) * 3 / 4 : budget_of(chat)));
     coverage->ms.choosing = 1e3 * (engine_now() - then);
+    coverage->ms.processor = 1e3 * (chat->cpu_adding + engine_cpu() - cpu);
     then = engine_now();
     TRY(engine_ask_look(asking, &set, chat->settings.look, budget_of(chat) / 4, cancel));
     coverage->ms.looking = 1e3 * (engine_now() - then);

@@ -57,14 +57,39 @@ static struct ask_entry *add_entry(struct ask_set *set, const struct ask_entry *
     return &set->entries[set->n++];
 }
 
-/* Reads a segment and adds its first n tokens to an entry, the entry's span growing with it. A damaged one is left out. */
-static bool add_picture(struct ask_entry *entry, const struct ask_seen *seen, uint32_t n)
+static bool read_segment(const struct ask_seen *seen, struct evidence_segment *out)
+{
+    size_t i;
+    return memory_evidence_find(seen->asked->evidence, seen->number, &i) &&
+           memory_evidence_read(seen->asked->evidence, i, out) >= 0;
+}
+
+/* What is shown of a segment. */
+struct take {
+    uint32_t n;
+    struct evidence_segment *read; /* NULL: not yet */
+};
+
+static void take_finish(struct take *take)
+{
+    if (take->read)
+        memory_evidence_release(take->read);
+    base_free(take->read);
+    take->read = NULL;
+}
+
+/* Adds the first tokens of a segment to an entry, the entry's span growing with it. A damaged one is left out. */
+static bool add_picture(struct ask_entry *entry, const struct ask_seen *seen, struct take *take)
 {
     struct evidence_segment segment;
-    size_t i;
-    if (n == 0 || !memory_evidence_find(seen->asked->evidence, seen->number, &i) ||
-        memory_evidence_read(seen->asked->evidence, i, &segment) < 0)
+    uint32_t n = take->n;
+    if (n == 0 || (!take->read && !read_segment(seen, &segment)))
         return false;
+    if (take->read) {
+        segment = *take->read; /* the entry releases it */
+        base_free(take->read);
+        take->read = NULL;
+    }
     n = n < segment.n_tokens ? n : segment.n_tokens;
     entry->pictures = base_realloc(entry->pictures, (entry->n_pictures + 1) * sizeof *entry->pictures);
     entry->pictures[entry->n_pictures++] = (struct ask_picture){segment, n};
@@ -96,7 +121,7 @@ static void choose_gist(const struct ask_found *found, size_t budget, struct ask
         for (size_t i = 0; i < m; i++) {
             const struct ask_seen *seen = &found->seen[timed[from + (2 * i + 1) * (to - from) / (2 * m)]];
             if (seen->asked == entry.asked)
-                add_picture(&entry, seen, GIST_TOKENS / (uint32_t)m);
+                add_picture(&entry, seen, &(struct take){.n = GIST_TOKENS / (uint32_t)m});
         }
         for (size_t i = from; i < to && found->seen[timed[i]].asked == entry.asked; i++) { /* the span is the part's */
             const struct ask_seen *seen = &found->seen[timed[i]];
@@ -114,14 +139,14 @@ static void choose_gist(const struct ask_found *found, size_t budget, struct ask
 /* A segment that competes for tokens. */
 struct bid {
     const struct ask_seen *seen;
-    const struct evidence_token *tokens; /* NULL: not read */
-    struct evidence_segment segment;
+    struct evidence_segment *segment;
     uint32_t n, n_all;
 };
 
 static double worth(const struct bid *bid)
 {
-    return bid->n < bid->n_all ? bid->seen->relevance * (double)compute_f16_to_f32(bid->tokens[bid->n].radius) : -1;
+    return bid->n < bid->n_all ? bid->seen->relevance * (double)compute_f16_to_f32(bid->segment->tokens[bid->n].radius)
+                               : -1;
 }
 
 /* Shares out tokens: 8 for each, then 16 at a time to the segment whose next token lies farthest from what is shown of it. */
@@ -149,7 +174,8 @@ static void share_out(struct bid *bids, size_t n, size_t budget)
 }
 
 /* Frames: those that stand out or cover the timeline, the segment before each of the best, then tokens by relevance and radius. */
-static void choose_frames(const struct ask_found *found, const size_t *timed, size_t n, size_t budget, uint32_t *take)
+static void choose_frames(const struct ask_found *found, const size_t *timed, size_t n, size_t budget,
+                          struct take *take)
 {
     size_t k = budget / PER_SEGMENT ? budget / PER_SEGMENT : 1, n_bids = 0;
     double *scores = base_alloc_array(n + 1, sizeof *scores);
@@ -163,29 +189,25 @@ static void choose_frames(const struct ask_found *found, const size_t *timed, si
     struct bid *bids = base_alloc_array(n + 1, sizeof *bids);
     for (size_t i = 0; i < n; i++) {
         struct bid *bid = &bids[n_bids];
-        size_t at;
-        if (!chosen[i])
+        struct evidence_segment segment;
+        if (!chosen[i] || !read_segment(&found->seen[timed[i]], &segment))
             continue;
         bid->seen = &found->seen[timed[i]];
-        if (!memory_evidence_find(bid->seen->asked->evidence, bid->seen->number, &at) ||
-            memory_evidence_read(bid->seen->asked->evidence, at, &bid->segment) < 0)
-            continue;
-        bid->tokens = bid->segment.tokens;
-        bid->n_all = bid->segment.n_tokens;
+        bid->segment = base_alloc(sizeof segment);
+        *bid->segment = segment;
+        bid->n_all = segment.n_tokens;
         n_bids++;
     }
     share_out(bids, n_bids, budget);
-    for (size_t i = 0; i < n_bids; i++) {
-        take[bids[i].seen - found->seen] = bids[i].n;
-        memory_evidence_release(&bids[i].segment);
-    }
+    for (size_t i = 0; i < n_bids; i++)
+        take[bids[i].seen - found->seen] = (struct take){bids[i].n, bids[i].segment};
     base_free(bids);
     base_free(chosen);
     base_free(scores);
 }
 
 /* Pages, best first, each with all that was kept of it while that fits; of the last one its whole picture at least. */
-static void choose_pages(const struct ask_found *found, size_t budget, uint32_t *take)
+static void choose_pages(const struct ask_found *found, size_t budget, struct take *take)
 {
     size_t used = 0;
     bool *done = base_alloc_array(found->n_seen + 1, sizeof *done);
@@ -208,7 +230,7 @@ static void choose_pages(const struct ask_found *found, size_t budget, uint32_t 
             done[i] = true;
             if (!fits && (seen->tile || used + seen->n_tokens > budget))
                 continue;
-            take[i] = seen->n_tokens;
+            take[i].n = seen->n_tokens;
             used += seen->n_tokens;
             any = true;
         }
@@ -221,7 +243,7 @@ static void choose_pages(const struct ask_found *found, size_t budget, uint32_t 
 static void choose_pictures(const struct ask_found *found, size_t budget, size_t gist, struct ask_set *set)
 {
     size_t all = 0, n = 0, *timed = base_alloc_array(found->n_seen + 1, sizeof *timed);
-    uint32_t *take = base_alloc_array(found->n_seen + 1, sizeof *take);
+    struct take *take = base_alloc_array(found->n_seen + 1, sizeof *take);
     for (size_t i = 0; i < found->n_seen; i++) {
         all += found->seen[i].n_tokens + WORDS;
         if (found->seen[i].t0 != PR_TIME_NONE)
@@ -229,7 +251,7 @@ static void choose_pictures(const struct ask_found *found, size_t budget, size_t
     }
     if (all <= budget + gist) {
         for (size_t i = 0; i < found->n_seen; i++)
-            take[i] = found->seen[i].n_tokens;
+            take[i].n = found->seen[i].n_tokens;
     } else {
         size_t pages = found->n_seen - n;
         choose_gist(found, gist, set);
@@ -247,12 +269,11 @@ static void choose_pictures(const struct ask_found *found, size_t budget, size_t
                                   .t1 = PR_TIME_NONE,
                                   .page = seen->page,
                                   .relevance = seen->relevance};
-        if (take[i] == 0)
-            continue;
         if (same_page)
-            add_picture(last, seen, take[i]);
-        else if (add_picture(&entry, seen, take[i]))
+            add_picture(last, seen, &take[i]);
+        else if (add_picture(&entry, seen, &take[i]))
             add_entry(set, &entry);
+        take_finish(&take[i]);
     }
     for (size_t i = 0; i < set->n; i++)
         for (size_t j = 0; j < set->entries[i].n_pictures; j++, set->visual_segments++)

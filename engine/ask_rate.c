@@ -142,9 +142,9 @@ static bool key_score(const struct ask_seen *seen, const struct queries *q, uint
 {
     float scores[MORE_KEYS];
     uint32_t n;
-    if (!seen->asked->keys || !memory_keys_find(seen->asked->keys, seen->number, seen->n_tokens, &n) || n == 0)
+    most = seen->n_tokens < most ? seen->n_tokens : most;
+    if (!seen->asked->keys || !memory_keys_find(seen->asked->keys, seen->number, most, &n) || n == 0)
         return false;
-    n = n < most ? n : most;
     memory_keys_scores(seen->asked->keys, seen->number, q->rows, q->n, q->n_head, n, scores);
     float sum = 0;
     uint32_t best = n < BEST ? n : BEST;

@@ -17,6 +17,14 @@ static inline double engine_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Seconds of processor time that this process has taken, in all of its threads. */
+static inline double engine_cpu(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Resident bytes, mapped files included; 0: unknown. */
 static inline uint64_t engine_resident(void)
 {

@@ -2,6 +2,8 @@
 #include "engine/keys.h"
 
 #include "base/mem.h"
+#include "engine/library.h"
+#include "engine/visual.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,10 +119,14 @@ static int segment_keys(struct shallow *s, const struct evidence_segment *segmen
     return err;
 }
 
-static int add_missing(struct pr_model *model, const struct evidence *evidence, const struct evidence_setup *setup,
-                       struct memory_keys *keys, const struct base_cancel *cancel)
+static int add_missing(struct pr_model *model, const char *path, const struct evidence *evidence,
+                       const struct evidence_setup *setup, struct memory_keys *keys, pr_progress_fn fn, void *user,
+                       const struct base_cancel *cancel)
 {
     int err = PR_OK;
+    struct pr_progress progress = {.source = path, .what = PR_ADDING_KEYS, .seconds_left = -1};
+    for (size_t i = 0; i < memory_evidence_count(evidence); i++)
+        progress.total += memory_evidence_setup_of(evidence, i) == setup->number;
     struct shallow shallow = {0};
     float *out =
         base_alloc_array((size_t)ENGINE_KEYS * (size_t)model->hp->n_kv * (size_t)model->hp->d_head, sizeof *out);
@@ -130,9 +136,12 @@ static int add_missing(struct pr_model *model, const struct evidence *evidence, 
         uint32_t n;
         if (memory_evidence_setup_of(evidence, i) != setup->number)
             continue;
+        progress.done++;
         memory_keys_check(keys, number, memory_evidence_raw(evidence, i));
-        if (memory_keys_find(keys, number, ENGINE_KEYS, &n) || memory_evidence_read(evidence, i, &segment) < 0)
+        if (memory_keys_has(keys, number) || memory_evidence_read(evidence, i, &segment) < 0)
             continue;
+        if (fn)
+            fn(user, &progress);
         uint32_t raw = segment.n_raw;
         n = segment.n_tokens < ENGINE_KEYS ? segment.n_tokens : ENGINE_KEYS;
         err = shallow.kv ? PR_OK : begin(model, &shallow);
@@ -152,7 +161,7 @@ fail:
 }
 
 int engine_keys_open(struct pr_model *model, struct library *library, const struct library_source *source,
-                     const struct evidence *evidence, const struct evidence_setup *setup,
+                     const struct evidence *evidence, const struct evidence_setup *setup, pr_progress_fn fn, void *user,
                      const struct base_cancel *cancel, struct memory_keys **out)
 {
     int err;
@@ -168,7 +177,7 @@ int engine_keys_open(struct pr_model *model, struct library *library, const stru
     TRY(memory_library_keys_path(library, source, params.model, &path));
     TRY(memory_keys_open(path.data, &params, &keys));
     if (memory_keys_can_add(keys))
-        TRY(add_missing(model, evidence, setup, keys, cancel));
+        TRY(add_missing(model, source->path, evidence, setup, keys, fn, user, cancel));
     memory_keys_done_adding(keys);
     *out = keys;
     keys = NULL;
@@ -176,6 +185,27 @@ fail:
     memory_keys_close(keys);
     base_buf_finish(&path);
     return err;
+}
+
+int engine_keys_make(const struct pr_settings *settings, struct library *library, const struct library_source *source,
+                     pr_progress_fn fn, void *user, struct pr_cancel *cancel)
+{
+    unsigned char encoder[ENGINE_ENCODER_BYTES];
+    struct pr_model *model = NULL;
+    struct evidence *evidence = NULL;
+    struct memory_keys *keys = NULL;
+    const struct evidence_setup *setup;
+    int err = *settings->model ? pr_model_open(settings, cancel, &model) : PR_OK;
+    if (model && engine_peek_vision(model) >= 0 && memory_library_evidence(library, source, &evidence) >= 0) {
+        engine_encoder_identity(&model->vision, encoder);
+        setup = engine_visual_find(evidence, encoder);
+        if (setup)
+            err = engine_keys_open(model, library, source, evidence, setup, fn, user, engine_cancel(cancel), &keys);
+    }
+    memory_keys_close(keys);
+    memory_evidence_close(evidence);
+    pr_model_close(model);
+    return err == PR_ERR_CANCELLED ? err : PR_OK;
 }
 
 int engine_keys_queries(struct pr_model *model, const char *question, float **queries, size_t *n)

@@ -8,6 +8,7 @@
 #include "engine/model.h"
 #include "memory/keys.h"
 #include "memory/library.h"
+#include "pagereel/pagereel.h"
 
 enum {
     ENGINE_KEYS = 256,      /* tokens of a segment that get keys: the first ones, which stand for the others */
@@ -18,9 +19,9 @@ enum {
 int32_t engine_key_layers(const struct hparams *hp);
 
 /* Opens the keys of the segments that a log holds under a visual setup, made for those that have none yet. PR_ERR_CANCELLED: those
- * that were made stay. The model must have a decoder. The caller closes *out with memory_keys_close(). */
+ * that were made stay; fn (may be NULL) hears of them. The model must have a decoder. The caller closes *out with memory_keys_close(). */
 int engine_keys_open(struct pr_model *model, struct library *library, const struct library_source *source,
-                     const struct evidence *evidence, const struct evidence_setup *setup,
+                     const struct evidence *evidence, const struct evidence_setup *setup, pr_progress_fn fn, void *user,
                      const struct base_cancel *cancel, struct memory_keys **out);
 
 /* What a question asks keys with: queries[*n, n_head * d_head] of its last tokens, at most ENGINE_KEY_QUERIES. The caller frees *queries

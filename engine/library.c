@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "engine/clock.h"
+#include "engine/keys.h"
 #include "engine/model.h"
 #include "engine/visual.h"
 #include "ingest/source.h"
@@ -118,6 +119,8 @@ int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn,
     TRY(engine_open_sight(&settings, &hp, &sight));
     TRY(engine_library_open(&settings, &library));
     TRY(engine_add(library, &settings, sight, false, path, fn, user, engine_cancel(cancel), &source, &fresh));
+    if (fresh && sight)
+        TRY(engine_keys_make(&settings, library, &source, fn, user, cancel));
     if (out) {
         struct evidence *evidence;
         TRY(memory_library_evidence(library, &source, &evidence));

@@ -16,6 +16,11 @@ int engine_library_open(const struct pr_settings *settings, struct library **out
  * caller closes with pr_model_close(). */
 int engine_open_sight(const struct pr_settings *settings, struct hparams *hp, struct pr_model **out);
 
+/* Opens the model of the settings and makes the shallow keys (keys.h) of what it has seen of a source. Without keys questions work, too: only a
+ * cancellation is a failure. */
+int engine_keys_make(const struct pr_settings *settings, struct library *library, const struct library_source *source,
+                     pr_progress_fn fn, void *user, struct pr_cancel *cancel);
+
 /* What pr_add() does, in an open library; `model`: whose vision part looks at
  * pictures, peeked at or open (NULL: text only); `any`: unless they were looked at by it before, under whatever settings. On failure of the reading, what the library holds of the source can still be asked when
  * source->id isn't 0 and memory_library_evidence() finds something. *fresh: something was read. */

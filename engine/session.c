@@ -258,6 +258,7 @@ static int reuse_known(struct pr_session *s)
 {
     int err;
     size_t same = 0;
+    s->n_reused = 0;
     if (!s->known)
         return PR_OK;
     while (same < s->n_known && same + 1 < s->history.n && s->known[same] == s->marks[same])
@@ -269,6 +270,7 @@ static int reuse_known(struct pr_session *s)
     s->known = NULL;
     TRY(llm_sequence_rollback(s->sequence, (int64_t)same));
     mark_read(s, (int64_t)same);
+    s->n_reused = same;
 fail:
     return err;
 }

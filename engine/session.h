@@ -44,6 +44,7 @@ struct pr_session {
     uint64_t *marks; /* [history.n]: what each token is: its id, or a hash of its embedding row */
     uint64_t *known; /* [n_known]: of an earlier prompt that is still in the cache */
     size_t cap_marks, n_known;
+    size_t n_reused; /* tokens of the last prompt that were in the cache already */
 };
 
 /* A part of a message: text (without control tokens), or a picture that was prepared elsewhere, whose runs are taken over. */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, MOST_KEYS = 1 << 16, MOST_COLUMNS = 1 << 16 };
+enum { VERSION = 2, FIRST = 8 /* rows with a checksum of their own */, MOST_KEYS = 1 << 16, MOST_COLUMNS = 1 << 16 };
 static const char magic[8] = "PRKEYS\r\n";
 
 struct disk_head { /* 128 bytes */
@@ -31,22 +31,22 @@ struct disk_head { /* 128 bytes */
 /* Behind it: n rows of q8_0, or of f16 where columns don't divide into blocks, padded to 8 bytes. */
 struct disk_keys {
     uint64_t segment;
-    uint32_t n, raw;   /* raw: of the segment, which has others once it was merged with its neighbour */
-    uint64_t body;     /* checksum of the rows with their padding */
-    uint64_t checksum; /* of the bytes before it */
+    uint32_t n, raw;      /* raw: of the segment, which has others once it was merged with its neighbour */
+    uint64_t first, rest; /* checksums of the first 8 rows, and of the others with the padding */
+    uint64_t checksum;    /* of the bytes before it */
 };
-_Static_assert(sizeof(struct disk_head) == 128 && sizeof(struct disk_keys) == 32, "as documented");
+_Static_assert(sizeof(struct disk_head) == 128 && sizeof(struct disk_keys) == 40, "as documented");
 
 struct entry {
     uint64_t segment;
-    size_t offset; /* of its rows */
-    uint32_t n, raw;
+    size_t offset;              /* of its rows */
+    uint32_t n, raw, n_checked; /* rows; of the segment; rows that match their checksums */
 };
 
 struct memory_keys {
     char *path;
     int fd;
-    bool locked;
+    bool locked, damaged;
     struct keys_params params;
     enum type type;
     size_t columns, row_bytes, end;
@@ -72,6 +72,11 @@ static size_t body_bytes(const struct memory_keys *keys, uint32_t n)
     return base_align(n * keys->row_bytes, 8);
 }
 
+static size_t first_bytes(const struct memory_keys *keys, uint32_t n)
+{
+    return (n < FIRST ? n : FIRST) * keys->row_bytes;
+}
+
 static int can_not(const struct memory_keys *keys, const char *what)
 {
     return base_fail(PR_ERR_IO, "%s: %s: %s", keys->path, what, strerror(errno));
@@ -91,7 +96,7 @@ static size_t place_of(const struct memory_keys *keys, uint64_t segment)
     return low;
 }
 
-static const struct entry *find(const struct memory_keys *keys, uint64_t segment)
+static struct entry *find(const struct memory_keys *keys, uint64_t segment)
 {
     size_t i = place_of(keys, segment);
     return i < keys->n && keys->entries[i].segment == segment ? &keys->entries[i] : NULL;
@@ -109,10 +114,11 @@ static void add_entry(struct memory_keys *keys, const struct disk_keys *disk, si
         memmove(&keys->entries[i + 1], &keys->entries[i], (keys->n - i) * sizeof *keys->entries);
         keys->n++;
     }
-    keys->entries[i] = (struct entry){disk->segment, offset, disk->n, disk->raw};
+    keys->entries[i] = (struct entry){.segment = disk->segment, .offset = offset, .n = disk->n, .raw = disk->raw};
 }
 
-/* Enters what is whole; the rest of the file begins at keys->end. */
+/* Enters records whose heads are whole; the rest of the file begins at keys->end. Rows are checked when they are first asked for, since a
+ * question asks for few of them. */
 static void walk(struct memory_keys *keys)
 {
     keys->end = sizeof(struct disk_head);
@@ -121,8 +127,7 @@ static void walk(struct memory_keys *keys)
         memcpy(&disk, keys->data + keys->end, sizeof disk);
         size_t rows = keys->end + sizeof disk;
         if (disk.checksum != base_hash64(&disk, offsetof(struct disk_keys, checksum)) || disk.n > MOST_KEYS ||
-            body_bytes(keys, disk.n) > keys->mapped - rows ||
-            base_hash64(keys->data + rows, body_bytes(keys, disk.n)) != disk.body)
+            body_bytes(keys, disk.n) > keys->mapped - rows)
             return;
         add_entry(keys, &disk, rows);
         keys->end = rows + body_bytes(keys, disk.n);
@@ -222,26 +227,68 @@ void memory_keys_close(struct memory_keys *keys)
         munmap(keys->data, keys->mapped);
     if (keys->fd >= 0)
         close(keys->fd);
+    if (keys->damaged && !keys->locked)
+        unlink(keys->path); /* the next one makes it anew */
     base_buf_finish(&keys->added);
     base_free(keys->entries);
     base_free(keys->path);
     base_free(keys);
 }
 
-bool memory_keys_find(const struct memory_keys *keys, uint64_t segment, uint32_t n_tokens, uint32_t *n)
+static const char *rows_of(const struct memory_keys *keys, const struct entry *entry)
 {
-    const struct entry *entry = find(keys, segment);
-    *n = !entry ? 0 : entry->n < n_tokens ? entry->n : n_tokens;
+    size_t begin = keys->end - keys->added.len; /* of what was added */
+    return entry->offset < begin ? keys->data + entry->offset : keys->added.data + (entry->offset - begin);
+}
+
+bool memory_keys_has(const struct memory_keys *keys, uint64_t segment)
+{
+    return find(keys, segment) != NULL;
+}
+
+static void drop(struct memory_keys *keys, struct entry *entry)
+{
+    memmove(entry, entry + 1, (size_t)(keys->entries + --keys->n - entry) * sizeof *entry);
+}
+
+/* Whether the first n rows are what was written. */
+static bool check(const struct memory_keys *keys, struct entry *entry, uint32_t n)
+{
+    struct disk_keys disk;
+    const char *rows = rows_of(keys, entry);
+    size_t first = first_bytes(keys, entry->n);
+    memcpy(&disk, rows - sizeof disk, sizeof disk);
+    if (n > entry->n_checked && entry->n_checked == 0) {
+        if (base_hash64(rows, first) != disk.first)
+            return false;
+        entry->n_checked = entry->n < FIRST ? entry->n : FIRST;
+    }
+    if (n > entry->n_checked) {
+        if (base_hash64(rows + first, body_bytes(keys, entry->n) - first) != disk.rest)
+            return false;
+        entry->n_checked = entry->n;
+    }
+    return true;
+}
+
+bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most, uint32_t *n)
+{
+    struct entry *entry = find(keys, segment);
+    *n = !entry ? 0 : entry->n < most ? entry->n : most;
+    if (entry && !check(keys, entry, *n)) {
+        drop(keys, entry);
+        keys->damaged = true;
+        *n = 0;
+        return false;
+    }
     return entry != NULL;
 }
 
 void memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw)
 {
-    size_t i = place_of(keys, segment);
-    if (i == keys->n || keys->entries[i].segment != segment || keys->entries[i].raw == raw)
-        return;
-    keys->n--;
-    memmove(&keys->entries[i], &keys->entries[i + 1], (keys->n - i) * sizeof *keys->entries);
+    struct entry *entry = find(keys, segment);
+    if (entry && entry->raw != raw)
+        drop(keys, entry);
 }
 
 bool memory_keys_can_add(const struct memory_keys *keys)
@@ -266,7 +313,8 @@ int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, co
     char *body = base_alloc(size + 1);
     for (uint32_t i = 0; i < n; i++)
         ref_quantize(keys->type, rows + i * keys->columns, body + i * keys->row_bytes, (int64_t)keys->columns);
-    disk.body = base_hash64(body, size);
+    disk.first = base_hash64(body, first_bytes(keys, n));
+    disk.rest = base_hash64(body + first_bytes(keys, n), size - first_bytes(keys, n));
     disk.checksum = base_hash64(&disk, offsetof(struct disk_keys, checksum));
     base_buf_append(&record, &disk, sizeof disk);
     base_buf_append(&record, body, size);
@@ -279,12 +327,6 @@ int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, co
     base_buf_finish(&record);
     base_free(body);
     return err;
-}
-
-static const char *rows_of(const struct memory_keys *keys, const struct entry *entry)
-{
-    size_t begin = keys->end - keys->added.len; /* of what was added */
-    return entry->offset < begin ? keys->data + entry->offset : keys->added.data + (entry->offset - begin);
 }
 
 void memory_keys_scores(const struct memory_keys *keys, uint64_t segment, const float *queries, size_t n_queries,

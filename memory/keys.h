@@ -23,20 +23,23 @@ struct keys_params {
     int32_t layer, n_kv, d_head;          /* columns of a key: n_kv * d_head */
 };
 
-struct memory_keys; /* an open file; belongs to one thread at a time, but any number may score */
+struct memory_keys; /* an open file; belongs to one thread at a time, but any number may score what was found */
 
-/* Opens a file for reading and adding; it is made when there is none or when it is of others, and what doesn't check is dropped. While
- * another process adds to it, it can be read alone (memory_keys_can_add()). A reader sees what was there when it opened. PR_ERR_IO. The
- * caller owns *out. */
+/* Opens a file for reading and adding; it is made when there is none or when it is of others, and what stands behind a damaged record is
+ * dropped. While another process adds to it, it can be read alone (memory_keys_can_add()). A reader sees what was there when it opened.
+ * PR_ERR_IO. The caller owns *out. */
 int memory_keys_open(const char *path, const struct keys_params *params, struct memory_keys **out);
 bool memory_keys_can_add(const struct memory_keys *keys);
 /* Lets other processes add; reading goes on. */
 void memory_keys_done_adding(struct memory_keys *keys);
 void memory_keys_close(struct memory_keys *keys); /* takes NULL */
 
-/* Whether the keys of a segment (number of its record in the log, which holds n_tokens) are there; *n gets how many. A segment that has
- * lost tokens since keeps the keys of those that are left. */
-bool memory_keys_find(const struct memory_keys *keys, uint64_t segment, uint32_t n_tokens, uint32_t *n);
+/* Whether there are keys of a segment (number of its record in the log), without reading them. */
+bool memory_keys_has(const struct memory_keys *keys, uint64_t segment);
+/* Whether there are keys of a segment, and they are whole: *n gets how many, `most` at the most, of its first tokens; these are checked.
+ * A segment that has lost tokens since has keys of more than it holds. Damaged ones are dropped; the file is then deleted when it is
+ * closed, unless keys are being added to it. */
+bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most, uint32_t *n);
 /* Forgets the keys of a segment of another number of raw tokens: it was merged with its neighbours since. */
 void memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw);
 /* Adds the keys [n, n_kv * d_head] of a segment of `raw` tokens before compression. PR_ERR_IO: the disk is full or can't be written; then it isn't there. */

@@ -49,7 +49,8 @@ struct pr_entry {
 enum pr_adding {
     PR_ADDING_HASH, /* its bytes, to know whether it is known */
     PR_ADDING_TEXT,
-    PR_ADDING_PICTURES
+    PR_ADDING_PICTURES,
+    PR_ADDING_KEYS /* of its visual tokens, by the model's first layers; done and total are segments */
 };
 struct pr_progress {
     const char *source; /* as it was given */
@@ -61,7 +62,8 @@ typedef void (*pr_progress_fn)(void *user, const struct pr_progress *progress);
 
 /* Reads a file or folder into the library, as far as that isn't done yet: its text, and the span of every line; and, with the vision part
  * of a model (settings->mmproj, or what lies beside settings->model), what is seen on its frames, pages or pictures, as visual tokens.
- * Without one it is text alone. When it is cancelled or killed, what was finished stays, and the next call goes on from there. `out`
+ * Without one it is text alone. If settings->model can be
+ * opened, too, it makes the keys that its questions find pictures by (otherwise the first question does). When it is cancelled or killed, what was finished stays, and the next call goes on from there. `out`
  * (may be NULL) gets what the library holds then.
  * PR_ERR_IO, PR_ERR_FORMAT, PR_ERR_UNSUPPORTED: as pr_source_open(), or the library can't be written, or another process is adding
  * the same source; PR_ERR_NOMEM: settings->disk is used up. */
@@ -152,6 +154,7 @@ struct pr_coverage {
                                                         before the model */
     int64_t damaged;                       /* places where the library lost something */
     int32_t prompt_tokens;
+    int32_t prompt_reused;  /* of those: read for an earlier question of the conversation, and still in the cache */
     bool sees;              /* the model has a vision part */
     int64_t segments;       /* segments of visual tokens in the range that was asked */
     int64_t segments_shown; /* of those: put before the model, */
@@ -163,7 +166,9 @@ struct pr_coverage {
         double looking;         /* again, at the source */
         double prompt;          /* writing it down */
         double prefill, decode; /* the model's own */
-    } ms;                       /* milliseconds */
+        double
+            processor; /* time of all threads in adding, recall, choosing and prompt: what they take on a quiet machine */
+    } ms;              /* milliseconds */
 };
 struct pr_coverage pr_answer_coverage(const struct pr_answer *answer);
 /* What should be known about the sources, such as that a file is gone: lines of text. */

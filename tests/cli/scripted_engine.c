@@ -11,6 +11,7 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/library.h"
 #include "pagereel/pagereel.h"
 
 #include <stdatomic.h>
@@ -247,6 +248,13 @@ int pr_session_restore(struct pr_session *session, const char *path)
 {
     (void)session;
     return base_fail(PR_ERR_INVALID, "%s: was made with another model", path);
+}
+
+int engine_keys_make(const struct pr_settings *settings, struct library *library, const struct library_source *source,
+                     pr_progress_fn fn, void *user, struct pr_cancel *cancel)
+{
+    (void)settings, (void)library, (void)source, (void)fn, (void)user, (void)cancel;
+    return PR_OK;
 }
 
 int pr_bench_llm(struct pr_model *model, const struct pr_settings *settings, struct pr_cancel *cancel,

@@ -39,7 +39,7 @@ static size_t score_all(struct pr_model *model, const struct pr_settings *s, con
     engine_encoder_identity(&model->vision, identity);
     const struct evidence_setup *setup = engine_visual_find(evidence, identity);
     assert_non_null(setup);
-    assert_int_equal(engine_keys_open(model, library, &source, evidence, setup, NULL, &keys), PR_OK);
+    assert_int_equal(engine_keys_open(model, library, &source, evidence, setup, NULL, NULL, NULL, &keys), PR_OK);
     assert_int_equal(engine_keys_queries(model, "Where is the red square?", &queries, &n_queries), PR_OK);
     assert_true(n_queries > 0 && n_queries <= ENGINE_KEY_QUERIES);
     for (size_t i = 0; i < memory_evidence_count(evidence); i++) {

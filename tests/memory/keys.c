@@ -39,7 +39,7 @@ static void add(struct memory_keys *keys, uint64_t segment, int d)
 }
 
 /* Scores by their definition. */
-static void check(const struct memory_keys *keys, uint64_t segment, int d_head, float tolerance)
+static void check(struct memory_keys *keys, uint64_t segment, int d_head, float tolerance)
 {
     enum { Q = 2 };
     uint32_t n;
@@ -123,6 +123,35 @@ static void test_one_adds(void **state)
     memory_keys_close(third);
 }
 
+/* Damage that shows when keys are asked for costs the file, which the next one makes anew. */
+static void test_damage_shows_late(void **state)
+{
+    (void)state;
+    uint32_t n;
+    unlink(path);
+    struct memory_keys *keys = open_keys(7, HEAD);
+    add(keys, 1, D);
+    add(keys, 2, D);
+    memory_keys_close(keys);
+    FILE *file = fopen(path, "r+b");
+    fseek(file, 128 + 40 + 5, SEEK_SET); /* in the first rows */
+    fputc(0x7e, file);
+    fclose(file);
+    keys = open_keys(7, HEAD);
+    memory_keys_done_adding(keys);
+    assert_true(memory_keys_has(keys, 1) && memory_keys_has(keys, 2));
+    assert_false(memory_keys_find(keys, 1, 10, &n));
+    assert_int_equal(n, 0);
+    assert_false(memory_keys_has(keys, 1));
+    check(keys, 2, HEAD, 0.1f);
+    memory_keys_close(keys);
+    keys = open_keys(7, HEAD);
+    assert_false(memory_keys_has(keys, 2));
+    add(keys, 1, D);
+    check(keys, 1, HEAD, 0.1f);
+    memory_keys_close(keys);
+}
+
 /* Whatever happens to the file, what is found is right. */
 static void test_damage(void **state)
 {
@@ -180,6 +209,6 @@ static int remove_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_one_adds),
-                                       cmocka_unit_test(test_damage)};
+                                       cmocka_unit_test(test_damage_shows_late), cmocka_unit_test(test_damage)};
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
