@@ -48,6 +48,8 @@ int cli_show(const struct args *args);
 int cli_tokenize(const struct args *args);
 int cli_bench_llm(const struct args *args);
 int cli_bench_ppl(const struct args *args);
+int cli_bench_needle(const struct args *args);
+int cli_bench_time(const struct args *args);
 int cli_bench_vision(const struct args *args);
 
 /* Whether an option is one of the command's. */

@@ -167,6 +167,28 @@ const struct command cli_commands[] = {
     {"bench vision", "bench-vision", "", 0, 0, "measure how fast pictures are encoded",
      "Prepares and encodes a picture (--side) several times with the vision part of a model, and gives the medians.",
      "pagereel bench vision --mmproj mmproj.gguf --device cpu", cli_bench_vision},
+    {"bench needle", "bench-needle", "", 0, 0, "measure what is found again in long films and documents",
+     "Makes films and documents of several lengths (--lengths), hides things in them at depths from the beginning to the end (a word on a "
+     "sign beside a thing of a colour that is shown once; a number in a sentence or in a drawn chart), adds them to a library of their own "
+     "and asks for each. Answers are compared word by word. Every question is also asked of frames or pages spread evenly over "
+     "the whole and of the last ones, in a prompt of the same size, and with the right frame or page handed over: what memory "
+     "reaches of that is the share.\n\n"
+     "It works with any model; one without a vision part is asked for sentences of documents alone. --keep and --budget say how much "
+     "is kept and shown; without --quick a film of up to an hour is also measured at other shares and budgets. The folder --output (by default "
+     "pagereel-needle) gets every answer (results.jsonl), figures (needle.json) and heat maps (films.svg, documents.svg, kept.svg). "
+     "After Ctrl-C the same command goes on from there.\n\n"
+     "With --json it prints a list of objects, one for each length, share and budget: medium, seconds or pages, keep, budget, and for each way "
+     "(memory, uniform, last, given) asked, right, right_and_cited (they name an excerpt that has the needle), tokens (of a prompt, mean) "
+     "and answer_s (seconds of an answer, mean).",
+     "pagereel bench needle --quick -m model.gguf\n"
+     "pagereel bench needle -m model.gguf --lengths 1m,1h,4h,1000p --keep 0.1 -o needle-10",
+     cli_bench_needle},
+    {"bench time", "bench-time", "", 0, 0, "measure how well times of films are told",
+     "As pagereel bench needle, of films: asks when a sign is shown. An answer is right when it says a time at which it is on the "
+     "screen, or at most one sampling step (1 / --fps seconds) beside; of the right ones it is counted how many say its beginning to one "
+     "step. Files: results.jsonl, time.json, time.svg in --output (by default pagereel-time).\n\n"
+     "With --json it prints the same list as pagereel bench needle, with right_within_a_step.",
+     "pagereel bench time --quick -m model.gguf", cli_bench_time},
     {"help", "help", "[COMMAND]", 0, 2, "explain a command", "Prints the overview, or the help of a command.",
      "pagereel help run", cli_help},
     {"version", "version", "", 0, 0, "print the version and what it was built with",

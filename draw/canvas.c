@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "draw/canvas.h"
+#include "draw/canvas_impl.h"
 
-#include "base/mem.h"
-
-#include <cairo.h>
+#include <cairo-pdf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-struct draw_canvas {
-    cairo_surface_t *surface;
-    cairo_t *cr;
-};
-
-static void set_colour(cairo_t *cr, uint32_t colour)
+void draw_set_colour(struct draw_canvas *canvas, uint32_t colour)
 {
-    cairo_set_source_rgb(cr, (colour >> 16 & 255) / 255.0, (colour >> 8 & 255) / 255.0, (colour & 255) / 255.0);
+    cairo_set_source_rgb(canvas->cr, (colour >> 16 & 255) / 255.0, (colour >> 8 & 255) / 255.0, (colour & 255) / 255.0);
 }
 
 int draw_canvas_create(int32_t width, int32_t height, uint32_t background, struct draw_canvas **out)
@@ -33,7 +26,7 @@ int draw_canvas_create(int32_t width, int32_t height, uint32_t background, struc
     canvas->surface = surface;
     canvas->cr = cairo_create(surface);
     cairo_select_font_face(canvas->cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
-    set_colour(canvas->cr, background);
+    draw_set_colour(canvas, background);
     cairo_paint(canvas->cr);
     *out = canvas;
     return PR_OK;
@@ -45,6 +38,7 @@ void draw_canvas_destroy(struct draw_canvas *canvas)
         return;
     cairo_destroy(canvas->cr);
     cairo_surface_destroy(canvas->surface);
+    base_free(canvas->path);
     base_free(canvas);
 }
 
@@ -79,14 +73,14 @@ void draw_picture(struct draw_canvas *canvas, const uint8_t *rgb, int32_t width,
 
 void draw_rectangle(struct draw_canvas *canvas, double x, double y, double w, double h, uint32_t fill)
 {
-    set_colour(canvas->cr, fill);
+    draw_set_colour(canvas, fill);
     cairo_rectangle(canvas->cr, x, y, w, h);
     cairo_fill(canvas->cr);
 }
 
 void draw_frame(struct draw_canvas *canvas, double x, double y, double w, double h, double line, uint32_t colour)
 {
-    set_colour(canvas->cr, colour);
+    draw_set_colour(canvas, colour);
     cairo_set_line_width(canvas->cr, line);
     cairo_rectangle(canvas->cr, x, y, w, h);
     cairo_stroke(canvas->cr);
@@ -103,7 +97,7 @@ void draw_text(struct draw_canvas *canvas, double x, double y, double size, doub
                const char *text)
 {
     cairo_set_font_size(canvas->cr, size);
-    set_colour(canvas->cr, colour);
+    draw_set_colour(canvas, colour);
     struct base_buf cut = {0};
     base_buf_puts(&cut, text);
     size_t len = cut.len;
@@ -117,6 +111,80 @@ void draw_text(struct draw_canvas *canvas, double x, double y, double size, doub
     cairo_move_to(canvas->cr, x, y);
     cairo_show_text(canvas->cr, cut.data);
     base_buf_finish(&cut);
+}
+
+void draw_face(struct draw_canvas *canvas, const char *family, bool bold)
+{
+    cairo_select_font_face(canvas->cr, family, CAIRO_FONT_SLANT_NORMAL,
+                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+}
+
+double draw_text_width(struct draw_canvas *canvas, double size, const char *text)
+{
+    cairo_set_font_size(canvas->cr, size);
+    return text_width(canvas->cr, text);
+}
+
+void draw_canvas_on(struct draw_canvas *canvas, const struct draw_canvas *picture, double x, double y, double w,
+                    double h)
+{
+    int width = cairo_image_surface_get_width(picture->surface),
+        height = cairo_image_surface_get_height(picture->surface);
+    cairo_save(canvas->cr);
+    cairo_translate(canvas->cr, x, y);
+    cairo_scale(canvas->cr, w / width, h / height);
+    cairo_set_source_surface(canvas->cr, picture->surface, 0, 0);
+    cairo_pattern_set_extend(cairo_get_source(canvas->cr), CAIRO_EXTEND_PAD);
+    cairo_rectangle(canvas->cr, 0, 0, width, height);
+    cairo_fill(canvas->cr);
+    cairo_restore(canvas->cr);
+}
+
+int draw_pdf_create(const char *path, double width, double height, struct draw_canvas **out)
+{
+    cairo_surface_t *surface = cairo_pdf_surface_create(path, width, height);
+    cairo_status_t status = cairo_surface_status(surface);
+    if (status != CAIRO_STATUS_SUCCESS) {
+        cairo_surface_destroy(surface);
+        return base_fail(PR_ERR_IO, "%s: can't be written: %s", path, cairo_status_to_string(status));
+    }
+    struct draw_canvas *canvas = base_alloc(sizeof *canvas);
+    canvas->surface = surface;
+    canvas->cr = cairo_create(surface);
+    canvas->path = base_strdup(path);
+    draw_face(canvas, "sans-serif", false);
+    *out = canvas;
+    return PR_OK;
+}
+
+void draw_pdf_next(struct draw_canvas *pdf)
+{
+    cairo_show_page(pdf->cr);
+}
+
+int draw_pdf_finish(struct draw_canvas *pdf)
+{
+    int err = PR_OK;
+    cairo_surface_finish(pdf->surface);
+    cairo_status_t status = cairo_surface_status(pdf->surface);
+    if (status != CAIRO_STATUS_SUCCESS)
+        err = base_fail(PR_ERR_IO, "%s: can't be written: %s", pdf->path, cairo_status_to_string(status));
+    draw_canvas_destroy(pdf);
+    return err;
+}
+
+static cairo_status_t append(void *out, const unsigned char *data, unsigned int n)
+{
+    base_buf_append(out, data, n);
+    return CAIRO_STATUS_SUCCESS;
+}
+
+int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out)
+{
+    cairo_status_t status = cairo_surface_write_to_png_stream(canvas->surface, append, out);
+    if (status != CAIRO_STATUS_SUCCESS)
+        return base_fail(PR_ERR_NOMEM, "a picture can't be packed: %s", cairo_status_to_string(status));
+    return PR_OK;
 }
 
 int draw_write_png(const struct draw_canvas *canvas, const char *path)

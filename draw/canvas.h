@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/mem.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,5 +28,27 @@ void draw_frame(struct draw_canvas *canvas, double x, double y, double w, double
 void draw_text(struct draw_canvas *canvas, double x, double y, double size, double max_width, uint32_t colour,
                const char *text);
 
+/* The face that draw_text() takes from now on: a family that fontconfig knows ("sans-serif", "serif", "monospace"), bold or not. */
+void draw_face(struct draw_canvas *canvas, const char *family, bool bold);
+/* How wide draw_text() would draw a line without a limit. */
+double draw_text_width(struct draw_canvas *canvas, double size, const char *text);
+
+/* Shapes and things of the small world that the embedded model knows (tools/world/picture.py draws the same), filled with a colour. */
+extern const char *const draw_things[]; /* their names, ended by NULL */
+/* Draws one into the rectangle. false: nothing is called so. */
+bool draw_thing(struct draw_canvas *canvas, const char *name, double x, double y, double w, double h, uint32_t fill);
+
+/* Draws what is on another canvas of pixels scaled into the rectangle. */
+void draw_canvas_on(struct draw_canvas *canvas, const struct draw_canvas *picture, double x, double y, double w,
+                    double h);
+
+/* A PDF instead of pixels: coordinates are points, text stays text. Written to `path` page by page; what a canvas of pixels needs can't be
+ * asked of it. PR_ERR_IO. The caller owns *out. */
+int draw_pdf_create(const char *path, double width, double height, struct draw_canvas **out);
+void draw_pdf_next(struct draw_canvas *pdf);  /* ends the page; what follows is drawn on another */
+int draw_pdf_finish(struct draw_canvas *pdf); /* behind the last page. PR_ERR_IO; the canvas is destroyed in any case */
+
+/* Appends the canvas as a PNG to a buffer. */
+int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out);
 /* Writes a PNG through a temporary file beside it, so that a failure leaves what was there. PR_ERR_IO says why. */
 int draw_write_png(const struct draw_canvas *canvas, const char *path);

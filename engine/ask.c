@@ -34,22 +34,42 @@ struct pr_chat {
     struct turn *turns;
     size_t n_turns;
     double seconds_adding, cpu_adding;
+    struct ask_given *given; /* for measuring: instead of what recall finds; NULL */
 };
 
-void pr_chat_close(struct pr_chat *chat)
+void engine_chat_forget(struct pr_chat *chat)
 {
-    if (!chat)
-        return;
-    pr_session_destroy(chat->session);
-    engine_ask_examples_finish(&chat->examples);
-    engine_ask_sources_close(&chat->asking);
-    memory_library_close(chat->asking.library);
     for (size_t i = 0; i < chat->n_turns; i++) {
         base_free(chat->turns[i].question);
         base_free(chat->turns[i].answer);
     }
     base_free(chat->turns);
+    chat->turns = NULL;
+    chat->n_turns = 0;
+}
+
+void pr_chat_close(struct pr_chat *chat)
+{
+    if (!chat)
+        return;
+    engine_chat_give(chat, NULL);
+    pr_session_destroy(chat->session);
+    engine_ask_examples_finish(&chat->examples);
+    engine_ask_sources_close(&chat->asking);
+    memory_library_close(chat->asking.library);
+    engine_chat_forget(chat);
     base_free(chat);
+}
+
+void engine_chat_give(struct pr_chat *chat, struct ask_given *given)
+{
+    engine_ask_given_destroy(chat->given);
+    chat->given = given;
+}
+
+struct asking *engine_chat_asking(struct pr_chat *chat)
+{
+    return &chat->asking;
 }
 
 /* Finds what this model's encoder made of the sources' pictures, and makes the keys that recall finds them by. */
@@ -115,16 +135,21 @@ fail:
 
 /* ---- one question ------------------------------------------------------------------------------------------------- */
 
-/* Tokens that the working set may take, by what serves a model of this size and by its context. */
-static size_t budget_of(const struct pr_chat *chat)
+/* By what serves a model of this size and by its context. */
+int32_t engine_ask_budget(const struct pr_model *model, const struct pr_settings *settings)
 {
-    const struct hparams *hp = chat->asking.model->hp;
-    size_t context = (size_t)(chat->settings.ctx > 0 ? chat->settings.ctx : pr_model_context(chat->asking.model));
-    size_t budget = chat->settings.budget > 0 ? (size_t)chat->settings.budget
-                    : hp->d_model <= 1152     ? 6144
-                    : hp->d_model <= 2560     ? 10240
-                                              : 12288;
-    return budget < context * 3 / 4 ? budget : context * 3 / 4;
+    const struct hparams *hp = model->hp;
+    int32_t context = settings->ctx > 0 ? settings->ctx : pr_model_context(model);
+    int32_t budget = settings->budget > 0  ? settings->budget
+                     : hp->d_model <= 1152 ? 6144
+                     : hp->d_model <= 2560 ? 10240
+                                           : 12288;
+    return budget < context / 4 * 3 ? budget : context / 4 * 3;
+}
+
+size_t engine_chat_budget(const struct pr_chat *chat)
+{
+    return (size_t)engine_ask_budget(chat->asking.model, &chat->settings);
 }
 
 static int count_tokens(struct pr_model *model, const char *text, size_t *n)
@@ -138,7 +163,7 @@ static int count_tokens(struct pr_model *model, const char *text, size_t *n)
 /* The first of the earlier turns that is still told: the latest ones that fit a share of the context. */
 static size_t first_turn(const struct pr_chat *chat)
 {
-    size_t first = chat->n_turns, used = 0, room = budget_of(chat) / DIALOGUE_SHARE;
+    size_t first = chat->n_turns, used = 0, room = engine_chat_budget(chat) / DIALOGUE_SHARE;
     while (first > 0 && used + chat->turns[first - 1].tokens <= room)
         used += chat->turns[--first].tokens;
     return first;
@@ -274,16 +299,21 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     double start = engine_now(), cpu = engine_cpu(), then;
 
     engine_ask_cover(asking, coverage);
-    TRY(engine_ask_recall(asking, words, &found));
+    if (!chat->given)
+        TRY(engine_ask_recall(asking, words, &found));
     then = engine_now();
     coverage->ms.adding = 1e3 * chat->seconds_adding;
     coverage->ms.recall = 1e3 * (then - start);
-    TRY(engine_ask_choose(asking, &found, budget_of(chat), &set));
-    TRY(engine_ask_fit(asking, &set, chat->settings.look > 0 ? budget_of(chat) * 3 / 4 : budget_of(chat)));
+    if (chat->given)
+        TRY(engine_ask_given_set(chat->given, &set));
+    else
+        TRY(engine_ask_choose(asking, &found, engine_chat_budget(chat), &set));
+    TRY(engine_ask_fit(asking, &set,
+                       chat->settings.look > 0 ? engine_chat_budget(chat) * 3 / 4 : engine_chat_budget(chat)));
     coverage->ms.choosing = 1e3 * (engine_now() - then);
     coverage->ms.processor = 1e3 * (chat->cpu_adding + engine_cpu() - cpu);
     then = engine_now();
-    TRY(engine_ask_look(asking, &set, chat->settings.look, budget_of(chat) / 4, cancel));
+    TRY(engine_ask_look(asking, &set, chat->settings.look, engine_chat_budget(chat) / 4, cancel));
     coverage->ms.looking = 1e3 * (engine_now() - then);
     TRY(engine_ask_cite(asking, &set, question, answer));
     copy_notes(asking, answer);
@@ -296,13 +326,14 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     coverage->damaged += found.damaged + set.damaged;
     if (set.n == 0)
         say_not_found(&stream, "no passage of the sources shares a word with the question");
-    else if (set.visual_tokens == 0 && found.coverage < LEAST_COVERAGE)
+    else if (!chat->given && set.visual_tokens == 0 && found.coverage < LEAST_COVERAGE)
         say_not_found(&stream, "the sources say nothing of most words of the question");
     else
         TRY(ask_model(chat, &set, question, &stream, cancel));
     if (!answer->why)
         engine_ask_judge(asking, &set, question, answer);
-    remember(chat, question, answer);
+    if (!chat->given)
+        remember(chat, question, answer);
     *out = answer;
     answer = NULL;
 fail:

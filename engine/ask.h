@@ -11,6 +11,7 @@
  *     ask_visual.c    visual tokens as the model's family reads them
  *     ask_prompt.c    writes it down (docs/PROMPTS.md)
  *     ask_few.c       examples before the question
+ *     ask_given.c     for measuring: evidence that is given instead of recalled
  *     ask_cite.c      what the answer rests on, and whether it rests on anything
  *     ask.c           the public functions
  */
@@ -158,6 +159,31 @@ int engine_ask_choose(struct asking *asking, const struct ask_found *found, size
 /* Looks again at the places of the best n excerpts, in their source files, within `budget` visual tokens (ask_look.c). A file that is gone or
  * can't be read is noted. PR_ERR_CANCELLED. */
 int engine_ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_t budget, struct pr_cancel *cancel);
+
+/* ---- evidence that is given ----------------------------------------------------------------------------------------- */
+
+/* For measuring (pagereel bench): what the model is shown when recall has no say. Of a film frames, encoded from the file now, with all of
+ * their tokens; of a document pages, as the library has them, with their text. */
+enum ask_way {
+    ASK_PLACE, /* one place: the frame that is shown at `at`, or the page `page` */
+    ASK_UNIFORM, /* as many as fill what a question's pictures may take of `budget`, spread evenly over the first source */
+    ASK_LAST     /* so many, the last ones */
+};
+struct ask_given;
+/* Of the first source, which must have been looked at by this model. The caller owns *out. */
+int engine_ask_given_create(struct asking *asking, enum ask_way way, int64_t at, int32_t page, size_t budget,
+                            struct pr_cancel *cancel, struct ask_given **out);
+void engine_ask_given_destroy(struct ask_given *given); /* takes NULL */
+/* The working set. It shares what was encoded with *given. */
+int engine_ask_given_set(const struct ask_given *given, struct ask_set *out);
+/* From now on questions of this conversation are asked so, each as if it were the first. With NULL recall is asked again. Belongs to the
+ * conversation. */
+void engine_chat_give(struct pr_chat *chat, struct ask_given *given);
+struct asking *engine_chat_asking(struct pr_chat *chat);
+/* Tokens of a question's prompt. */
+int32_t engine_ask_budget(const struct pr_model *model, const struct pr_settings *settings);
+size_t engine_chat_budget(const struct pr_chat *chat);
+void engine_chat_forget(struct pr_chat *chat); /* the questions and answers so far */
 
 /* ---- the prompt --------------------------------------------------------------------------------------------------- */
 

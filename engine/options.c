@@ -28,8 +28,9 @@
 #define BYTES_FIELD(name) .type = PR_OPTION_BYTES, .offset = offsetof(struct pr_settings, name)
 #define PATH_FIELD(name)  .type = PR_OPTION_PATH, .offset = offsetof(struct pr_settings, name)
 
-#define MODEL_COMMANDS   " read chat add plan ask run tokenize bench-llm bench-ppl embed bench-vision "
-#define DEVICE_COMMANDS  " read chat ask run bench-llm bench-ppl "
+#define MODEL_COMMANDS                                                                                                 \
+    " read chat add plan ask run tokenize bench-llm bench-ppl embed bench-vision bench-needle bench-time "
+#define DEVICE_COMMANDS  " read chat ask run bench-llm bench-ppl bench-needle bench-time "
 #define COMPUTE_COMMANDS DEVICE_COMMANDS "add plan embed bench-vision "
 #define ANSWER_COMMANDS  " read chat ask run "
 #define SOURCE_COMMANDS  " inspect sheet "
@@ -78,7 +79,7 @@ static const struct pr_option options[] = {
      .help = "Make tokens that came lately less probable by this factor; 1: off."},
     {"repeat-last", 0, FIELD(repeat_last), "N", "64", 0, 1 << 24, .commands = ANSWER_COMMANDS,
      .help = "How many tokens count as lately."},
-    {"seed", 0, FIELD(seed), "N", "-1", -1, 0x1p63, .commands = ANSWER_COMMANDS,
+    {"seed", 0, FIELD(seed), "N", "-1", -1, 0x1p63, .commands = ANSWER_COMMANDS "bench-needle bench-time ",
      .help = "Start of the random numbers: the same seed draws the same answer. -1: from the clock."},
     {"stop", 0, FIELD(stop), "TEXT", "", .commands = ANSWER_COMMANDS,
      .help = "End the answer before this text; several are separated by line breaks."},
@@ -87,7 +88,7 @@ static const struct pr_option options[] = {
          "With --json: give the K most probable tokens at each step, with the natural logarithm of their probability."},
     {"json", 0, FIELD(json), NULL, "no",
      .commands =
-         " read chat ask add list show plan run inspect tokenize embed devices bench-llm bench-ppl bench-vision ",
+         " read chat ask add list show plan run inspect tokenize embed devices bench-llm bench-ppl bench-vision bench-needle bench-time ",
      .help = "Print one JSON object instead of text."},
     {"special", 0, FIELD(special), NULL, "no", .commands = " tokenize ",
      .help = "Text of control tokens, such as <|im_end|>, becomes those tokens."},
@@ -98,7 +99,8 @@ static const struct pr_option options[] = {
      .help = "Keep what the model has read and written in a file."},
     {"load-session", 0, PATH_FIELD(session_load), "FILE", "", .commands = " run ",
      .help = "Go on from a file of --save-session; the model and the cache type must be the same."},
-    {"fps", 0, FIELD(fps), "RATE", "1", 0.0001, 1000, .commands = " read chat ask add plan inspect sheet ",
+    {"fps", 0, FIELD(fps), "RATE", "1", 0.0001, 1000,
+     .commands = " read chat ask add plan inspect sheet bench-needle bench-time ",
      .help = "Of a video: how many frames to look at for each second (pairs of frames, for a model that sees pairs)."},
     {"frames", 0, FIELD(frames), "N", "0", 0, 1 << 24, .commands = SEEN_COMMANDS,
      .help = "Of a video: at most N frames, spread evenly over the whole, instead of --fps. 0: by --fps."},
@@ -123,9 +125,12 @@ static const struct pr_option options[] = {
      .help = "Read the sound, too, and tell how loud it is."},
     {"units", 0, FIELD(units), NULL, "no", .commands = " inspect ",
      .help = "Print every frame, page and piece of text as a line of JSON."},
-    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed ",
-     .help = "The file to write: a PNG picture; of embed a NumPy array (.npy)."},
-    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "", .commands = " read chat ask add plan run embed bench-vision ",
+    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed bench-needle bench-time ",
+     .help =
+         "The file to write: a PNG picture; of embed a NumPy array (.npy); of bench needle and bench time the folder that gets what was "
+         "measured."},
+    {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "",
+     .commands = " read chat ask add plan run embed bench-vision bench-needle bench-time ",
      .help = "The vision part of the model; by default the mmproj file beside it that fits it."},
     {"image", 'i', PATH_FIELD(image), "FILE", "", .commands = " run ", .list = true,
      .help = "A picture to look at; may be given again. It stands where the prompt says <image>, or else before it."},
@@ -134,7 +139,7 @@ static const struct pr_option options[] = {
     {"pdf", 0, PATH_FIELD(pdf), "FILE", "", .commands = " run ", .list = true,
      .help = "A document whose pages to look at, in the place of <pdf>."},
     {"image-tokens", 0, FIELD(image_tokens), "N", "0", 0, 1 << 20,
-     .commands = " read chat ask add plan run embed bench-vision ",
+     .commands = " read chat ask add plan run embed bench-vision bench-needle bench-time ",
      .help =
          "Visual tokens of one picture or frame at the most; 0: as the model was made for, but of what is added to the "
          "library 256 of a frame or a page with text, and 1024 of a page without."},
@@ -146,7 +151,7 @@ static const struct pr_option options[] = {
          "0: no limit."},
     {"side", 0, FIELD(side), "PIXELS", "1024", 16, 4096, .commands = " bench-vision ",
      .help = "The picture that is encoded is so many pixels wide and high."},
-    {"keep", 0, FIELD(keep), "SHARE", "0.25", 0.01, 1, .commands = " read chat ask add plan ",
+    {"keep", 0, FIELD(keep), "SHARE", "0.25", 0.01, 1, .commands = " read chat ask add plan bench-needle bench-time ",
      .help = "How much of a film's visual tokens stays in the library at the most; 1: all of them, and every frame."},
     {"at", 0, FIELD(at), "TIME", "", .commands = " frame run embed ",
      .help = "Of a video: only the frame that is on the screen at this time."},
@@ -168,7 +173,7 @@ static const struct pr_option options[] = {
          "of the budget."},
     {"summary", 0, FIELD(summary), NULL, "no", .commands = " read ",
      .help = "Condense the notes when the reading is done."},
-    {"budget", 'b', FIELD(budget), "TOKENS", "0", 0, 1 << 24, .commands = ASK_COMMANDS,
+    {"budget", 'b', FIELD(budget), "TOKENS", "0", 0, 1 << 24, .commands = ASK_COMMANDS "bench-needle bench-time ",
      .help = "Tokens that a question may put before the model; 0: as serves a model of its size and fits its context."},
     {"disk", 0, BYTES_FIELD(disk), "BYTES", "0", 0, 0x1p60, .commands = " read chat ask add ",
      .help =
@@ -176,10 +181,16 @@ static const struct pr_option options[] = {
          "say least are dropped and scenes that are alike become one, never text; what still exceeds it isn't added. "
          "While one source is thinned out it is there twice, so a single one gets up to 4/7 of it. 0: no limit."},
     {"cache-dir", 0, PATH_FIELD(cache_dir), "DIR", "",
-     .commands = " read chat ask add plan run embed devices bench-llm bench-ppl bench-vision ",
+     .commands = " read chat ask add plan run embed devices bench-llm bench-ppl bench-vision bench-needle bench-time ",
      .help = "Where compiled GPU programs are kept; by default $XDG_CACHE_HOME/pagereel or ~/.cache/pagereel."},
     {"lose-device-after", 0, FIELD(lose_device_after), "N", "0", 0, 0x1p62, .commands = COMPUTE_COMMANDS,
      .help = "For tests: behave as if the device were lost at its Nth piece of work; 0: never."},
+    {"lengths", 0, FIELD(lengths), "LIST", "", .commands = " bench-needle bench-time ",
+     .help = "What to search: films of some minutes or hours and documents of some pages, such as 1m,20m,1h,100p."},
+    {"needles", 0, FIELD(needles), "N", "0", 0, 1000, .commands = " bench-needle bench-time ",
+     .help = "How many questions to ask for each length and depth; 0: 3, with --quick 1."},
+    {"quick", 0, FIELD(quick), NULL, "no", .commands = " bench-needle bench-time ",
+     .help = "Short films and documents, few depths: minutes instead of hours."},
     {"verbose", 'v', FIELD(verbose), NULL, "no", .commands = "*",
      .help = "Say on standard error where the layers are and how long things take."},
 };

@@ -89,6 +89,11 @@ struct pr_settings {
     const char *sheet; /* a PNG that show draws; "": none */
     int64_t cap;       /* visual tokens that the library keeps of one source at the most; 0: no limit */
     float keep;        /* share of a film's visual tokens that stays in the library at the most; 1: all, unmerged */
+
+    /* of pagereel bench needle and bench time */
+    bool quick;
+    const char *lengths; /* "1m,10m,1h,10p,100p": films and documents; "": a standard list */
+    int32_t needles;     /* asked for at each length and depth; 0: as quick says */
 };
 
 enum pr_option_type {

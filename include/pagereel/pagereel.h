@@ -210,6 +210,42 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
                 struct pr_answer **out);
 void pr_chat_close(struct pr_chat *chat); /* takes NULL */
 
+/* ---- needles ------------------------------------------------------------------------------------------------------ */
+
+/* How a question's evidence is found: by memory and recall, as pr_ask() does; frames or pages spread evenly, or the last ones, in the same
+ * budget; or by being told where it is. */
+enum pr_way { PR_WAY_MEMORY, PR_WAY_UNIFORM, PR_WAY_LAST, PR_WAY_GIVEN, PR_WAYS };
+/* What was asked of films or documents of one length, over all depths. */
+struct pr_needles {
+    bool film;
+    double length;  /* seconds, or pages */
+    float keep;     /* share of the tokens that memory kept */
+    int32_t budget; /* tokens of a prompt */
+    struct {
+        int32_t asked, right;
+        int32_t cited;  /* of the right ones: name an excerpt that the needle is in */
+        int32_t within; /* pr_bench_time(): of the right ones, name the needle's beginning to one sampling step */
+        double tokens;  /* of a prompt, mean */
+        double seconds; /* of an answer, mean */
+    } way[PR_WAYS];
+};
+struct pr_needle_progress {
+    const char *doing;   /* "film of 20 minutes: 40 % added" */
+    int64_t done, total; /* questions */
+    double seconds_left; /* negative: unknown */
+};
+typedef void (*pr_needle_fn)(void *user, const struct pr_needle_progress *progress);
+/* Hides needles (a word on a sign, a number in a sentence or a chart) in films and documents that it makes, and asks for them: settings
+ * ->lengths, depths over the whole length, settings->needles of each. Answers are checked by their words. Every answer is a line of
+ * results.jsonl in the folder settings->output, and what is there isn't asked again; needle.json and heat maps (films.svg, documents.svg,
+ * kept.svg) are written beside it at the end. *rows, of *n, is freed with pr_free(). PR_ERR_INVALID: the folder has results of another
+ * model or of other settings; PR_ERR_CANCELLED: what was finished stays. */
+int pr_bench_needle(struct pr_model *model, const struct pr_settings *settings, pr_needle_fn fn, void *user,
+                    struct pr_cancel *cancel, struct pr_needles **rows, size_t *n);
+/* The same of films with "when is it shown?": right is a time while it is shown, or one sampling step around. Writes time.json, time.svg. */
+int pr_bench_time(struct pr_model *model, const struct pr_settings *settings, pr_needle_fn fn, void *user,
+                  struct pr_cancel *cancel, struct pr_needles **rows, size_t *n);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

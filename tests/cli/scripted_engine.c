@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -292,6 +293,22 @@ int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel
     (void)cancel;
     *out = (struct pr_bench_vision){1024, 17, settings->runs, 1088, 0.5, 2.0, 10.0, 1 << 20, 2 << 20, "Made up", "cpu"};
     return PR_OK;
+}
+
+int pr_bench_needle(struct pr_model *model, const struct pr_settings *settings, pr_needle_fn fn, void *user,
+                    struct pr_cancel *cancel, struct pr_needles **rows, size_t *n)
+{
+    (void)model, (void)settings, (void)fn, (void)user, (void)cancel;
+    *rows = calloc(1, sizeof **rows);
+    **rows = (struct pr_needles){.film = true, .length = 60, .keep = 0.25F, .budget = 1000};
+    *n = 1;
+    return PR_OK;
+}
+
+int pr_bench_time(struct pr_model *model, const struct pr_settings *settings, pr_needle_fn fn, void *user,
+                  struct pr_cancel *cancel, struct pr_needles **rows, size_t *n)
+{
+    return pr_bench_needle(model, settings, fn, user, cancel, rows, n);
 }
 
 int pr_embed(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_visual *out)
