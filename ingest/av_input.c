@@ -294,6 +294,40 @@ static void measure_late_start(struct av_input *input, struct pr_source_info *in
         info->duration = length;
 }
 
+/* Where a track ends, since the film's start, by itself or by the tag that muxers of Matroska write. PR_TIME_NONE: it doesn't say. */
+static int64_t track_end(const struct av_input *input, const AVStream *stream)
+{
+    const AVDictionaryEntry *tag = av_dict_get(stream->metadata, "DURATION", NULL, 0);
+    int64_t end;
+    if (tag && pr_time_parse(tag->value, &end) == PR_OK)
+        return end;
+    if (stream->duration == AV_NOPTS_VALUE)
+        return PR_TIME_NONE;
+    int64_t first = stream->start_time != AV_NOPTS_VALUE ? stream->start_time : 0;
+    return av_input_time(input, stream, first + stream->duration);
+}
+
+/* Captions that stay until the next one comes make a film last a thousand hours, by what its file says: pictures and sound count. */
+static void leave_out_text(struct av_input *input, struct pr_source_info *info)
+{
+    AVFormatContext *format = input->format;
+    bool text = false;
+    int64_t end = 0;
+    for (unsigned i = 0; i < format->nb_streams; i++) {
+        enum AVMediaType type = format->streams[i]->codecpar->codec_type;
+        text |= type == AVMEDIA_TYPE_SUBTITLE;
+        if ((type != AVMEDIA_TYPE_VIDEO && type != AVMEDIA_TYPE_AUDIO) ||
+            format->streams[i]->disposition & AV_DISPOSITION_ATTACHED_PIC)
+            continue;
+        int64_t ends = track_end(input, format->streams[i]);
+        if (ends == PR_TIME_NONE)
+            return;
+        end = FFMAX(end, ends);
+    }
+    if (text && end > 0 && info->duration != PR_TIME_NONE && info->duration - end > AV_TIME_BASE)
+        info->duration = end;
+}
+
 /* Says how far a file goes that breaks off. Its length is that of the whole in most kinds of file: it is measured. */
 static void check_end(struct av_input *input, struct pr_source_info *info)
 {
@@ -358,6 +392,7 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
                                                                                               : PR_TIME_NONE;
     measure_late_start(input, info);
     measure_jumping_clock(input, info);
+    leave_out_text(input, info);
     check_end(input, info);
     describe_streams(input, info);
     describe_chapters(input, info);

@@ -43,6 +43,8 @@ def pages_of(path, n):
 
 def our_lines(pagereel, path, page):
     done = subprocess.run([pagereel, 'inspect', '--units', '--pixels', '0', '--pages', str(page), path], capture_output=True)
+    if done.returncode or done.stderr:
+        print(f'  page {page}: {done.stderr.decode().strip()}', file=sys.stderr)
     for line in done.stdout.decode().splitlines():
         unit = json.loads(line)
         if 'lines' in unit:

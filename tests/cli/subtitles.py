@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,23 @@ Dialogue: 0,0:00:01.00,0:00:02.00,Default,Anna,0,0,0,,{\\i1}Up{\\i0}, there\\NAn
 Dialogue: 1,0:00:01.50,0:00:02.50,Default,,0,0,0,,{\\pos(10,20)\\k20}Ka{\\k30}ra{\\k10}oke
 Dialogue: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,a, b, c
 """
+
+
+def picture_captions(shown):
+    """A stream of PGS captions: a white block on 640 x 360, from and to each of these milliseconds."""
+    def segment(kind, at, body):
+        return b"PG" + struct.pack(">IIBH", at * 90, 0, kind, len(body)) + body
+
+    row, out = b"\x00\xa0\x01\x00\x00", b""  # 32 pixels of colour 1
+    window = struct.pack(">BBHHHH", 1, 0, 300, 300, 32, 16)
+    for i, (begin, end) in enumerate(shown):
+        out += segment(0x16, begin, struct.pack(">HHBHBBBBHBBHH", 640, 360, 0x10, 2 * i, 0x80, 0, 0, 1, 0, 0, 0, 300, 300))
+        out += segment(0x17, begin, window) + segment(0x14, begin, b"\0\0\x01\xeb\x80\x80\xff")
+        out += segment(0x15, begin, struct.pack(">HBBBHHH", 0, 0, 0xc0, 0, 16 * len(row) + 4, 32, 16) + 16 * row)
+        out += segment(0x80, begin, b"")
+        out += segment(0x16, end, struct.pack(">HHBHBBBB", 640, 360, 0x10, 2 * i + 1, 0, 0, 0, 0)) + segment(0x17, end, window)
+        out += segment(0x80, end, b"")
+    return out
 
 
 def run(*command):
@@ -164,8 +182,28 @@ class Subtitles(unittest.TestCase):
                 "-c:s", codec, made)
             self.assertEqual(self.texts(made)[1], [(1, 1, 2, ["If {x} then y"])], codec)
 
+    def test_pictures(self):
+        """Captions that are pictures are named as present and unread, beside others that are read. The DVD's stay for ever, by what
+        their track says: the film doesn't."""
+        with open(self.path("captions.sup"), "wb") as file:
+            file.write(picture_captions([(1000, 2500), (3000, 5000)]))
+        film, made = ["-v", "error", "-i", self.path("film.mkv"), "-i", self.path("captions.sup")], self.path("pictures.mkv")
+        run("ffmpeg", *film, "-i", self.path("in.srt"), "-map", "0", "-map", "1", "-map", "1", "-map", "2", "-c:v", "copy", "-c:s:0", "copy",
+            "-c:s:1", "dvdsub", "-c:s:2", "srt", "-metadata:s:s:1", "language=ger", made)
+        info, texts = self.texts(made)
+        self.assertEqual([(s["kind"], s["codec"], s["language"], s["chosen"]) for s in info["streams"][1:]],
+                         [("picture text", "hdmv_pgs_subtitle", "", False), ("picture text", "dvd_subtitle", "ger", False),
+                          ("text", "subrip", "", True)])
+        self.assertEqual(info["problems"], ["its subtitles are pictures, which are not read"])
+        self.assertEqual(info["duration"], 13)
+        self.compare(made, 3, texts)
+        self.assertIn("  stream 2  picture text, dvd_subtitle, language ger\n", run(PROGRAM, "inspect", made))
+        run("ffmpeg", *film, "-c:v", "mpeg2video", "-c:s", "dvbsub", self.path("pictures.ts"))
+        info, texts = self.texts(self.path("pictures.ts"))
+        self.assertEqual((info["streams"][1]["kind"], info["streams"][1]["codec"], texts), ("picture text", "dvb_subtitle", []))
+
     def test_unread(self):
-        """Subtitles that are pictures, and TTML, are named as present and unread."""
+        """TTML is named as present and unread."""
         run("ffmpeg", "-v", "error", "-i", self.path("film.mkv"), "-i", self.path("in.srt"), "-map", "0", "-map", "1", "-c:v", "copy",
             "-c:s", "ttml", self.path("ttml.mp4"))
         info, texts = self.texts(self.path("ttml.mp4"))
