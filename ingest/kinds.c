@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ingest/kinds.h"
+#include "ingest/plain.h"
 
 #include <string.h>
 #include <strings.h>
@@ -26,10 +27,12 @@ static bool is_pdf(const unsigned char *head, size_t len, const char *path)
     return memmem(head, len < 1024 ? len : 1024, "%PDF-", 5) != NULL;
 }
 
-/* Text: no byte below space but white space and escape, for which old manuals are known. */
+/* Text: no byte below space but white space and escape, for which old manuals are known; or UTF-16. */
 static bool is_text(const unsigned char *head, size_t len, const char *path)
 {
     (void)path;
+    if (ingest_plain_is_utf16(head, len))
+        return true;
     for (size_t i = 0; i < len; i++)
         if (head[i] < 0x20 && !memchr("\t\n\v\f\r\x1b", head[i], 6))
             return false;

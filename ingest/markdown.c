@@ -7,6 +7,7 @@
  */
 #include "ingest/markdown.h"
 #include "base/mem.h"
+#include "ingest/plain.h"
 #include "ingest/reader.h"
 #include "ingest/still.h"
 
@@ -45,11 +46,16 @@ static int read_all(struct markdown *markdown)
         base_buf_append(&text, block, n);
     bool failed = ferror(file);
     fclose(file);
-    markdown->text = text.data;
-    markdown->len = text.len;
+    struct base_buf words = {0};
+    size_t skip;
+    enum plain_encoding encoding = ingest_plain_detect(text.data, text.len, &skip);
+    ingest_plain_append(&words, encoding, text.data + skip, text.len - skip, true);
+    base_buf_finish(&text);
+    markdown->text = words.data;
+    markdown->len = words.len;
     if (failed)
         return base_fail(PR_ERR_IO, "%s: reading failed", markdown->path);
-    if (text.len > MAX_BYTES)
+    if (words.len > MAX_BYTES)
         return base_fail(PR_ERR_UNSUPPORTED, "%s: is larger than %d MiB", markdown->path, MAX_BYTES >> 20);
     return PR_OK;
 }

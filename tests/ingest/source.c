@@ -85,7 +85,7 @@ static void test_pdf_lines_and_boxes(void **state)
 static void test_text_pages(void **state)
 {
     (void)state;
-    static const char text[] = "one\n\n  two \xff\nthree\ffour\n\f\n";
+    static const char text[] = "\u00f6ne\n\n  two \xff\nthree\ffour\n\f\n";
     write_file(text, sizeof text - 1);
     struct ingest_source *source;
     assert_int_equal(open_text(path, &source), PR_OK);
@@ -93,7 +93,7 @@ static void test_text_pages(void **state)
     struct pr_unit unit;
     assert_int_equal(ingest_next(source, &unit), PR_OK);
     assert_int_equal(unit.n_lines, 3);
-    assert_string_equal(unit.lines[0].text, "one");
+    assert_string_equal(unit.lines[0].text, "\u00f6ne");
     assert_string_equal(unit.lines[1].text, "  two \ufffd");
     assert_string_equal(unit.lines[2].text, "three");
     assert_int_equal(ingest_next(source, &unit), PR_OK);
@@ -102,6 +102,59 @@ static void test_text_pages(void **state)
     assert_int_equal(unit.span.page, 1);
     assert_int_equal(ingest_next(source, &unit), PR_EOF);
     ingest_close(source);
+}
+
+/* The first line of a text of these bytes. */
+static void expect_line(const char *bytes, size_t len, const char *line)
+{
+    struct ingest_source *source;
+    struct pr_unit unit;
+    write_file(bytes, len);
+    assert_int_equal(open_text(path, &source), PR_OK);
+    assert_string_equal(ingest_info(source)->kind, "text");
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_string_equal(unit.lines[0].text, line);
+    ingest_close(source);
+}
+
+static void test_text_encodings(void **state)
+{
+    (void)state;
+    expect_line("\xef\xbb\xbf"
+                "a\n",
+                5, "a");
+    expect_line("Gr\xfc\xdf"
+                "e \x93x\x94\n",
+                10, "Gr\u00fc\u00dfe \u201cx\u201d");
+    expect_line("\xff\xfeG\0\xfc\0\x3d\xd8\x00\xde\n\0", 12, "G\u00fc\U0001f600");
+    expect_line("\xfe\xff\0G\0\xfc\xd8\x3d\xde\x00\0\n", 12, "G\u00fc\U0001f600");
+}
+
+/* A line longer than the reader takes at once comes in pieces, which end at a blank or, where there is none, at a character. */
+static void test_long_lines(void **state)
+{
+    (void)state;
+    enum { PARTS = 3000 };
+    static char text[4 * PARTS + 2];
+    for (int blanks = 0; blanks < 2; blanks++) {
+        size_t len = 0, got = 0;
+        for (int i = 0; i < PARTS; i++)
+            len += (size_t)sprintf(text + len, "\u4e2d%s", blanks ? " " : "");
+        text[len++] = '\n';
+        write_file(text, len);
+        struct ingest_source *source;
+        struct pr_unit unit;
+        assert_int_equal(open_text(path, &source), PR_OK);
+        assert_int_equal(ingest_next(source, &unit), PR_OK);
+        assert_in_range(unit.n_lines, 3, 4);
+        for (size_t i = 0; i < unit.n_lines; i++)
+            for (const char *c = unit.lines[i].text; *c; c += *c == ' ' ? 1 : 3) {
+                assert_true(*c == ' ' || strncmp(c, "\u4e2d", 3) == 0);
+                got += *c != ' ';
+            }
+        assert_int_equal(got, PARTS);
+        ingest_close(source);
+    }
 }
 
 static void expect_refused(const char *what, int error)
@@ -239,6 +292,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pdf_lines_and_boxes),
         cmocka_unit_test(test_text_pages),
+        cmocka_unit_test(test_text_encodings),
+        cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_truncated_pdf),
         cmocka_unit_test(test_page_range),
