@@ -22,17 +22,16 @@ import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import encoder, keep, kernels, model, muon, prompts, tokenizer  # noqa: E402
+from train import encoder, keep, kernels, memory, model, muon, prompts, tokenizer  # noqa: E402
 from world import picture, words  # noqa: E402
 
 VOCABULARY = 1024
-SAME = 0.95  # cosine from which a token says what the one before it said
-MAKERS = {"align": (prompts.align, 24), "single": (prompts.single, 24), "clip": (prompts.clip, 6), "page": (prompts.page, 3)}
-PHASES = [  # name, shares of episodes, held-out accuracy that ends it, whether the encoder learns along
-    ("align", {"align": 1.0}, 0.6, False),
-    ("single", {"align": 0.3, "single": 0.7}, 0.9, False),
-    ("ask", {"align": 0.1, "single": 0.3, "clip": 0.4, "page": 0.2}, 0.92, False),
-    ("all", {"align": 0.1, "single": 0.3, "clip": 0.4, "page": 0.2}, 2.0, True),
+MAKERS = {"align": (prompts.align, 24), "single": (prompts.single, 16), "clip": (prompts.clip, 5), "page": (prompts.page, 4)}
+PHASES = [  # name, shares of episodes, held-out accuracy that ends it, share of all steps at which it ends all the same, whether the encoder learns along
+    ("align", {"align": 0.6, "single": 0.4}, 0.6, 0.15, False),
+    ("single", {"align": 0.25, "single": 0.75}, 0.9, 0.5, False),
+    ("ask", {"align": 0.1, "single": 0.4, "clip": 0.35, "page": 0.15}, 0.92, 0.8, False),
+    ("all", {"align": 0.1, "single": 0.4, "clip": 0.35, "page": 0.15}, 2.0, 2.0, True),
 ]
 AGAIN = 6  # times that pictures are asked about while the encoder is fixed: looking at them costs more than answering
 
@@ -48,22 +47,13 @@ class Answerer(nn.Module):
 
     def see(self, episodes):
         """All pictures of episodes as visual tokens [n, tokens, width]; what was looked at before isn't looked at again."""
-        fresh = [p for e in episodes if e.seen is None for p in e.pictures]
-        looked = iter(self.look(fresh).split([len(e.pictures) for e in episodes if e.seen is None]) if fresh else [])
-        x = torch.cat([next(looked) if e.seen is None else e.seen for e in episodes])
+        shown = [e for e in episodes if e.pictures]
+        if not shown:
+            return torch.zeros(0, self.vision.shape.tokens, self.text.shape.width)
+        fresh = [p for e in shown if e.seen is None for p in e.pictures]
+        looked = iter(self.look(fresh).split([len(e.pictures) for e in shown if e.seen is None]) if fresh else [])
+        x = torch.cat([next(looked) if e.seen is None else e.seen for e in shown])
         return self.connector(x.to(self.connector.fc.weight.dtype))
-
-
-@torch.no_grad()
-def farthest(rows, n):
-    """Indices of n rows, each as unlike those before it as can be (memory's order), sorted by place."""
-    unit = F.normalize(rows.float(), dim=1)
-    chosen = [int((unit @ unit.mean(0)).argmin())]
-    near = unit @ unit[chosen[0]]
-    while len(chosen) < n:
-        chosen.append(int(near.argmin()))
-        near = torch.maximum(near, unit @ unit[chosen[-1]])
-    return torch.tensor(sorted(chosen))
 
 
 class Bank:
@@ -89,21 +79,40 @@ class Bank:
             if key not in self.have:
                 episode = maker(random.Random(f"{self.seed} answer {key}"), level, self.vocabulary)
                 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                    episode.seen = self.net.look(episode.pictures)
+                    episode.seen = self.net.look(episode.pictures) if episode.pictures else None
                 self.have[key] = episode
             episode = self.have[key]
             out.append(dataclasses.replace(episode, turns=episode.again(rng) or episode.turns))
         return out
 
 
+def showing(net, seen, pixels):
+    """`show` of prompts.tokens for an episode whose pictures' visual tokens are `seen` [n, tokens, width]."""
+    side = net.vision.shape.grid // net.vision.shape.shuffle
+
+    def show(piece):
+        if isinstance(piece, prompts.Shown):
+            full = torch.from_numpy(~memory.blank(pixels[piece.picture], side))
+            return [(None, seen[piece.picture][full])] if full.any() else []
+        rows = seen[piece.pictures].float()
+        values, origin = memory.compress(rows.detach().numpy(), piece.times, side)
+        n = piece.tokens or memory.prefix(len(origin), piece.share)
+        frames, cells = (torch.tensor(v) for v in zip(*origin[:n]))
+        first = rows[frames, cells]
+        values = torch.from_numpy(values[:n]) + (first - first.detach())  # what merging makes of them, learnt through the first of each
+        return [(piece.times[origin[part[0]][0]][0], values[part]) for part in memory.pictures(origin[:n])]
+
+    return show
+
+
 def prepare(net, words_of, episodes):
     """Rows [b, n, width] padded at the end, ids of what comes next [b, n] (-1: not learnt), and which turn each belongs to."""
     seen = net.see(episodes)
-    base, sequences, targets, turns, picture_tokens = 0, [], [], [], net.vision.shape.tokens
+    base, sequences, targets, turns = 0, [], [], []
     for episode in episodes:
         parts, ids_at, learnt, turn_of, turn = [], [], [], [], 0
-        for part in prompts.tokens(words_of, episode):
-            if not isinstance(part, prompts.Shown):
+        for part in prompts.tokens(words_of, episode, showing(net, seen[base:base + len(episode.pictures)], episode.pictures)):
+            if isinstance(part, tuple):
                 parts.append(net.text.embed(torch.tensor(part[1])))
                 ids_at += part[1]
                 for flag in part[2]:
@@ -111,16 +120,10 @@ def prepare(net, words_of, episodes):
                     learnt.append(flag)
                     turn_of.append(turn - 1 if flag else -1)
             else:
-                rows = seen[base + part.picture]
-                if part.before >= 0:  # memory merges what stays along time
-                    changed = F.cosine_similarity(rows, seen[base + part.before], dim=1).detach() < SAME
-                    rows = rows[changed] if changed.any() else rows[:1]
-                if part.keep < 1:
-                    rows = rows[farthest(rows, min(len(rows), max(1, round(picture_tokens * part.keep))))]
-                parts.append(rows.to(net.text.embed.weight.dtype))
-                ids_at += [-1] * len(rows)
-                learnt += [False] * len(rows)
-                turn_of += [-1] * len(rows)
+                parts.append(part.to(net.text.embed.weight.dtype))
+                ids_at += [-1] * len(part)
+                learnt += [False] * len(part)
+                turn_of += [-1] * len(part)
         base += len(episode.pictures)
         sequences.append(torch.cat(parts))
         targets.append(torch.tensor([i if flag else -1 for i, flag in zip(ids_at[1:], learnt[1:])] + [-1]))
@@ -147,8 +150,8 @@ def evaluate(net, words_of, maker, count, level, vocabulary, n, keep_share=None)
         if keep_share is not None:
             for episode in episodes:
                 for piece in episode.pieces:
-                    if isinstance(piece, prompts.Shown):
-                        piece.keep = keep_share
+                    if isinstance(piece, prompts.Kept):
+                        piece.share = keep_share
         with torch.autocast("cpu", torch.bfloat16):
             logits, ids, episode_of, turn_of = predict(net, words_of, episodes)
         hit = logits.argmax(1) == ids
@@ -200,7 +203,7 @@ def main(argv=None):
     bank = Bank(args.seed, vocabulary, net)
     losses, began, saved_at, seen = [], time.monotonic(), time.monotonic(), 0
     while step < args.steps and not stop:
-        name, shares, enough, along = PHASES[phase]
+        name, shares, enough, latest, along = PHASES[phase]
         if along != (bank.net is None):
             bank = Bank(args.seed, vocabulary, None if along else net)
         episodes = bank.episodes(step, shares, picture.LEVELS[1 + step // Bank.BLOCK % 3] if phase == 0 else level)
@@ -221,11 +224,11 @@ def main(argv=None):
             spent = time.monotonic() - began
             state.log(step=step, phase=name, loss=round(sum(losses) / len(losses), 4), pictures_per_second=round(seen / spent, 1))
             losses, began, seen = [], time.monotonic(), 0
-        if step % 1000 == 0:
+        if step % 500 == 0:
             judge.load_state_dict(average.weights)
-            figures = {m: evaluate(judge, words_of, *MAKERS[m], level, vocabulary, 96) for m in shares}
+            figures = {m: evaluate(judge, words_of, *MAKERS[m], level, vocabulary, 4 * MAKERS[m][1]) for m in shares}
             state.log(event="held out", step=step, phase=name, **figures)
-            if figures["single" if "single" in figures else "align"]["all"] > enough:
+            if figures["align" if name == "align" else "single"]["all"] > enough or step >= latest * args.steps:
                 phase += 1
                 state.log(event="phase", step=step, phase=PHASES[phase][0])
             began = time.monotonic()

@@ -102,7 +102,7 @@ def write_vision(path, vision, connector, name, kind, width):
     out.add_bool("clip.use_gelu", True)
     for key, value in (("image_size", s.image), ("patch_size", s.patch), ("embedding_length", s.width), ("feed_forward_length", s.feed),
                        ("block_count", s.layers), ("projection_dim", width), ("attention.head_count", s.heads),
-                       ("projector.scale_factor", s.shuffle), ("preproc_image_size", 4 * s.image)):
+                       ("projector.scale_factor", s.shuffle), ("preproc_image_size", s.image)):
         out.add_uint32(f"clip.vision.{key}", value)
     out.add_float32("clip.vision.attention.layer_norm_epsilon", s.eps)
     out.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])

@@ -39,7 +39,7 @@ class VisionShape:
 class TextShape:
     vocab: int = 1024
     width: int = 256
-    layers: int = 8
+    layers: int = 6
     heads: int = 4
     kv_heads: int = 4
     feed: int = 704

@@ -6,11 +6,13 @@ is written around pictures and answers lies in this file; tests hold it against 
 """
 
 import dataclasses
+import math
 import random
 
 import numpy as np
 from PIL import Image
 
+from train import memory
 from train.tokenizer import END
 from world import film, paper, picture, questions, words
 
@@ -22,10 +24,18 @@ FAKE = "<fake_token_around_image>"
 
 @dataclasses.dataclass
 class Shown:
-    """Visual tokens of a picture: the share of them that memory kept, without those that are as they were in picture `before`."""
+    """A picture or page: its visual tokens without blank cells."""
     picture: int
-    keep: float = 1.0
-    before: int = -1
+
+
+@dataclasses.dataclass
+class Kept:
+    """A segment of a film: pictures and the seconds that each is shown, of which memory keeps what it keeps, and the question a `share`
+    of that (or `tokens` of it)."""
+    pictures: list
+    times: list
+    share: float = 1.0
+    tokens: int = 0
 
 
 @dataclasses.dataclass
@@ -38,9 +48,9 @@ class Episode:
     seen: object = None  # what a fixed encoder made of the pictures [n, patches, width]
 
 
-def frame(shown, seconds):
-    """A frame of a film and the words around it."""
-    return [f"Frame from {int(seconds) // 60:02}:{int(seconds) % 60:02}:{FAKE}<global-img>", shown, FAKE + "\n"]
+def around(seconds=None):
+    """What stands before and behind the visual tokens of a picture, of a film at that second."""
+    return ("" if seconds is None else f"Frame from {int(seconds) // 60:02}:{int(seconds) % 60:02}:") + FAKE + "<global-img>", FAKE + "\n"
 
 
 def quoted(lines):
@@ -53,6 +63,7 @@ def clock(t0, t1):
 
 
 def square(scene):
+    """A scene as the encoder's picture."""
     return np.asarray(scene.image.resize((picture.SIZE, picture.SIZE), Image.LANCZOS))
 
 
@@ -63,14 +74,14 @@ def spoil(rng, pixels, level):
 def align(rng, level, vocabulary, held_out=False):
     """A random picture, all of its words and things to be told: the densest signal for the connector."""
     while True:
-        pixels, scene = picture.tile(rng, level, vocabulary)
+        pixels, scene = picture.tile(rng, dataclasses.replace(level, pages=0.0), vocabulary)
         inside = [w for w in scene.words if w.letters[0][0] >= 0 and w.letters[-1][2] <= scene.size[0] and w.letters[0][3] <= scene.size[1]]
         things = sorted((o for o in scene.objects if o.kind in words.KINDS), key=lambda o: o.box[0] + o.box[2])
         lone = [o for o in things if sum(p.kind == o.kind for p in things) == 1]
 
         def turns(rng):
             out = []
-            if 0 < len(inside) <= 14:
+            if 0 < len(inside) <= 10:
                 lines = sorted(inside, key=lambda w: (round(w.letters[0][1] / scene.size[1] * 8), w.letters[0][0]))
                 out.append(("Read everything.", " ".join(w.text.lower() for w in lines), "read all"))
             if things:
@@ -81,117 +92,109 @@ def align(rng, level, vocabulary, held_out=False):
 
         first = turns(rng)
         if first:
-            return Episode([FAKE + "<global-img>", Shown(0), FAKE + "\n"], [pixels], first, True, turns)
+            return Episode([Shown(0)], [pixels], first, True, turns)
 
 
 def single(rng, level, vocabulary, held_out=False):
-    """One frame of a film, with questions about it and about what it doesn't show."""
+    """One picture, as a file of its own or as a film that shows nothing else, with questions about it and about what it doesn't show."""
     plan = film.plan(rng.getrandbits(60), rng.uniform(12, 30), vocabulary)
     shot = rng.choice(plan.shots)
     shot.items = [dataclasses.replace(i, motion="still") for i in shot.items]
-    width, height = rng.choice(((480, 270), (400, 300), (512, 288), (320, 320)))
-    middle = (shot.t0 + shot.t1) / 2
-    pixels = spoil(rng, square(film.frame(plan, middle, width, height)), level)
-    offset = rng.choice((0, rng.randint(0, 4 * 3600)))
-    segments = [(f"S{rng.choice((1, rng.randint(1, 60)))}", shot.t0, shot.t1)]
-    shown = frame(Shown(0, rng.choice((1.0, 1.0, 0.5, 0.25))), middle + offset)
-    head = f"Excerpts:\n[{segments[0][0]}] {clock(shot.t0 + offset, shot.t1 + offset)}\n"
+    width, height = rng.choice(((480, 270), (480, 270), (400, 300), (512, 288), (320, 320)))
+    pixels = spoil(rng, square(film.frame(plan, (shot.t0 + shot.t1) / 2, width, height, False)), level)
+    tag = f"S{rng.choice((1, 1, rng.randint(1, 60)))}"
+    if rng.random() < 0.5:
+        pieces = [f"Excerpts:\n[{tag}] page 1\n", Shown(0), "\n"]
+    else:
+        t0 = rng.choice((0, rng.randint(0, 4 * 3600)))
+        t1 = t0 + rng.randint(1, 20)
+        pieces = [f"Excerpts:\n[{tag}] {clock(t0, t1)}\n", Kept([0], [(t0, t1)]), "\n"]
 
     def turns(rng):
         asked = questions.of_shot(rng, shot, held_out)
-        asked = rng.sample(asked, min(4, len(asked))) + [questions.absent_of_shots(rng, [shot], vocabulary, held_out)] * (rng.random() < 0.6)
+        asked = rng.sample(asked, min(7, len(asked))) + [questions.absent_of_shots(rng, [shot], vocabulary, held_out)] * (rng.random() < 0.6)
         rng.shuffle(asked)
-        return [(q.text, cited(q, segments), q.kind) for q in asked]
+        return [(q.text, q.answer if q.answer == questions.NOT_SHOWN else f"{q.answer} [{tag}]", q.kind) for q in asked]
 
-    return Episode([head] + shown + ["\n"], [pixels], turns(rng), again=turns)
-
-
-def cited(question, segments):
-    """Answer with the tags of the segments that it rests on."""
-    tags = [f"[{tag}]" for tag, t0, t1 in segments if any(t0 < b and a < t1 for a, b in question.spans)]
-    return " ".join([question.answer] + tags[:3])
+    return Episode(pieces, [pixels], turns(rng), again=turns)
 
 
-def clip(rng, level, vocabulary, held_out=False, frames=None):
-    """A stretch of a film as the working set shows it: segments with tags, times, pictures, subtitles; then questions."""
-    n = frames or rng.randint(2, 8)
-    plan = film.plan(rng.getrandbits(60), n * rng.uniform(6, 9), vocabulary)
-    offset = rng.choice((0, rng.randint(0, 4 * 3600)))
+def clip(rng, level, vocabulary, held_out=False, parts=None):
+    """A film as the working set shows it: segments with tags, times, what memory keeps of their frames, subtitles; then questions."""
+    parts = parts or rng.choice((1, 1, 2, 2, 3, 4))
+    plan = film.plan(rng.getrandbits(60), 40 * parts + 10, vocabulary)
+    offset = rng.choice((0, 0, rng.randint(0, 4 * 3600)))
     for shot in plan.shots:
         shot.t0, shot.t1 = shot.t0 + offset, shot.t1 + offset
         for item in shot.items:
             item.when += offset
+            if item.motion != "still" and rng.random() < 0.4:  # films move as much, but what stands still is cheaper to look at
+                item.motion = "still"
     for said in plan.subtitles:
         said.t0, said.t1 = said.t0 + offset, said.t1 + offset
-    shots = plan.shots[:n]
-    keep, burnt = rng.choice((1.0, 0.5, 0.25, 0.25, 0.1)), rng.random() < 0.3
-    pieces, pictures, segments, number = [], [], [], 1
-    drawn = {}
-
-    def picture_at(shot, part):
-        if (shot.t0, part) not in drawn:
-            pictures.append(spoil(rng, square(film.frame(plan, shot.t0 + part * (shot.t1 - shot.t0), 480, 270, burnt)), level))
-            drawn[shot.t0, part] = len(pictures) - 1
-        return drawn[shot.t0, part]
-
-    if rng.random() < 0.5:  # the gist: a few tokens of each part of the whole
+    cut = memory.segments(memory.steps(plan.shots))[:parts]
+    share, width_height = rng.choice((1.0, 1.0, 1.0, 0.5, 0.25)), (480, 270)
+    pictures, entries, number, pieces = [], [], 1, []
+    for n, segment in enumerate(cut):
+        times = [t for t, _ in segment] + [cut[n + 1][0][0] if n + 1 < len(cut) else segment[-1][0] + 1]
+        kept = Kept([], list(zip(times, times[1:])), share)
+        for t, shot in segment:
+            kept.pictures.append(len(pictures))
+            pictures.append(spoil(rng, square(film.frame(plan, t + memory.LATE, *width_height, False)), level))
+        entries.append((kept, [shot for k, (_, shot) in enumerate(segment) if k == 0 or shot is not segment[k - 1][1]]))
+    if rng.random() < 0.3:  # the gist: a few tokens of each part of the whole
         pieces.append("Overview:\n")
-        for shot in shots:
-            middle = (shot.t0 + shot.t1) / 2
-            pieces += [f"[S{number}] {clock(shot.t0, shot.t1)}\n"] + frame(Shown(picture_at(shot, 0.5), 0.06), middle) + ["\n"]
+        for kept, _ in entries:
+            pieces += [f"[S{number}] {clock(kept.times[0][0], kept.times[-1][1])}\n", dataclasses.replace(kept, tokens=24), "\n"]
             number += 1
     pieces.append("Excerpts:\n")
-    for shot in shots:
-        segments.append((f"S{number}", shot.t0, shot.t1))
-        pieces.append(f"[S{number}] {clock(shot.t0, shot.t1)}\n")
+    tags = {}
+    for kept, shots in entries:
+        for shot in shots:
+            tags.setdefault(id(shot), f"[S{number}]")
+        t0, t1 = kept.times[0][0], kept.times[-1][1]
+        said = [s.text for s in plan.subtitles if s.t0 < t1 and t0 < s.t1]
+        pieces += [f"[S{number}] {clock(t0, t1)}\n", kept, quoted(said) + "\n"]
         number += rng.choice((1, 1, 1, 1, rng.randint(2, 40)))
-        first = -1
-        for part in ((0.15, 0.85) if any(i.motion != "still" for i in shot.items) else (0.5,)):
-            now = picture_at(shot, part)
-            pieces += frame(Shown(now, keep, first), shot.t0 + part * (shot.t1 - shot.t0))
-            first = now
-        said = next((s for s in plan.subtitles if s.t0 >= shot.t0 and s.t1 <= shot.t1), None)
-        pieces.append((quoted([said.text]) if said and not burnt else "") + "\n")
+    shots = [shot for _, own in entries for shot in own]
+    shots = [shot for n, shot in enumerate(shots) if shot not in shots[:n]]
 
     def turns(rng):
         asked = questions.clear(questions.of_film(rng, plan, vocabulary, held_out, shots))
-        asked = rng.sample(asked, min(4, len(asked)))
+        asked = rng.sample(asked, min(7, len(asked)))
         if rng.random() < 0.4:
             asked.append(questions.absent_of_shots(rng, shots, vocabulary, held_out))
-        return [(q.text, cited(q, segments), q.kind) for q in asked]
+        out = []
+        for q in asked:
+            on = [shot for shot in shots if [shot.t0, shot.t1] in q.spans]
+            answer = questions.clock(math.ceil(on[0].t0 - memory.LATE)) if q.kind == "when" else q.answer
+            out.append((q.text, " ".join([answer] + list(dict.fromkeys(tags[id(shot)] for shot in on))[:3]), q.kind))
+        return out
 
     return Episode(pieces, pictures, turns(rng), again=turns)
 
 
-def tiles(scene, rows, cols):
-    """A page cut as idefics3 does: tiles row by row, then all of it as one."""
-    whole = scene.image.resize((cols * picture.SIZE, rows * picture.SIZE), Image.LANCZOS)
-    s = picture.SIZE
-    cut = [np.asarray(whole.crop((c * s, r * s, (c + 1) * s, (r + 1) * s))) for r in range(rows) for c in range(cols)]
-    return cut + [np.asarray(whole.resize((s, s), Image.LANCZOS))]
-
-
-def page(rng, level, vocabulary, held_out=False):
-    """A page of a paper with its tag, its pieces and its exact text."""
-    plan = paper.plan(rng.getrandbits(60), 1, vocabulary)
-    number = rng.randint(1, 300)
-    shown = plan.pages[0]
-    shown.number = number
-    rows, cols = 4, 3
-    pictures = tiles(paper.render(plan, shown, 768, 1024), rows, cols)
-    tag, keep = f"S{rng.choice((1, rng.randint(1, 60)))}", rng.choice((1.0, 1.0, 0.8))
-    pieces = [f"Excerpts:\n[{tag}] page {number}\n"]
-    for r in range(rows):
-        for c in range(cols):
-            pieces += [f"{FAKE}<row_{r + 1}_col_{c + 1}>", Shown(r * cols + c, keep)]
-        pieces.append("\n")
-    pieces += ["\n" + FAKE + "<global-img>", Shown(rows * cols, keep), FAKE + "\n"]
-    pieces.append((quoted("\n".join(paper.text(shown)).split("\n")) if rng.random() < 0.8 else "") + "\n")
+def page(rng, level, vocabulary, held_out=False, n=None):
+    """Pages of a paper with their tags, their pictures, and the exact text of those that share words with the question."""
+    plan = paper.plan(rng.getrandbits(60), n or rng.choice((1, 1, 1, 2)), vocabulary)
+    first = rng.choice((1, rng.randint(1, 300)))
+    told = [k for k in range(len(plan.pages)) if rng.random() < 0.6] or [rng.randrange(len(plan.pages))]
+    number, pieces, pictures, tags, seen = rng.choice((1, rng.randint(1, 60))), ["Excerpts:\n"], [], {}, rng.random() < 0.5
+    for k, shown in enumerate(plan.pages):
+        shown.number = first + k
+        tags[shown.number] = f"[S{number}]"
+        pieces.append(f"[S{number}] page {shown.number}\n")
+        if seen:  # a library without visual tokens, or a question that other pages fit better
+            pictures.append(square(paper.render(plan, shown, 362, 512)))
+            pieces.append(Shown(len(pictures) - 1))
+        pieces.append((quoted("\n".join(paper.text(shown)).split("\n")) if k in told else "") + "\n")
+        number += 1
 
     def turns(rng):
-        asked = paper.of_page(rng, shown, held_out)
-        out = [(q.text, f"{q.answer} [{tag}]", q.kind) for q in rng.sample(asked, min(5, len(asked)))]
-        if rng.random() < 0.4:
+        asked = [q for k in told for q in paper.of_page(rng, plan.pages[k], held_out, len(told) == 1) if q.kind != "colour"]
+        asked = questions.clear(asked)
+        out = [(q.text, f"{q.answer} {tags[q.spans[0]]}", q.kind) for q in rng.sample(asked, min(8, len(asked)))]
+        if rng.random() < 0.5:
             absent = paper.of_paper(rng, plan, vocabulary, held_out)[-1]
             out.append((absent.text, absent.answer, absent.kind))
         return out
@@ -199,13 +202,14 @@ def page(rng, level, vocabulary, held_out=False):
     return Episode(pieces, pictures, turns(rng), again=turns)
 
 
-def tokens(tokenizer, episode):
-    """The episode in order: ("ids", [...], [learnt?...]) and Shown."""
+def tokens(tokenizer, episode, show):
+    """The episode in order: ("ids", [...], [learnt?...]) and pictures' visual tokens. `show(piece)` gives what stands for a Shown or Kept:
+    (second or None, visual tokens) of each picture."""
     out = []
 
     def add(text, learnt=False):
         ids = tokenizer.encode(text)
-        if out and not isinstance(out[-1], Shown):
+        if out and isinstance(out[-1], tuple):
             out[-1][1].extend(ids)
             out[-1][2].extend([learnt] * len(ids))
         elif ids:
@@ -216,10 +220,12 @@ def tokens(tokenizer, episode):
     for piece in episode.pieces:
         if isinstance(piece, str):
             text += piece
-        else:
-            add(text)
-            text = ""
-            out.append(piece)
+            continue
+        for second, rows in show(piece):
+            before, behind = around(second)
+            add(text + before)
+            out.append(rows)
+            text = behind
     for n, (question, answer, _) in enumerate(episode.turns):
         add(("" if n == 0 else "\nUser: ") + text + f"Question: {question}{END}\nAssistant:")
         text = ""

@@ -216,8 +216,7 @@ def _bars(scene, block, y, k, put):
         box = _box(middle - step * 0.32, bottom - (bottom - top) * value / most, middle + step * 0.32, bottom, k)
         scene.draw.rectangle(box, fill=rgb)
         scene.objects.append(picture.Object("bar", colour, box, value / most))
-        put(middle, bottom + 6, label, 13, middle=True)
-        put(middle, box[1] / k - 13, str(value), 13, middle=True)
+        put(middle, bottom + 6, f"{label} {value}", 12, middle=True)
 
 
 def _curve(scene, block, y, k, put):
@@ -228,8 +227,7 @@ def _curve(scene, block, y, k, put):
     scene.draw.line([(x * k, at * k) for x, at in points], fill=rgb, width=max(1, round(2 * k)))
     for (x, at), (label, value, colour, _) in zip(points, block.rows):
         scene.draw.ellipse(_box(x - 3.5, at - 3.5, x + 3.5, at + 3.5, k), fill=rgb)
-        put(x, bottom + 6, label, 13, middle=True)
-        put(x, at - 17, str(value), 13, middle=True)
+        put(x, bottom + 6, f"{label} {value}", 12, middle=True)
 
 
 def _pie(scene, block, y, k, put):
@@ -256,7 +254,7 @@ def _scene(scene, block, y, k, put):
 
 
 def text(page):
-    """The exact text of a page, as a reader of the file gets it: what isn't inside a drawing."""
+    """The exact text of a page, line by line, as the program reads it from the file."""
     out = []
     for n, block in enumerate(page.blocks):
         if block.kind in ("title", "heading"):
@@ -266,7 +264,7 @@ def text(page):
         elif block.kind == "table":
             out += [" ".join(block.header)] + [" ".join(map(str, r)) for r in block.rows] + [f"Table {page.number}.{n}: {block.title}"]
         else:
-            out.append(f"Figure {page.number}.{n}: {block.title}")
+            out += block.lines + [f"{row[0]} {row[1]}{'%' * (block.kind == 'pie')}" for row in block.rows] + [f"Figure {page.number}.{n}: {block.title}"]
     return out
 
 

@@ -191,8 +191,8 @@ class Level:
 LEVELS = [
     Level(4, (14, 22), 0.0, reading=0.9, pages=0.8, plain=0.8, stretch=1.2, apart=5, short=0.5),
     Level(8, (12, 32), 0.05, reading=0.75, pages=0.6, plain=0.4, stretch=1.4, apart=4, short=0.2, frames=0.1, papers=0.05),
-    Level(14, (12, 44), 0.25, reading=0.65, pages=0.4, plain=0.2, apart=3, frames=0.25, papers=0.1),
-    Level(99, (11, 56), 0.5, reading=0.55, pages=0.3, plain=0.1, apart=2, frames=0.35, papers=0.15),
+    Level(14, (12, 44), 0.2, reading=0.45, pages=0.5, plain=0.2, apart=3, short=0.1, frames=0.35, papers=0.08),
+    Level(99, (11, 52), 0.4, reading=0.45, pages=0.4, plain=0.1, apart=2, frames=0.45, papers=0.12),
 ]
 
 
