@@ -16,8 +16,9 @@ from train import tokenizer
 
 try:
     import torch
-    from train import answer, encoder, keep, kernels, model, muon, prompts, windows
-    from world import fonts, picture, questions, words
+    import numpy as np
+    from train import answer, encoder, keep, kernels, memory, model, muon, prompts, windows
+    from world import film, fonts, picture, questions, words
     fonts.faces()
     missing = None
 except (ImportError, FileNotFoundError) as error:
@@ -203,9 +204,9 @@ class Models(unittest.TestCase):
     def test_a_bank_asks_other_things_about_the_same_pictures(self):
         net = answer.Answerer(*tiny())
         bank, fresh = answer.Bank(1, words.read(), net), answer.Bank(1, words.read(), net)
-        shares = {"page": 1.0}
+        shares = {"single": 1.0}
         steps = [bank.episodes(step, shares, picture.LEVELS[1]) for step in range(10)]
-        self.assertLess(len(bank.have), 30)
+        self.assertLessEqual(len(bank.have), 16 * bank.BLOCK / answer.AGAIN)
         one, two = next((a, b) for s in steps for a in s for t in steps for b in t if a is not b and a.seen is b.seen and a.turns != b.turns)
         self.assertEqual(one.pieces, two.pieces)
         self.assertEqual([e.turns for e in fresh.episodes(7, shares, picture.LEVELS[1])], [e.turns for e in steps[7]])
@@ -217,19 +218,52 @@ class Models(unittest.TestCase):
         documented = (ROOT / "docs/PROMPTS.md").read_text(encoding="utf-8")
         self.assertIn(prompts.SYSTEM, documented)
         self.assertIn(questions.NOT_SHOWN, documented)
-        text = "".join(p if isinstance(p, str) else "PICTURE" for p in prompts.clip(random.Random(5), picture.LEVELS[0], words.read(), frames=3).pieces)
         entry = r"\[S\d+\] \d\d:\d\d:\d\d–\d\d:\d\d:\d\d\n(Frame from \d+:\d\d:<fake_token_around_image><global-img>PICTURE" \
             r"<fake_token_around_image>\n)+(> [^\n]*\n)*\n"
-        self.assertRegex(text, rf"\A(Overview:\n({entry})+)?Excerpts:\n({entry})+\Z")
-        page = "".join(p if isinstance(p, str) else "PICTURE" for p in prompts.page(random.Random(5), picture.LEVELS[0], words.read()).pieces)
-        rows = "".join("".join(f"<fake_token_around_image><row_{r}_col_{c}>PICTURE" for c in (1, 2, 3)) + "\n" for r in (1, 2, 3, 4))
-        self.assertRegex(page, rf"\AExcerpts:\n\[S\d+\] page \d+\n{rows}\n<fake_token_around_image><global-img>PICTURE"
-                               r"<fake_token_around_image>\n(> [^\n]*\n)*\n\Z")
+        asked = r"Question: [^\n]*<end_of_utterance>\nAssistant: [^\n]*<end_of_utterance>(\nUser: )?"
+        begun = re.escape(f"<|im_start|>System: {prompts.SYSTEM}<end_of_utterance>\nUser: ")
+        for seed in range(3):
+            text = self.written(prompts.clip(random.Random(seed), picture.LEVELS[0], words.read(), parts=2))
+            self.assertRegex(text, rf"\A{begun}(Overview:\n({entry})+)?Excerpts:\n({entry})+({asked})+\Z")
+            page = self.written(prompts.page(random.Random(seed), picture.LEVELS[0], words.read()))
+            self.assertRegex(page, rf"\A{begun}Excerpts:\n(\[S\d+\] page \d+\n(<fake_token_around_image><global-img>PICTURE"
+                                   rf"<fake_token_around_image>\n)?(> [^\n]*\n)*\n)+({asked})+\Z")
 
-    def test_what_memory_keeps_first_is_unlike_the_rest(self):
-        rows = torch.ones(10, 4)
-        rows[7] = torch.tensor([1.0, -1, 1, -1])
-        self.assertIn(7, answer.farthest(rows, 2).tolist())
+    def written(self, episode):
+        """The text of an episode, with PICTURE for visual tokens."""
+        words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
+        seen = torch.randn(len(episode.pictures), 64, 64)
+        show = answer.showing(answer.Answerer(*tiny()), seen, episode.pictures)
+        return "".join(words_of.decode(p[1]) if isinstance(p, tuple) else "PICTURE" for p in prompts.tokens(words_of, episode, show))
+
+    def test_memory_keeps_of_a_film_what_changes(self):
+        rows = torch.randn(6, 64, 256).numpy()
+        rows[1:4] = rows[0]
+        rows[2, 9] = -rows[2, 9]
+        values, origin = memory.compress(rows, [(t, t + 1) for t in range(6)], 8)
+        self.assertLessEqual(len(origin), 6 * 16)
+        self.assertEqual({cell for frame, cell in origin if frame in (1, 3)}, set())
+        self.assertLessEqual({cell for frame, cell in origin if frame == 2}, {9})
+        self.assertEqual({frame for frame, _ in origin}, {0, 4, 5} | {frame for frame, _ in origin if frame == 2})
+        whole, everything = memory.compress(rows, [(t, t + 1) for t in range(6)], 8, keep=1.0)
+        self.assertEqual(len(everything), 6 * 64)
+        for value, (frame, cell) in zip(whole, everything):
+            self.assertEqual(value.tolist(), rows[frame, cell].tolist())
+        shown = memory.pictures(origin)
+        self.assertEqual(sorted(i for part in shown for i in part), list(range(len(origin))))
+        self.assertTrue(all(len(part) >= memory.FEWEST for part in shown[:-1]))
+
+    def test_films_are_cut_where_shots_end(self):
+        shots = [film.Shot(t, t + 5.5, "card", "red", (0, 0, 0)) for t in (0, 5.5, 11, 16.5, 22, 27.5)]
+        shots[1].items = [film.Item("star", "red", "middle", 0.2, (0, 0, 0), "moves left")]
+        steps = memory.steps(shots)
+        self.assertEqual([t for t, _ in steps], [0, 6, 7, 8, 9, 10, 11, 17, 22, 28])
+        self.assertEqual([[t for t, _ in s] for s in memory.segments(steps)], [[0, 6, 7, 8, 9, 10], [11, 17, 22, 28]])
+
+    def test_blank_cells_are_flat_and_so_are_their_neighbours(self):
+        pixels = np.zeros((256, 256, 3), np.uint8)
+        pixels[40, 40] = 255  # in cell (1, 1)
+        self.assertEqual(sorted((~memory.blank(pixels, 8)).nonzero()[0].tolist()), [1, 8, 9, 10, 17])
 
     def test_a_checkpoint_is_whole_or_not_there(self):
         with tempfile.TemporaryDirectory() as folder:
