@@ -23,9 +23,8 @@ static int filter_of(const char *name)
 }
 
 /* Every byte is Pillow's, and torch's. */
-static void test_references(void **state)
+static void compare_all(void)
 {
-    (void)state;
     cJSON *golden = golden_json("tests/golden/vision/resize.json");
     const cJSON *c;
     int n = 0, wrong = 0;
@@ -59,6 +58,21 @@ static void test_references(void **state)
     cJSON_Delete(golden);
 }
 
+static void test_references(void **state)
+{
+    (void)state;
+    compare_all();
+}
+
+/* What runs on a processor without AVX2. */
+static void test_references_generic(void **state)
+{
+    (void)state;
+    setenv("PAGEREEL_CPU", "generic", 1);
+    compare_all();
+    unsetenv("PAGEREEL_CPU");
+}
+
 /* A part of a picture through its stride, and a picture whose sides stay. */
 static void test_stride(void **state)
 {
@@ -79,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references),
+        cmocka_unit_test(test_references_generic),
         cmocka_unit_test(test_stride),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
