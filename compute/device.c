@@ -60,13 +60,27 @@ static int no_such_device(const char *id)
     return err;
 }
 
+static const struct backend *backend_of(const char *id)
+{
+    for (int b = 0; b < N_BACKENDS; b++) {
+        size_t len = strlen(backends[b]->name);
+        if (strncmp(id, backends[b]->name, len) == 0 && (id[len] == '\0' || id[len] == ':'))
+            return backends[b];
+    }
+    return NULL;
+}
+
 /* Finds the listed device that `id` means: itself, the most preferred for "auto", the first Vulkan one for "vulkan". */
 static bool resolve(const char *id, struct device_info *out)
 {
     struct device_info *infos = base_alloc_array(LIST_MAX, sizeof *infos);
-    int n;
+    int n = 0;
     bool found = false;
-    compute_device_list(infos, LIST_MAX, &n);
+    const struct backend *named = backend_of(id);
+    if (named && named->host)
+        named->list(infos, LIST_MAX, &n); /* who asks for the cpu needn't wait until Vulkan's drivers are loaded */
+    else
+        compute_device_list(infos, LIST_MAX, &n);
     for (int i = 0; i < n && i < LIST_MAX && !found; i++) {
         bool first_vulkan = strcmp(id, "vulkan") == 0 && strncmp(infos[i].id, "vulkan:", 7) == 0;
         if (strcmp(id, "auto") == 0 || first_vulkan || strcmp(id, infos[i].id) == 0) {
@@ -76,16 +90,6 @@ static bool resolve(const char *id, struct device_info *out)
     }
     base_free(infos);
     return found;
-}
-
-static const struct backend *backend_of(const char *id)
-{
-    for (int b = 0; b < N_BACKENDS; b++) {
-        size_t len = strlen(backends[b]->name);
-        if (strncmp(id, backends[b]->name, len) == 0 && (id[len] == '\0' || id[len] == ':'))
-            return backends[b];
-    }
-    return NULL;
 }
 
 int compute_device_open(const char *id, const struct device_options *options, struct device **out)
