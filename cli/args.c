@@ -131,6 +131,21 @@ static int set_flag(const struct flag *flag, struct args *args)
     return PR_OK;
 }
 
+/* Without a model, what needs one takes that which comes with the program, and says so: it isn't what answers of others are like. */
+static void take_default_model(const struct command *command, struct pr_settings *settings)
+{
+    static const char commands[] = " ask chat read run bench-llm bench-ppl bench-needle bench-time ";
+    char key[32];
+    snprintf(key, sizeof key, " %.28s ", command->key);
+    if (*settings->model || !strstr(commands, key) || !*pr_default_model())
+        return;
+    settings->model = pr_default_model();
+    fprintf(
+        stderr,
+        "pagereel: no model was given; taking the small one that comes along, which knows drawn things, signs and charts, "
+        "and nothing of the world\n");
+}
+
 int cli_args_parse(const struct command *command, int argc, char **argv, struct args *args, bool *help)
 {
     struct flag *flags = base_alloc_array((size_t)argc, sizeof *flags);
@@ -178,6 +193,7 @@ int cli_args_parse(const struct command *command, int argc, char **argv, struct 
     for (int i = 0; i < n_flags; i++)
         TRY(set_flag(&flags[i], args));
     base_free(flags);
+    take_default_model(command, &args->settings);
     return PR_OK;
 
 fail:

@@ -41,7 +41,9 @@
 
 static const struct pr_option options[] = {
     {"model", 'm', PATH_FIELD(model), "FILE", "", .commands = MODEL_COMMANDS,
-     .help = "The language model: a GGUF file, or the first file of a split one."},
+     .help =
+         "The language model: a GGUF file, or the first file of a split one. Without it what answers takes the small one that comes "
+         "with pagereel, where that is installed."},
     {"device", 'd', FIELD(device), "DEVICE", "auto", .choices = "auto|cpu|vulkan[:N]|ref", .commands = COMPUTE_COMMANDS,
      .help = "Where to compute: the first GPU, or the CPU if there is none (auto); the CPU; the Nth Vulkan device; "
              "or the slow definition of every operation (ref)."},

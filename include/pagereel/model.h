@@ -170,6 +170,9 @@ void pr_cancel_request(struct pr_cancel *cancel); /* async-signal-safe, any thre
 struct pr_model;   /* weights on a device; one thread at a time */
 struct pr_session; /* one timeline over a model */
 
+/* The path of the small model that comes with pagereel (models/README.md says what it knows), for settings->model; "": it isn't installed.
+ * Static. The program takes it when no model is given. */
+const char *pr_default_model(void);
 /* Loads settings->model on settings->device. */
 int pr_model_open(const struct pr_settings *settings, struct pr_cancel *cancel, struct pr_model **out);
 void pr_model_close(struct pr_model *model); /* after its sessions; takes NULL */

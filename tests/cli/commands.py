@@ -106,6 +106,16 @@ class Commands(unittest.TestCase):
         self.fails(2, "s: was made with another model", "run", "-m", "x", "-p", "hi", "--load-session", "s")
         self.fails(2, "--system needs the chat format", "run", "-m", "x", "--raw", "-s", "a", "-p", "hi")
 
+    def test_the_model_that_comes_along(self):
+        there = {"SCRIPTED_DEFAULT_MODEL": "little.gguf"}
+        done = self.pagereel("run", "-p", "settings", env=there)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"little.gguf", done.stdout)
+        self.assertIn(b"no model was given; taking the small one that comes along", done.stderr)
+        self.assertNotIn(b"little.gguf", self.ok("run", "-m", "x", "-p", "settings", env=there))
+        self.assertNotIn(b"little.gguf", self.ok("run", "-p", "settings", env={**there, "PAGEREEL_MODEL": "y"}))
+        self.fails(2, "no model", "tokenize", "x", env=there)
+
     # ---- where settings come from
 
     def settings(self, *args, **kw):

@@ -295,6 +295,12 @@ int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel
     return PR_OK;
 }
 
+const char *pr_default_model(void)
+{
+    const char *path = getenv("SCRIPTED_DEFAULT_MODEL");
+    return path ? path : "";
+}
+
 int pr_bench_needle(struct pr_model *model, const struct pr_settings *settings, pr_needle_fn fn, void *user,
                     struct pr_cancel *cancel, struct pr_needles **rows, size_t *n)
 {
