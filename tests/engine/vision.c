@@ -20,13 +20,15 @@
 
 #include <cmocka.h>
 
-/* A family, and what stands in its golden prompts where a picture comes. */
+/* A family, and what stands in its golden prompts where a picture or a film comes. */
+#define QWEN_IMAGE "<|vision_start|><|image_pad|><|vision_end|>"
+#define QWEN_VIDEO "<|vision_start|><|video_pad|><|vision_end|>"
 static const struct family {
-    const char *name, *mark;
-} families[] = {{"idefics3", "<image>"},
-                {"qwen3vl", "<|vision_start|><|image_pad|><|vision_end|>"},
-                {"qwen2vl", "<|vision_start|><|image_pad|><|vision_end|>"},
-                {"qwen2.5vl", "<|vision_start|><|image_pad|><|vision_end|>"}};
+    const char *name, *image, *video;
+} families[] = {{"idefics3", "<image>", "<video>"},
+                {"qwen3vl", QWEN_IMAGE, "<|video_pad|>"},
+                {"qwen2vl", QWEN_IMAGE, QWEN_VIDEO},
+                {"qwen2.5vl", QWEN_IMAGE, QWEN_VIDEO}};
 enum { N_FAMILIES = sizeof families / sizeof families[0], STEPS = 16, TOP = 20, MAX_ITEMS = 8 };
 
 static char folder[] = "/tmp/pagereel-vision-XXXXXX";
@@ -61,23 +63,55 @@ static void write_picture(const cJSON *picture, const char *path)
     base_free(rgb);
 }
 
-/* The prompt of a golden cut at its pictures, which are written as files. */
+/* A film [kind, width, height, frames a second, frames] without loss; frame i is the picture with seed i. */
+static void write_film(const cJSON *film, const char *path)
+{
+    char command[256];
+    const char *kind = cJSON_GetArrayItem(film, 0)->valuestring;
+    int w = cJSON_GetArrayItem(film, 1)->valueint, h = cJSON_GetArrayItem(film, 2)->valueint;
+    snprintf(command, sizeof command,
+             "ffmpeg -y -v error -f rawvideo -pix_fmt rgb24 -s %dx%d -r %g -i - -c:v ffv1 -pix_fmt bgr0 '%s'", w, h,
+             cJSON_GetArrayItem(film, 3)->valuedouble, path);
+    FILE *pipe = popen(command, "w");
+    assert_non_null(pipe);
+    for (int i = 0; i < cJSON_GetArrayItem(film, 4)->valueint; i++) {
+        uint8_t *rgb = test_picture(kind, w, h, i);
+        assert_int_equal(fwrite(rgb, (size_t)3 * (size_t)w, (size_t)h, pipe), h);
+        base_free(rgb);
+    }
+    assert_int_equal(pclose(pipe), 0);
+}
+
+/* Adds the text up to the mark and the file that stands in its place; returns what follows. */
+static const char *add_file(const char *text, const char *mark, enum pr_item_kind kind, const char *path,
+                            struct pr_item items[MAX_ITEMS], size_t *n)
+{
+    const char *at = strstr(text, mark);
+    assert_true(at && *n + 3 <= MAX_ITEMS);
+    items[(*n)++] = (struct pr_item){PR_ITEM_TEXT, text, (size_t)(at - text)};
+    items[(*n)++] = (struct pr_item){kind, path, 0};
+    return at + strlen(mark);
+}
+
+/* The prompt of a golden cut at its pictures and films, which are written as files. */
 static size_t make_items(const struct family *f, const cJSON *golden, struct pr_item items[MAX_ITEMS])
 {
     size_t n = 0;
     const char *text = golden_text(golden, "prompt");
-    const cJSON *image;
-    cJSON_ArrayForEach(image, golden_get(golden, "images"))
+    const cJSON *it;
+    cJSON_ArrayForEach(it, golden_get(golden, "images"))
     {
         char name[32];
-        const char *at = strstr(text, f->mark);
-        assert_true(at && n + 3 <= MAX_ITEMS);
         snprintf(name, sizeof name, "%zu.png", n);
         const char *path = in_folder(name);
-        write_picture(golden_get(image, "picture"), path);
-        items[n++] = (struct pr_item){PR_ITEM_TEXT, text, (size_t)(at - text)};
-        items[n++] = (struct pr_item){PR_ITEM_IMAGE, path, 0};
-        text = at + strlen(f->mark);
+        write_picture(golden_get(it, "picture"), path);
+        text = add_file(text, f->image, PR_ITEM_IMAGE, path, items, &n);
+    }
+    cJSON_ArrayForEach(it, golden_get(golden, "films"))
+    {
+        const char *path = in_folder("film.mkv");
+        write_film(golden_get(it, "film"), path);
+        text = add_file(text, f->video, PR_ITEM_VIDEO, path, items, &n);
     }
     items[n++] = (struct pr_item){PR_ITEM_TEXT, text, strlen(text)};
     return n;
@@ -152,14 +186,12 @@ static void check_positions(const struct pr_session *session, const cJSON *golde
     assert_int_equal(at, cJSON_GetArraySize(golden_get(golden, "ids")));
 }
 
-static void compare(const struct family *f, const char *device, double bound)
+static void compare(const struct family *f, const cJSON *c, const char *device, double bound)
 {
     struct pr_model *model = NULL;
     struct pr_session *session = NULL;
     struct pr_item items[MAX_ITEMS];
     struct pr_settings s = pr_settings_default();
-    cJSON *golden = golden_json(golden_file(f->name, ".json"));
-    const cJSON *c = golden_get(golden, "cases")->child;
     s.model = golden_file(f->name, ".f16.gguf");
     s.mmproj = golden_file(f->name, ".mmproj.f16.gguf");
     s.device = device;
@@ -175,11 +207,11 @@ static void compare(const struct family *f, const char *device, double bound)
     if (pr_session_generate(session, &s, on_token, &answer, NULL, NULL) < 0)
         fail_msg("%s", pr_error_message());
     assert_int_equal(answer.n, STEPS);
-    print_message("%s on %s: top-%d log-probabilities within %.1e\n", f->name, device, TOP, answer.worst);
+    print_message("%s, %s, on %s: top-%d log-probabilities within %.1e\n", f->name, golden_text(c, "name"), device, TOP,
+                  answer.worst);
     assert_true(answer.worst <= bound);
     pr_session_destroy(session);
     pr_model_close(model);
-    cJSON_Delete(golden);
 }
 
 static void compare_all(const char *device, double bound)
@@ -190,8 +222,25 @@ static void compare_all(const char *device, double bound)
         skip();
     }
     compute_device_close(d);
-    for (int i = 0; i < N_FAMILIES; i++)
-        compare(&families[i], device, bound);
+    bool films = system("ffmpeg -version >/dev/null 2>&1") == 0;
+    for (int i = 0; i < N_FAMILIES; i++) {
+        cJSON *golden = golden_json(golden_file(families[i].name, ".json"));
+        const cJSON *c;
+        int n = 0;
+        cJSON_ArrayForEach(c, golden_get(golden, "cases"))
+        {
+            bool film = cJSON_GetArraySize(golden_get(c, "films")) > 0;
+            n += film ? 2 : 1;
+            if (!film || films)
+                compare(&families[i], c, device, bound);
+        }
+        assert_int_equal(n, 3); /* one with two pictures, one with a film */
+        cJSON_Delete(golden);
+    }
+    if (!films) {
+        print_message("skipped: the ffmpeg program makes the films of this test\n");
+        skip();
+    }
 }
 
 static void test_ref(void **state)
