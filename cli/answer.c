@@ -22,9 +22,22 @@ bool cli_answer_token(void *user, const struct pr_token *token)
     return stream->err == PR_OK;
 }
 
-static bool has_box(const struct pr_citation *citation)
+static void json_time(struct base_buf *out, const char *key, int64_t t)
 {
-    return citation->box[2] > citation->box[0] && citation->box[3] > citation->box[1];
+    base_buf_printf(out, ",\"%s\":", key);
+    base_json_double(out, (double)t / 1e6);
+}
+
+static void json_box(struct base_buf *out, const char *key, const float box[4])
+{
+    if (box[2] <= box[0] || box[3] <= box[1])
+        return;
+    base_buf_printf(out, ",\"%s\":[", key);
+    for (int i = 0; i < 4; i++) {
+        base_buf_puts(out, i == 0 ? "" : ",");
+        base_json_float(out, box[i]);
+    }
+    base_buf_puts(out, "]");
 }
 
 static void json_text(struct base_buf *out, const char *key, const char *text)
@@ -51,24 +64,17 @@ static void json_citation(struct base_buf *out, const struct pr_citation *citati
         json_text(out, "label", citation->label);
     }
     if (citation->t0_us != PR_TIME_NONE) {
-        base_buf_puts(out, ",\"t0\":");
-        base_json_double(out, (double)citation->t0_us / 1e6);
-        base_buf_puts(out, ",\"t1\":");
-        base_json_double(out, (double)citation->t1_us / 1e6);
+        json_time(out, "t0", citation->t0_us);
+        json_time(out, "t1", citation->t1_us);
+        json_time(out, "shown_t0", citation->shown_t0_us);
+        json_time(out, "shown_t1", citation->shown_t1_us);
     }
-    if (has_box(citation)) {
-        for (int i = 0; i < 4; i++) {
-            base_buf_puts(out, i == 0 ? ",\"box\":[" : ",");
-            base_json_float(out, citation->box[i]);
-        }
-        base_buf_puts(out, "]");
-    }
+    json_box(out, "box", citation->box);
+    json_box(out, "shown_box", citation->shown_box);
     if (citation->look_tokens > 0) {
         base_buf_printf(out, ",\"look\":{\"visual_tokens\":%d", citation->look_tokens);
-        if (citation->looked_at_us != PR_TIME_NONE) {
-            base_buf_puts(out, ",\"t\":");
-            base_json_double(out, (double)citation->looked_at_us / 1e6);
-        }
+        if (citation->looked_at_us != PR_TIME_NONE)
+            json_time(out, "t", citation->looked_at_us);
         base_buf_puts(out, "}");
     }
     base_buf_printf(out, ",\"note\":%s", json_bool(citation->note));

@@ -315,7 +315,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     then = engine_now();
     TRY(engine_ask_look(asking, &set, chat->settings.look, engine_chat_budget(chat) / 4, cancel));
     coverage->ms.looking = 1e3 * (engine_now() - then);
-    TRY(engine_ask_cite(asking, &set, question, answer));
+    engine_ask_cite(&set, answer);
     copy_notes(asking, answer);
     coverage->sees = asking->vision != NULL;
     coverage->passages_found = (int64_t)found.n_hits;
@@ -331,7 +331,8 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     else
         TRY(ask_model(chat, &set, question, &stream, cancel));
     if (!answer->why)
-        engine_ask_judge(asking, &set, question, answer);
+        engine_ask_judge(&set, question, answer);
+    TRY(engine_ask_narrow(asking, &set, &found, question, answer));
     if (!chat->given)
         remember(chat, question, answer);
     *out = answer;

@@ -13,6 +13,7 @@
  *     ask_few.c       examples before the question
  *     ask_given.c     for measuring: evidence that is given instead of recalled
  *     ask_cite.c      what the answer rests on, and whether it rests on anything
+ *     ask_narrow.c    where exactly
  *     ask.c           the public functions
  */
 #pragma once
@@ -67,6 +68,13 @@ bool engine_ask_in_range(const struct asking *asking, int64_t t0, int64_t t1, in
 
 /* ---- recall ------------------------------------------------------------------------------------------------------- */
 
+/* Where a line of text stands in its source. */
+struct ask_line {
+    size_t at, len; /* in the text that it is part of */
+    int64_t t0, t1;
+    struct pr_box box;
+};
+
 /* A passage that was found and could be read. */
 struct ask_passage {
     const struct asked *asked;
@@ -74,6 +82,8 @@ struct ask_passage {
     size_t line;
     enum evidence_kind kind;
     struct passage passage;
+    struct ask_line *lines;
+    size_t n_lines;
     char *label;
     double score, coverage;
 };
@@ -100,6 +110,8 @@ struct ask_found {
     size_t n_texts;
     double coverage; /* of the best passage: its share of the question's words */
     int64_t damaged;
+    float *queries; /* [n_queries, n_head * d_head]: what shallow keys are asked with; NULL: there are none */
+    size_t n_queries;
 };
 int engine_ask_recall(struct asking *asking, const char *question, struct ask_found *out);
 /* Fills the relevance of all that was seen (ask_rate.c). */
@@ -132,7 +144,9 @@ struct ask_entry {
     uint64_t segment; /* of a passage that stands alone: where it begins, for the order */
     size_t line;
     char *label;
-    struct base_buf text;         /* exact lines; empty: none */
+    struct base_buf text;   /* exact lines; empty: none */
+    struct ask_line *lines; /* of the text; NULL in a reading */
+    size_t n_lines;
     struct ask_picture *pictures; /* in the order of time */
     size_t n_pictures;
     struct engine_run *looks; /* what looking again at the source showed, at full resolution */
@@ -247,13 +261,17 @@ struct pr_answer {
     char *prompt;
 };
 
+/* The answer frees the string with itself. */
+char *engine_ask_keep(struct pr_answer *answer, char *string);
 /* The next word at *text, lower case where it is ASCII; 0: none. A word longer than the room is cut. */
 size_t engine_ask_next_word(const char **text, char out[64]);
 /* How many words of a question say what is asked for. */
 size_t engine_ask_content_words(const char *question);
-/* Makes a citation of each excerpt, before the model is asked. */
-int engine_ask_cite(const struct asking *asking, const struct ask_set *set, const char *question,
-                    struct pr_answer *answer);
+/* Makes a citation of each entry, before the model is asked. */
+void engine_ask_cite(const struct ask_set *set, struct pr_answer *answer);
 /* Reads the answer: which citations it names or shares its words with, and whether it rests on what was shown. */
-void engine_ask_judge(const struct asking *asking, const struct ask_set *set, const char *question,
-                      struct pr_answer *answer);
+void engine_ask_judge(const struct ask_set *set, const char *question, struct pr_answer *answer);
+/* Narrows citations to what they rest on, as far as the evidence tells: to the line that shares most words with question and answer, and
+ * quotes it; without text to the visual tokens whose shallow keys answer the question best. */
+int engine_ask_narrow(const struct asking *asking, const struct ask_set *set, const struct ask_found *found,
+                      const char *question, struct pr_answer *answer);

@@ -34,6 +34,7 @@ void engine_ask_entry_finish(struct ask_entry *entry)
     base_free(entry->looks);
     base_free(entry->pictures);
     base_free(entry->label);
+    base_free(entry->lines);
     base_buf_finish(&entry->text);
     *entry = (struct ask_entry){0};
 }
@@ -284,11 +285,17 @@ static void choose_pictures(const struct ask_found *found, size_t budget, size_t
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
-static void add_lines(struct ask_entry *entry, const struct passage *passage)
+/* Adds text that consists of lines. */
+static void add_lines(struct ask_entry *entry, const char *text, size_t len, const struct ask_line *lines, size_t n)
 {
     if (entry->text.len)
         base_buf_puts(&entry->text, "\n");
-    base_buf_append(&entry->text, passage->text, passage->len);
+    entry->lines = base_realloc(entry->lines, (entry->n_lines + n + 1) * sizeof *entry->lines);
+    for (size_t i = 0; i < n; i++) {
+        entry->lines[entry->n_lines] = lines[i];
+        entry->lines[entry->n_lines++].at += entry->text.len;
+    }
+    base_buf_append(&entry->text, text, len);
 }
 
 /* The entry whose pictures show most of what a passage goes with, or NULL. */
@@ -331,7 +338,7 @@ static void add_passage(struct ask_set *set, struct ask_passage *p)
 {
     struct ask_entry *entry = entry_of(set, p);
     if (entry) {
-        add_lines(entry, &p->passage);
+        add_lines(entry, p->passage.text, p->passage.len, p->lines, p->n_lines);
         if (p->passage.t0 != PR_TIME_NONE) {
             entry->t0 = p->passage.t0 < entry->t0 ? p->passage.t0 : entry->t0;
             entry->t1 = p->passage.t1 > entry->t1 ? p->passage.t1 : entry->t1;
@@ -357,7 +364,7 @@ static void add_passage(struct ask_set *set, struct ask_passage *p)
                                                    .segment = p->segment,
                                                    .line = p->line,
                                                    .label = p->label});
-        add_lines(entry, &p->passage);
+        add_lines(entry, p->passage.text, p->passage.len, p->lines, p->n_lines);
         p->label = NULL;
     }
     set->passages++;
@@ -410,6 +417,8 @@ static int choose_passages(struct asking *asking, const struct ask_found *found,
             engine_ask_passage_finish(next);
             continue;
         }
+        next->coverage /=
+            found->coverage > 0 ? found->coverage : 1; /* the best one counts as much as the best picture */
         used += n_ids;
         n++;
     }
@@ -443,9 +452,8 @@ static void add_subtitles(const struct ask_found *found, struct ask_set *set)
                 if (line->t0 >= entry->t1 || line->t1 <= entry->t0 || (stream >= 0 && stream != segment.stream))
                     continue;
                 stream = segment.stream; /* of several languages the first */
-                if (entry->text.len)
-                    base_buf_puts(&entry->text, "\n");
-                base_buf_append(&entry->text, line->text, line->len);
+                add_lines(entry, line->text, line->len, &(struct ask_line){0, line->len, line->t0, line->t1, line->box},
+                          1);
             }
             memory_evidence_release(&segment);
         }

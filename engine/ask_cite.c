@@ -8,71 +8,34 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "memory/text_index.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char *keep(struct pr_answer *answer, char *string)
+char *engine_ask_keep(struct pr_answer *answer, char *string)
 {
     answer->strings = base_realloc(answer->strings, (answer->n_strings + 1) * sizeof *answer->strings);
     return answer->strings[answer->n_strings++] = string;
 }
 
-/* The line of a text that shares most with the question, as the quote. Sharing is counted by an index of its lines. */
-static int best_line(const char *lines, const char *question, char **out)
+void engine_ask_cite(const struct ask_set *set, struct pr_answer *answer)
 {
-    int err;
-    struct text_index *index;
-    struct text_hit hit;
-    size_t n = 0;
-    int64_t line = 0;
-    TRY(memory_text_index_open(NULL, &index));
-    for (const char *text = lines; err >= 0 && text;) {
-        size_t len = strcspn(text, "\n");
-        err = memory_text_index_add(index, line++, text, len);
-        text = text[len] ? text + len + 1 : NULL;
-    }
-    if (err >= 0)
-        err = memory_text_index_search(index, question, NULL, 1, &hit, &n);
-    memory_text_index_close(index);
-    if (err < 0)
-        return err;
-    const char *text = lines;
-    for (line = 0; n && line < hit.id; line++)
-        text += strcspn(text, "\n") + 1;
-    size_t len = strcspn(text, "\n");
-    *out = base_alloc(len + 1);
-    memcpy(*out, text, len);
-fail:
-    return err;
-}
-
-int engine_ask_cite(const struct asking *asking, const struct ask_set *set, const char *question,
-                    struct pr_answer *answer)
-{
-    (void)asking;
     answer->citations = base_alloc_array(set->n + 1, sizeof *answer->citations);
     for (size_t i = 0; i < set->n; i++) {
         const struct ask_entry *entry = &set->entries[i];
         bool timed = entry->t0 != PR_TIME_NONE;
-        char *quote = NULL;
-        if (entry->text.len && entry->what != ASK_NOTES) { /* a model's own words are no quote */
-            int err = best_line(entry->text.data, question, &quote);
-            if (err < 0)
-                return err;
-            keep(answer, quote);
-        }
         answer->citations[answer->n_citations++] = (struct pr_citation){
-            .source = keep(answer, base_strdup(entry->asked->path)),
+            .source = engine_ask_keep(answer, base_strdup(entry->asked->path)),
             .page = timed || entry->page < 0 ? 0 : entry->page + 1,
-            .label = !timed && entry->label ? keep(answer, base_strdup(entry->label)) : NULL,
+            .label = !timed && entry->label ? engine_ask_keep(answer, base_strdup(entry->label)) : NULL,
             .t0_us = entry->t0,
             .t1_us = entry->t1,
+            .shown_t0_us = entry->t0,
+            .shown_t1_us = entry->t1,
             .box = {entry->box.x0, entry->box.y0, entry->box.x1, entry->box.y1},
-            .quote = quote,
-            .text = entry->text.len ? keep(answer, base_strdup(entry->text.data)) : NULL,
+            .shown_box = {entry->box.x0, entry->box.y0, entry->box.x1, entry->box.y1},
+            .text = entry->text.len ? engine_ask_keep(answer, base_strdup(entry->text.data)) : NULL,
             .tag = entry->tag,
             .gist = entry->gist,
             .look_tokens = entry->look_tokens,
@@ -80,7 +43,6 @@ int engine_ask_cite(const struct asking *asking, const struct ask_set *set, cons
             .note = entry->what == ASK_NOTES,
         };
     }
-    return PR_OK;
 }
 
 /* ---- words -------------------------------------------------------------------------------------------------------- */
@@ -188,11 +150,9 @@ static void share_words(const struct ask_set *set, const char *question, struct 
     base_free(shared);
 }
 
-void engine_ask_judge(const struct asking *asking, const struct ask_set *set, const char *question,
-                      struct pr_answer *answer)
+void engine_ask_judge(const struct ask_set *set, const char *question, struct pr_answer *answer)
 {
     size_t named = resolve_tags(answer), n_words = 0, n_shared = 0;
-    (void)asking;
     answer->found = true;
     if (says_not_found(pr_answer_text(answer))) {
         answer->found = false;

@@ -209,6 +209,12 @@ static void drop(struct ask_set *set, size_t *costs, size_t i)
     set->n--;
 }
 
+/* Among equals exact text stays. */
+static bool is_less(const struct ask_entry *a, const struct ask_entry *b)
+{
+    return a->relevance != b->relevance ? a->relevance < b->relevance : !a->text.len && b->text.len;
+}
+
 int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget)
 {
     int err = PR_OK;
@@ -228,7 +234,7 @@ int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budg
     while (total > budget && set->n > 0) {
         size_t least = set->n;
         for (size_t i = 0; i < set->n; i++)
-            if (!set->entries[i].gist && (least == set->n || set->entries[i].relevance < set->entries[least].relevance))
+            if (!set->entries[i].gist && (least == set->n || is_less(&set->entries[i], &set->entries[least])))
                 least = i;
         least = least < set->n ? least : 0;
         total -= costs[least];

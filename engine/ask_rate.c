@@ -131,21 +131,17 @@ bool engine_ask_sketch(const struct asking *asking, const char *question, int8_t
 
 /* ---- shallow keys ------------------------------------------------------------------------------------------------- */
 
-struct queries {
-    float *rows;
-    size_t n;
-    int32_t n_head;
-};
-
 /* The mean of a segment's best key scores among its first `most` keys; false: it has none. */
-static bool key_score(const struct ask_seen *seen, const struct queries *q, uint32_t most, float *out)
+static bool key_score(const struct asking *asking, const struct ask_found *found, const struct ask_seen *seen,
+                      uint32_t most, float *out)
 {
     float scores[MORE_KEYS];
     uint32_t n;
     most = seen->n_tokens < most ? seen->n_tokens : most;
     if (!seen->asked->keys || !memory_keys_find(seen->asked->keys, seen->number, most, &n) || n == 0)
         return false;
-    memory_keys_scores(seen->asked->keys, seen->number, q->rows, q->n, q->n_head, n, scores);
+    memory_keys_scores(seen->asked->keys, seen->number, found->queries, found->n_queries, asking->model->hp->n_head, n,
+                       scores);
     float sum = 0;
     uint32_t best = n < BEST ? n : BEST;
     for (uint32_t k = 0; k < best; k++) {
@@ -162,30 +158,28 @@ static bool key_score(const struct ask_seen *seen, const struct queries *q, uint
 }
 
 /* Segments by their keys, best first; of `n_short` on the short list. Returns how many. */
-static size_t rank_keys(struct asking *asking, const char *question, const struct ask_found *found,
-                        const uint32_t *shorts, size_t n_short, uint32_t *list)
+static size_t rank_keys(struct asking *asking, const char *question, struct ask_found *found, const uint32_t *shorts,
+                        size_t n_short, uint32_t *list)
 {
-    struct queries q = {.n_head = asking->model->hp->n_head};
     size_t n = 0;
     float *scores = base_alloc_array(n_short + 1, sizeof *scores);
     uint32_t *at = base_alloc_array(n_short + 1, sizeof *at), *order = base_alloc_array(n_short + 1, sizeof *order);
-    if (engine_keys_queries(asking->model, question, &q.rows, &q.n) >= 0 && q.n > 0) {
+    if (engine_keys_queries(asking->model, question, &found->queries, &found->n_queries) >= 0 && found->n_queries > 0) {
         for (size_t i = 0; i < n_short; i++)
-            if (key_score(&found->seen[shorts[i]], &q, FIRST_KEYS, &scores[n]))
+            if (key_score(asking, found, &found->seen[shorts[i]], FIRST_KEYS, &scores[n]))
                 at[n++] = shorts[i];
         memory_recall_level(scores, n, WINDOW);
         size_t final = rank(scores, n, FINALISTS, order);
         for (size_t i = 0; i < final; i++) {
             scores[i] = 0;
             list[i] = at[order[i]];
-            key_score(&found->seen[list[i]], &q, MORE_KEYS, &scores[i]);
+            key_score(asking, found, &found->seen[list[i]], MORE_KEYS, &scores[i]);
         }
         n = rank(scores, final, final, order);
         for (size_t i = 0; i < n; i++)
             at[i] = list[order[i]];
         memcpy(list, at, n * sizeof *list);
     }
-    base_free(q.rows);
     base_free(scores);
     base_free(at);
     base_free(order);

@@ -18,6 +18,7 @@ enum {
 void engine_ask_passage_finish(struct ask_passage *passage)
 {
     base_free(passage->passage.text);
+    base_free(passage->lines);
     base_free(passage->label);
     *passage = (struct ask_passage){0};
 }
@@ -38,7 +39,15 @@ int engine_ask_read_passage(const struct asking *asking, const struct library_hi
         return err;
     out->kind = segment.kind;
     if (hit->line < segment.n_lines) {
-        memory_passage_make(&segment, hit->line, memory_passage_end(&segment, hit->line), &out->passage);
+        size_t end = memory_passage_end(&segment, hit->line), at = 0;
+        memory_passage_make(&segment, hit->line, end, &out->passage);
+        out->n_lines = end - hit->line;
+        out->lines = base_alloc_array(out->n_lines, sizeof *out->lines);
+        for (size_t l = 0; l < out->n_lines; l++, at++) { /* a line feed stands between them */
+            const struct evidence_line *line = &segment.lines[hit->line + l];
+            out->lines[l] = (struct ask_line){at, line->len, line->t0, line->t1, line->box};
+            at += line->len;
+        }
         out->label = base_strdup(segment.label);
     } else {
         err = base_fail(PR_ERR_NOT_FOUND, "line %zu isn't there", hit->line);
@@ -154,5 +163,6 @@ void engine_ask_found_finish(struct ask_found *found)
     base_free(found->hits);
     base_free(found->seen);
     base_free(found->texts);
+    base_free(found->queries);
     *found = (struct ask_found){0};
 }

@@ -21,18 +21,19 @@ static double within(double x, double low, double high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* The lines of a citation framed on their page, with some of the page around them. Without a box it is the whole page. */
-static int draw_page(const struct pr_unit *unit, const float box[4], const char *path)
+/* The part of the page that the model was shown, or all of it, with the cited line framed. */
+static int draw_page(const struct pr_unit *unit, const struct pr_citation *citation, const char *path)
 {
     int err;
     struct draw_canvas *canvas = NULL;
     double scale = unit->width > 0 ? unit->picture_width / unit->width : 1;
     double w = unit->picture_width, h = unit->picture_height;
-    bool boxed = box[2] > box[0] && box[3] > box[1];
-    double x0 = boxed ? within((box[0] - MARGIN) * scale, 0, w - 1) : 0;
-    double y0 = boxed ? within((box[1] - MARGIN) * scale, 0, h - 1) : 0;
-    double x1 = boxed ? within((box[2] + MARGIN) * scale, x0 + 1, w) : w;
-    double y1 = boxed ? within((box[3] + MARGIN) * scale, y0 + 1, h) : h;
+    const float *box = citation->box, *shown = citation->shown_box;
+    bool boxed = box[2] > box[0] && box[3] > box[1], cut = shown[2] > shown[0] && shown[3] > shown[1];
+    double x0 = cut ? within((shown[0] - MARGIN) * scale, 0, w - 1) : 0;
+    double y0 = cut ? within((shown[1] - MARGIN) * scale, 0, h - 1) : 0;
+    double x1 = cut ? within((shown[2] + MARGIN) * scale, x0 + 1, w) : w;
+    double y1 = cut ? within((shown[3] + MARGIN) * scale, y0 + 1, h) : h;
     TRY(draw_canvas_create((int32_t)(x1 - x0 + 0.5), (int32_t)(y1 - y0 + 0.5), 0xffffff, &canvas));
     draw_picture(canvas, unit->rgb, unit->picture_width, unit->picture_height, -x0, -y0, w, h);
     if (boxed)
@@ -59,7 +60,7 @@ static int save_page(const struct pr_settings *given, const struct pr_citation *
     TRY(pr_source_next(source, &unit));
     if (err == PR_EOF || !unit.rgb)
         TRY(base_fail(PR_ERR_NOT_FOUND, "%s: page %d can't be drawn", citation->source, citation->page));
-    err = draw_page(&unit, citation->box, path);
+    err = draw_page(&unit, citation, path);
 fail:
     pr_source_close(source);
     return err;

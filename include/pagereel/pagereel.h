@@ -112,18 +112,21 @@ int pr_plan(const struct pr_settings *settings, const char *path, struct pr_canc
 /* ---- questions and answers ---------------------------------------------------------------------------------------- */
 
 /* Where an answer comes from. Times are microseconds of presentation time, pages count from 1 as people do; a source is
- * either timed or paged. */
+ * either timed or paged. Time and box are as narrow as the evidence tells: the span of the quoted line; or, where nothing was written, of
+ * the visual tokens that have most to do with the question. What the model was shown around it, under the same tag, are shown_*. */
 struct pr_citation {
     const char *source;   /* path as it was given */
     int32_t page;         /* 0: not a document */
     const char *label;    /* the page's printed label, or NULL */
     int64_t t0_us, t1_us; /* PR_TIME_NONE: not timed */
-    float box[4];         /* points from the upper left corner; all 0: the whole page */
-    const char *quote;    /* a line of it, copied from the source, or NULL */
-    const char *text;     /* all of the source's text that the model was shown there, or NULL */
-    int32_t tag;          /* the number by which the model was shown it: [S1], [S2], ... */
-    bool by_model;        /* the answer names this tag */
-    bool by_words;        /* the answer shares most words with this one, as small models don't name tags */
+    float box[4];         /* points of a page, pixels of a film, from the upper left corner; all 0: the whole picture */
+    int64_t shown_t0_us, shown_t1_us;
+    float shown_box[4];
+    const char *quote; /* a line of it, copied from the source, or NULL */
+    const char *text;  /* all of the source's text that the model was shown there, or NULL */
+    int32_t tag;       /* the number by which the model was shown it: [S1], [S2], ... */
+    bool by_model;     /* the answer names this tag */
+    bool by_words;     /* the answer shares most words with this one, as small models don't name tags */
     int32_t
         look_tokens; /* settings->look: the source was looked at again here, with so many visual tokens; 0: it wasn't */
     int64_t looked_at_us; /* of a film: at the frame of this time */

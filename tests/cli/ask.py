@@ -99,6 +99,13 @@ class Ask(unittest.TestCase):
             answer = self.see(family, self.film, "When does the whistle blow?")
             self.assertIn(mark[family], answer["prompt"])
             self.assertIn("> the whistle blows\n", answer["prompt"])
+            cited = [c for c in answer["citations"] if c["quote"] == "the whistle blows"]  # as narrow as the subtitle, not as its segment
+            self.assertEqual([(c["t0"], c["t1"]) for c in cited], [(30, 34.5)])
+            self.assertTrue(cited[0]["shown_t0"] <= 30 and cited[0]["shown_t1"] >= 34.5)
+            for c in answer["citations"]:  # what only pictures say: a place on them, within what was shown
+                self.assertTrue(c["shown_t0"] <= c["t0"] < c["t1"] <= c["shown_t1"])
+                if c["quote"] is None and not c["overview"]:
+                    self.assertTrue(0 <= c["box"][0] < c["box"][2] <= 80 and 0 <= c["box"][1] < c["box"][3] <= 60)
             self.assertTrue(answer["coverage"]["sees"])
             self.assertGreater(answer["coverage"]["visual_tokens"], 8)
             few = self.see(family, "--budget", "100", self.film, "When does the whistle blow?")

@@ -118,9 +118,10 @@ class Library(unittest.TestCase):
         self.assertEqual((segments[1]["t0"], segments[1]["t1"], segments[1]["lines"]), (1, 8.003, 3))
         answer = self.ask(film, "\u9996\u90fd?")
         self.assertEqual(answer["citations"][0]["quote"], "\u65e5\u672c\u306e\u9996\u90fd\u306f\u6771\u4eac\u3067\u3059")
-        self.assertEqual((answer["citations"][0]["t0"], answer["citations"][0]["t1"]), (1, 8.003))
+        self.assertEqual((answer["citations"][0]["shown_t0"], answer["citations"][0]["shown_t1"]), (1, 8.003))
+        self.assertGreater(answer["citations"][0]["t0"], 1)  # its own cue
         answer = self.ask(film, self.text, "Which wombats has the valve?")
-        self.assertEqual([(os.path.basename(c["source"]), c.get("page"), c.get("t1")) for c in answer["citations"]],
+        self.assertEqual([(os.path.basename(c["source"]), c.get("page"), c.get("shown_t1")) for c in answer["citations"]],
                          [("film.mkv", None, 4), ("film.mkv", None, 8.003), ("pumps.txt", 2, None)])
         self.assertEqual((answer["coverage"]["films"], answer["coverage"]["pages"]), (1, 2))
         self.assertEqual(self.ask("--from", "9", film, "valve")["citations"], [])
