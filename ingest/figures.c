@@ -2,6 +2,7 @@
 #include "ingest/figures.h"
 
 #include "base/mem.h"
+#include "ingest/captions.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -9,28 +10,30 @@
 #include <string.h>
 #include <strings.h>
 
-static const float cell_points = 6;      /* of the grid: half a line of text */
-static const float min_side = 40;        /* points: smaller clusters are rules, bullets, icons */
-static const float min_area = 3600;      /* square points */
-static const float max_caption_gap = 40; /* points between a figure and its caption */
-static const int min_contrast = 48;      /* of 255, in any channel */
-enum { JOIN = 2 };                       /* cells: clusters that are closer than this are one */
+static const float cell_points = 6; /* of the grid: half a line of text */
+static const float min_side = 40;   /* points: smaller clusters are rules, bullets, icons */
+static const float min_area = 3600; /* square points */
+static const int min_contrast = 48; /* of 255, in any channel */
+enum { JOIN = 2 };                  /* cells: clusters that are closer than this are one */
 
-/* The most common colour, to 16 levels a channel. */
+/* The most common colour: the mean of the most common of 4096. */
 static void find_background(const uint8_t *rgb, int32_t width, int32_t height, int background[3])
 {
-    uint32_t *counts = base_alloc_array(4096, sizeof *counts);
-    size_t n = (size_t)width * (size_t)height, step = n > 100000 ? 7 : 1, best = 0;
+    struct {
+        uint32_t n, sum[3];
+    } *colours = base_alloc_array(4096, sizeof *colours), *best = colours;
+    size_t n = (size_t)width * (size_t)height, step = n > 100000 ? 7 : 1;
     for (size_t i = 0; i < n; i += step) {
         const uint8_t *p = rgb + 3 * i;
-        counts[(p[0] >> 4) << 8 | (p[1] >> 4) << 4 | p[2] >> 4]++;
+        size_t at = (size_t)(p[0] >> 4) << 8 | (size_t)(p[1] >> 4) << 4 | p[2] >> 4;
+        colours[at].n++;
+        for (int c = 0; c < 3; c++)
+            colours[at].sum[c] += p[c];
+        best = colours[at].n > best->n ? &colours[at] : best;
     }
-    for (size_t i = 1; i < 4096; i++)
-        if (counts[i] > counts[best])
-            best = i;
     for (int c = 0; c < 3; c++)
-        background[c] = (int)(best >> (8 - 4 * c) & 15) * 16 + 8;
-    base_free(counts);
+        background[c] = best->n ? (int)(best->sum[c] / best->n) : 255;
+    base_free(colours);
 }
 
 static bool is_ink(const uint8_t *p, const int background[3])
@@ -82,10 +85,38 @@ static uint8_t *text_mask(int32_t width, int32_t height, float sx, float sy, con
     return mask;
 }
 
-static void mark_ink(struct grid *grid, const uint8_t *rgb, int32_t width, int32_t height, const uint8_t *mask)
+/* The rules and frames of a page's layout, thin lines along most of it, would join all that they touch: they count as text. Returns whether
+ * there are some. `mask` is [height, width]; steps are those between neighbours along a line and across it. */
+static bool mask_long_lines(uint8_t *mask, const uint8_t *rgb, const int background[3], int32_t n_lines, int32_t length,
+                            size_t along, size_t across, double share)
+{
+    bool any = false;
+    int32_t *runs = base_alloc_array((size_t)n_lines, sizeof *runs);
+    for (int32_t k = 0; k < n_lines; k++)
+        for (int32_t i = 0, run = 0; i < length; i++) {
+            run = is_ink(rgb + 3 * ((size_t)k * across + (size_t)i * along), background) ? run + 1 : 0;
+            runs[k] = run > runs[k] ? run : runs[k];
+        }
+    for (int32_t k = 0, wide; k < n_lines; k += wide) {
+        for (wide = 1; runs[k] > share * length && k + wide < n_lines && runs[k + wide] > share * length;)
+            wide++;
+        bool thin = runs[k] > share * length && wide <= 1 + length / 300;
+        any |= thin;
+        for (int32_t t = k; thin && t < k + wide; t++)
+            for (int32_t i = 0; i < length; i++)
+                mask[(size_t)t * across + (size_t)i * along] = 1;
+    }
+    base_free(runs);
+    return any;
+}
+
+static void mark_ink(struct grid *grid, const uint8_t *rgb, int32_t width, int32_t height, uint8_t *mask)
 {
     int background[3];
     find_background(rgb, width, height, background);
+    if (mask_long_lines(mask, rgb, background, width, height, (size_t)width, 1,
+                        0.6)) /* then the others belong to a frame */
+        mask_long_lines(mask, rgb, background, height, width, 1, (size_t)width, 0.6);
     for (int32_t y = 0; y < height; y++)
         for (int32_t x = 0; x < width; x++) {
             size_t i = (size_t)y * (size_t)width + (size_t)x;
@@ -147,46 +178,25 @@ static size_t join_overlapping(struct pr_box *boxes, size_t n)
     return n;
 }
 
-/* Labels at the axes and in the legend: short lines that touch the figure. Captions are long or say so, and stay outside. */
-static bool is_caption(const char *text)
-{
-    static const char *const words[] = {"figure", "fig.",  "fig ",    "abbildung", "abb.",  "figura", "рис",   "图",
-                                        "図",     "table", "tabelle", "tableau",   "tabla", "scheme", "plate", "chart"};
-    while (*text == ' ')
-        text++;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strncasecmp(text, words[i], strlen(words[i])) == 0)
-            return true;
-    return false;
-}
-
+/* Labels at the axes and in the legend: short lines that touch the figure. Captions stay outside. */
 static void take_labels(struct pr_box *figure, const struct pr_line *lines, size_t n_lines)
 {
     struct pr_box grown = {figure->x0 - 8, figure->y0 - 8, figure->x1 + 8, figure->y1 + 8}, all = *figure;
     for (size_t i = 0; i < n_lines; i++) {
         struct pr_box box = lines[i].box;
-        if (area(box) > 0 && !is_caption(lines[i].text) && overlap(box, grown) > 0.5f * area(box))
+        if (area(box) > 0 && !ingest_caption_is(lines[i].text) && overlap(box, grown) > 0.5f * area(box))
             all = join(all, box);
     }
     *figure = all;
 }
 
-/* The caption is the line nearest below or above that begins like one; without such words there is none. */
-static const char *find_caption(struct pr_box figure, const struct pr_line *lines, size_t n_lines)
+/* Poppler gives wrong boxes for bitmaps that are drawn turned round: no caption stands on a bitmap. */
+static bool covers_caption(struct pr_box image, const struct pr_line *lines, size_t n_lines)
 {
-    const char *best = "";
-    float best_gap = max_caption_gap;
-    for (size_t i = 0; i < n_lines; i++) {
-        struct pr_box box = lines[i].box;
-        if (!is_caption(lines[i].text) || box.x1 < figure.x0 || box.x0 > figure.x1)
-            continue;
-        float gap = box.y0 >= figure.y1 - 4 ? box.y0 - figure.y1 : box.y1 <= figure.y0 + 4 ? figure.y0 - box.y1 : 1e9f;
-        if (gap < best_gap) {
-            best_gap = gap;
-            best = lines[i].text;
-        }
-    }
-    return best;
+    for (size_t i = 0; i < n_lines; i++)
+        if (ingest_caption_is(lines[i].text) && overlap(image, lines[i].box) > 0.2f * area(lines[i].box))
+            return true;
+    return false;
 }
 
 static int by_place(const void *a, const void *b)
@@ -215,7 +225,8 @@ size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, do
 
     mark_ink(&grid, rgb, width, height, mask);
     for (size_t i = 0; i < n_images; i++)
-        set_rectangle(&grid, images[i], sx, sy, 1);
+        if (!covers_caption(images[i], lines, n_lines))
+            set_rectangle(&grid, images[i], sx, sy, 1);
     for (size_t i = 0; i < n_cells && n_boxes < MAX_BOXES; i++) {
         if (grid.cells[i] != 1)
             continue;
@@ -228,8 +239,9 @@ size_t ingest_figures_find(const uint8_t *rgb, int32_t width, int32_t height, do
         take_labels(&boxes[i], lines, n_lines);
     n_boxes = join_overlapping(boxes, n_boxes);
     for (size_t i = 0; i < n_boxes && n < FIGURES_MAX; i++)
-        out[n++] = (struct pr_region){PR_REGION_FIGURE, boxes[i], find_caption(boxes[i], lines, n_lines)};
+        out[n++] = (struct pr_region){PR_REGION_FIGURE, boxes[i], NULL};
     qsort(out, n, sizeof *out, by_place);
+    ingest_captions_find(out, n, lines, n_lines);
     base_free(mask);
     base_free(stack);
     base_free(grid.cells);

@@ -38,8 +38,6 @@ struct pdf {
     struct ingest_lines lines;
     struct pr_region regions[MAX_REGIONS];
     size_t n_regions;
-    char *region_texts[MAX_REGIONS]; /* g_free(); those that aren't a line's */
-    size_t n_region_texts;
     uint8_t *rgb;
     size_t rgb_cap;
 };
@@ -429,7 +427,6 @@ static void add_region(struct pdf *pdf, enum pr_region_kind kind, struct pr_box 
         g_free(text);
         return;
     }
-    pdf->region_texts[pdf->n_region_texts++] = text;
     pdf->regions[pdf->n_regions++] = (struct pr_region){kind, box, text};
 }
 
@@ -484,9 +481,12 @@ static void add_fields_and_notes(struct pdf *pdf, PopplerPage *page, double heig
 
 static void clear_regions(struct pdf *pdf)
 {
-    for (size_t i = 0; i < pdf->n_region_texts; i++)
-        g_free(pdf->region_texts[i]);
-    pdf->n_region_texts = pdf->n_regions = 0;
+    for (size_t i = 0; i < pdf->n_regions; i++)
+        if (pdf->regions[i].kind == PR_REGION_FIGURE)
+            base_free((void *)(uintptr_t)pdf->regions[i].text);
+        else
+            g_free((void *)(uintptr_t)pdf->regions[i].text);
+    pdf->n_regions = 0;
 }
 
 /* ---- the picture ------------------------------------------------------------------------------------------------ */
@@ -543,8 +543,9 @@ static void add_figures(struct pdf *pdf, PopplerPage *page, double width, double
         const PopplerRectangle *r = &((const PopplerImageMapping *)l->data)->area;
         struct pr_box box = {(float)MIN(r->x1, r->x2), (float)MIN(r->y1, r->y2), (float)MAX(r->x1, r->x2),
                              (float)MAX(r->y1, r->y2)};
-        /* A bitmap over the whole page is a scan, not a figure. */
-        if ((box.x1 - box.x0) * (box.y1 - box.y0) < 0.9 * width * height)
+        /* A bitmap over the whole page is a scan, not a figure; of those drawn turned round poppler gives wrong boxes. */
+        bool inside = box.x0 > -2 && box.y0 > -2 && box.x1 < width + 2 && box.y1 < height + 2;
+        if (inside && (box.x1 - box.x0) * (box.y1 - box.y0) < 0.9 * width * height)
             images[n_images++] = box;
     }
     poppler_page_free_image_mapping(list);
@@ -552,8 +553,11 @@ static void add_figures(struct pdf *pdf, PopplerPage *page, double width, double
     struct pr_region figures[FIGURES_MAX];
     size_t n =
         ingest_figures_find(pdf->rgb, w, h, width, height, pdf->lines.lines, pdf->lines.n, images, n_images, figures);
-    for (size_t i = 0; i < n && i < room; i++)
-        pdf->regions[pdf->n_regions++] = figures[i];
+    for (size_t i = 0; i < n; i++)
+        if (i < room)
+            pdf->regions[pdf->n_regions++] = figures[i];
+        else
+            base_free((void *)(uintptr_t)figures[i].text);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------------------ */

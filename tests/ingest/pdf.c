@@ -189,6 +189,53 @@ static void test_figures_with_captions(void **state)
     ingest_close(source);
 }
 
+/* Two plots with a caption below each, so that one caption stands as near to the one above as to the one below, and a plot with its
+ * caption beside it; all of it in a frame, and a line of text that speaks of a figure. */
+static void draw_framed(const char *file)
+{
+    static const struct pr_box plots[] = {{100, 100, 300, 200}, {100, 230, 300, 330}, {100, 450, 250, 560}};
+    cairo_surface_t *surface = cairo_pdf_surface_create(file, 595, 842);
+    cairo_t *cr = cairo_create(surface);
+    cairo_set_font_size(cr, 9);
+    cairo_rectangle(cr, 60, 60, 475, 720);
+    for (int i = 0; i < 3; i++) {
+        struct pr_box b = plots[i];
+        cairo_rectangle(cr, b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0);
+        for (int k = 0; k < 10; k++)
+            cairo_line_to(cr, b.x0 + 14 * k, b.y1 - k * 37 % 90);
+    }
+    cairo_stroke(cr);
+    text(cr, 100, 215, "Figure 1: The first of these plots is divi-");
+    text(cr, 100, 226, "ded, as its caption is.");
+    text(cr, 100, 345, "Figure 2: The second");
+    text(cr, 100, 400, "Figure 3 shows what stands here as text of its own.");
+    text(cr, 260, 500, "Figure 3: Beside it");
+    cairo_show_page(cr);
+    cairo_destroy(cr);
+    cairo_surface_destroy(surface);
+}
+
+static void test_captions(void **state)
+{
+    (void)state;
+    static const char *const captions[] = {"Figure 1: The first of these plots is divided, as its caption is.",
+                                           "Figure 2: The second", "Figure 3: Beside it"};
+    char file[sizeof path + 8];
+    snprintf(file, sizeof file, "%s.pdf", path);
+    draw_framed(file);
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source;
+    struct pr_unit unit;
+    options.max_pixels = 800 * 600;
+    assert_int_equal(ingest_open(file, &options, &source), PR_OK);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_int_equal(unit.n_regions, 3);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(unit.regions[i].text, captions[i]);
+    ingest_close(source);
+    unlink(file);
+}
+
 static void test_links(void **state)
 {
     (void)state;
@@ -332,10 +379,15 @@ static void test_picture_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outline_and_labels),    cmocka_unit_test(test_reading_order),
-        cmocka_unit_test(test_figures_with_captions), cmocka_unit_test(test_links),
-        cmocka_unit_test(test_three_columns),         cmocka_unit_test(test_right_to_left),
-        cmocka_unit_test(test_scan_is_visual_only),   cmocka_unit_test(test_picture_size),
+        cmocka_unit_test(test_outline_and_labels),
+        cmocka_unit_test(test_reading_order),
+        cmocka_unit_test(test_figures_with_captions),
+        cmocka_unit_test(test_captions),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_three_columns),
+        cmocka_unit_test(test_right_to_left),
+        cmocka_unit_test(test_scan_is_visual_only),
+        cmocka_unit_test(test_picture_size),
     };
     return cmocka_run_group_tests(tests, make_paper, remove_paper);
 }
