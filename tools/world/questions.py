@@ -178,6 +178,10 @@ def of_film(rng, film, vocabulary, held_out=False, shots=None):
         for question in of_shot(rng, shot, held_out, alone=len(shots) == 1):
             # In a whole film a thing is only clear if no other shot has its kind.
             named = [i for i in shot.items if i.kind in question.text]
+            if len(shots) > 1 and question.kind == "sign":  # it names the thing with its colour, which is clear more often
+                if all(sum(c == (i.kind, i.colour) for c in all_kinds) == 1 for i in named):
+                    out.append(question)
+                continue
             if len(shots) == 1 or all(sum(k == i.kind for k, _ in all_kinds) == sum(j.kind == i.kind for j in shot.items) for i in named):
                 if question.kind != "bar" or sum(b[0] in question.text.lower() for s in shots for b in s.bars) == 1:
                     out.append(question)
