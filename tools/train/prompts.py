@@ -63,8 +63,8 @@ def clock(t0, t1):
 
 
 def square(scene):
-    """A scene as the encoder's picture."""
-    return np.asarray(scene.image.resize((picture.SIZE, picture.SIZE), Image.LANCZOS))
+    """A scene as the encoder's picture: scaled until its longest edge fits, then stretched, as the program does it."""
+    return np.asarray(picture.fitted(scene.image).resize((picture.SIZE, picture.SIZE), Image.LANCZOS))
 
 
 def spoil(rng, pixels, level):

@@ -19,11 +19,13 @@ PATCH = picture.PATCH
 
 
 class Sheet:
-    """A drawn scene with maps of what lies where, in its own pixels. `across`, `down`: tiles that it is cut into."""
+    """A drawn scene with maps of what lies where, in its own pixels. `across`, `down`: tiles that it is cut into; `fit`: it is seen as small
+    as programs make it before they stretch it."""
 
-    def __init__(self, scene, across=1, down=1):
+    def __init__(self, scene, across=1, down=1, fit=False):
         self.across, self.down = across, down
-        self.image, (width, height) = scene.image, scene.size
+        self.image, self.size = picture.fitted(scene.image) if fit else scene.image, scene.size
+        width, height = scene.size
         shape = (height, width)
         self.letter, self.word = np.zeros(shape, np.uint8), np.full(shape, -1, np.int16)
         self.kind, self.amount = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
@@ -66,7 +68,7 @@ class Sheet:
         word [g, g]: index into `spell` of the word that the patch lies in, -1 none (or its word is cut off)
         kind, colour, amount [g, g]: object at the patch's centre (0 none), its colour (the background's without an object)
         """
-        width, height = self.image.size
+        width, height = self.size
         if whole or whole is None and side == picture.SIZE and self.down == 1 and make.random() < 0.5:
             box = (0.0, 0.0, float(width), float(height))
         else:
@@ -75,7 +77,9 @@ class Sheet:
                           ((width, self.across), (height, self.down)))
             x, y = make.uniform(0, width - wide), make.uniform(0, height - high)
             box = (x, y, x + wide, y + high)
-        image = self.image.resize((side, side), make.choice((Image.BILINEAR, Image.BICUBIC)), box=box)
+        fx, fy = self.image.size[0] / width, self.image.size[1] / height
+        image = self.image.resize((side, side), make.choice((Image.BILINEAR, Image.BICUBIC, Image.LANCZOS)),
+                                  box=(box[0] * fx, box[1] * fy, box[2] * fx, box[3] * fy))
         if make.random() < dirt:
             image = picture._spoil(make, image)
         x, y, sx, sy = box[0], box[1], side / (box[2] - box[0]), side / (box[3] - box[1])
@@ -123,7 +127,7 @@ def draw(make, level, vocabulary):
     if kind < level.frames:
         plan = film.plan(make.getrandbits(60), 15, vocabulary)
         width, height = make.choice(((480, 270), (400, 300), (512, 288), (320, 320)))
-        return Sheet(film.frame(plan, make.uniform(0, 14.9), width, height, make.random() < 0.3))
+        return Sheet(film.frame(plan, make.uniform(0, 14.9), width, height, make.random() < 0.1), fit=make.random() < 0.8)
     if kind < level.frames + level.papers:
         plan = paper.plan(make.getrandbits(60), 1, vocabulary)
         return Sheet(paper.render(plan, plan.pages[0], 768, 1024), 3, 4)

@@ -403,6 +403,13 @@ def scene(rng, level, vocabulary):
     return out
 
 
+def fitted(image):
+    """A picture scaled to a longest edge of SIZE, the other even, as programs do it before they stretch one to a tile."""
+    width, height = image.size
+    wide, high = (SIZE, int(SIZE * height / width)) if width >= height else (int(SIZE * width / height), SIZE)
+    return image.resize((wide + wide % 2, high + high % 2), Image.LANCZOS)
+
+
 def tile(rng, level, vocabulary):
     """A scene as [SIZE, SIZE, 3] u8, and the scene with its truth."""
     out = scene(rng, level, vocabulary)
