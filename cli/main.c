@@ -109,7 +109,8 @@ const struct command cli_commands[] = {
      "is a message in the model's chat format; with --raw it is given as it is. Of a message that comes from "
      "standard input, line breaks at the end are left out.\n\n"
      "With --image, --video and --pdf a model that sees looks at files: where the prompt says <image>, <video> and <pdf>, in the "
-     "order in which they are given, or else before the text. Its vision part (mmproj) is found when it lies beside it.\n\n"
+     "order in which they are given, or else before the text. A file named - is what comes on standard input, and the prompt is in --prompt then. The vision part "
+     "(mmproj) is found when it lies beside the model.\n\n"
      "With --json it prints one object when the answer is complete: prompt_tokens, the ids that the model read, with "
      "{image_tokens, grid: [rows, columns]} for each run of visual tokens (frames, if it has several); "
      "tokens, each with id, text and top, the --logprobs most probable tokens of that step; stop, why it ended "
@@ -147,7 +148,7 @@ const struct command cli_commands[] = {
     {"embed", "embed", "FILE", 1, 1, "write what a model sees of a picture, a video or a document",
      "Encodes FILE with the vision part of a model (--mmproj) alone and writes its visual tokens, the rows that a language model "
      "reads, as a NumPy array of 32-bit floats [tokens, width]. Without --mmproj it is the one that lies beside --model. "
-     "With --verbose it says beforehand how much memory that takes at the most.\n\n"
+     "A FILE of - is standard input. With --verbose it says beforehand how much memory that takes at the most.\n\n"
      "With --json it prints one object: family; tokens and width; tiles, the rows and columns that a picture was cut into; runs, "
      "each with its first row, image_tokens, grid [rows, columns] and frames; positions [time, row, column] of each token in its "
      "run, or null where they follow each other as text does.",

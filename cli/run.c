@@ -167,6 +167,17 @@ static int add_items(struct pr_model *model, struct pr_session *session, const s
     return err;
 }
 
+/* Whether a list of files, one a line, has standard input in it. */
+static bool reads_input(const char *files)
+{
+    for (const char *line = files, *end; line && *line; line = end ? end + 1 : NULL) {
+        end = strchr(line, '\n');
+        if (line[0] == '-' && (line[1] == '\n' || line[1] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 /* Adds the prompt, and before it the system message, to the session. */
 static int add_prompt(struct pr_model *model, struct pr_session *session, const struct pr_settings *settings)
 {
@@ -175,6 +186,9 @@ static int add_prompt(struct pr_model *model, struct pr_session *session, const 
     size_t len = strlen(text);
     int err;
     if (len == 0) {
+        if (reads_input(settings->image) || reads_input(settings->video) || reads_input(settings->pdf))
+            TRY(base_fail(PR_ERR_INVALID, "standard input is the file named -, so the prompt can't come from there; "
+                                          "give it with --prompt TEXT"));
         TRY(cli_read_input("no prompt; give --prompt TEXT, or the text on standard input", &input));
         while (!settings->raw && input.len > 0 && strchr("\r\n", input.data[input.len - 1]))
             input.len--;

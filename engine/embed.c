@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/mem.h"
+#include "engine/input.h"
 #include "engine/model.h"
 #include "engine/source.h"
 #include "ingest/source.h"
@@ -13,14 +14,16 @@ static int kind_of(const char *path, const struct pr_settings *settings, struct 
 {
     int err;
     struct ingest_options options;
+    const char *opened = path;
     struct ingest_source *source = NULL;
+    TRY(engine_input_path(path, engine_cancel(cancel), &opened));
     TRY(engine_source_options(settings, cancel, &options));
-    TRY(ingest_open(path, &options, &source));
+    TRY(ingest_open(opened, &options, &source));
     const char *kind = ingest_info(source)->kind;
     *out = !strcmp(kind, "video") ? PR_ITEM_VIDEO : !strcmp(kind, "image") ? PR_ITEM_IMAGE : PR_ITEM_PAGES;
 fail:
     ingest_close(source);
-    return err;
+    return engine_input_name(err, path, opened);
 }
 
 /* The tokens of all media, one behind the other. */

@@ -5,6 +5,7 @@
 #include "engine/encoding.h"
 
 #include "base/mem.h"
+#include "engine/input.h"
 #include "engine/model.h"
 #include "engine/range.h"
 #include "engine/source.h"
@@ -281,9 +282,6 @@ static int look_for_times(const struct seeing *s, const struct vision_family *fa
     int err;
     struct pr_unit unit;
     struct ingest_source *source = NULL;
-    if (!strcmp(s->path, "-"))
-        return base_fail(PR_ERR_UNSUPPORTED, "standard input doesn't tell how long the video is, and can't be read "
-                                             "twice; write it to a file first");
     out->options = s->options;
     if (!chosen) {
         out->options.sampling = INGEST_RATE;
@@ -366,13 +364,12 @@ static int choose_frames(const struct seeing *s, const struct pr_settings *setti
     if (settings->frames > INGEST_MAX_TIMES)
         return base_fail(PR_ERR_INVALID, "--frames %d: at most %d are looked at in one prompt", settings->frames,
                          INGEST_MAX_TIMES);
-    if (strcmp(s->path, "-") != 0)
-        TRY(ingest_open(s->path, &options, &source));
-    const struct pr_source_info *info = source ? ingest_info(source) : NULL;
-    const struct pr_stream *stream = info ? chosen_stream(info) : NULL;
+    TRY(ingest_open(s->path, &options, &source));
+    const struct pr_source_info *info = ingest_info(source);
+    const struct pr_stream *stream = chosen_stream(info);
     double rate = stream ? stream->rate : 0;
     int64_t from = options.from == PR_TIME_NONE ? 0 : options.from, total = 0;
-    if (info && info->duration != PR_TIME_NONE && rate > 0) {
+    if (info->duration != PR_TIME_NONE && rate > 0) {
         bool part = options.from != PR_TIME_NONE || options.to != PR_TIME_NONE;
         int64_t end = options.to != PR_TIME_NONE && options.to < info->duration ? options.to : info->duration;
         total = !part && stream->frames > 0 ? stream->frames : llround((double)(end - from) * rate * 1e-6);
@@ -580,7 +577,7 @@ static int see_video(const struct seeing *s, struct engine_media *list, const st
     struct engine_medium *m = add_medium(list);
     TRY(see_frames(s, m, &film, &n));
     if (n < film.n) { /* damaged, or it says wrongly how long it is: once more, with the frames that there are */
-        if (n == 0 || !strcmp(s->path, "-"))
+        if (n == 0)
             TRY(base_fail(PR_ERR_NOT_FOUND, "%s: %d of %d frames are in it; it is damaged or cut short", s->path, n,
                           film.n));
         engine_medium_finish(m);
@@ -610,15 +607,11 @@ static void only_at(struct seeing *s, int64_t *at)
     s->options.from = s->options.to = PR_TIME_NONE;
 }
 
-static int name_file(int err, const char *path)
-{
-    return err >= 0 || strstr(pr_error_message(), path) ? err : base_fail_prefix(err, "%s", path);
-}
-
 static int begin(struct seeing *s, enum pr_item_kind kind, const struct pr_settings *settings, int64_t *at)
 {
     int err;
     bool film = kind == PR_ITEM_VIDEO && !settings->at[0];
+    TRY(engine_input_path(s->path, engine_cancel(s->cancel), &s->path));
     TRY(engine_source_options(settings, s->cancel, &s->options));
     if (settings->box[0])
         TRY(engine_parse_box(settings->box, s->box));
@@ -650,7 +643,7 @@ int engine_media_read(struct engine_media *list, struct engine_vision *vision, e
     return PR_OK;
 fail:
     engine_media_cut(list, before);
-    return name_file(err, path);
+    return engine_input_name(err, path, s.path);
 }
 
 /* ---- what it takes ---------------------------------------------------------------------------------------------- */
@@ -755,7 +748,7 @@ int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, cons
     out->memory += decoded * 3 * pixels + (uint64_t)out->tokens * ((uint64_t)out->width * sizeof(float) + 16);
 fail:
     film_finish(&film);
-    return name_file(err, path);
+    return engine_input_name(err, path, s.path);
 }
 
 /* ---- again ------------------------------------------------------------------------------------------------------ */
@@ -787,5 +780,5 @@ int engine_look_again(struct engine_vision *vision, const char *path, const stru
     list.n = 0;
 fail:
     engine_media_finish(&list);
-    return name_file(err, path);
+    return engine_input_name(err, path, path);
 }

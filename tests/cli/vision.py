@@ -169,6 +169,33 @@ class Vision(unittest.TestCase):
             self.assertIn("--at", self.refused(*model, "--video", self.film, "--box", "0,0,10,10"))
             self.assertIn("film.mp4", self.refused(*model, "--video", self.film, "--at", "1:00:00"))
 
+    def test_standard_input(self):
+        """Files named - come from standard input, by a pipe or as a file, and are looked at as any other."""
+        for family in ("idefics3", "qwen3vl"):
+            model = ("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf", "--device", "cpu", "--raw",
+                     "--json", "-n", "2", "--logprobs", "3", "-c", "8192", "-v")
+            for flag, path in (("-i", self.picture), ("--video", self.film)):
+                if not os.path.exists(path):
+                    continue
+                with open(path, "rb") as file:
+                    data = file.read()
+                want = json.loads(self.pagereel(*model, flag, path, "-p", "x").stdout)
+                for given in (data, path):
+                    with open(path, "rb") as file:
+                        more = {"input": given} if isinstance(given, bytes) else {"stdin": file}
+                        done = subprocess.run([PROGRAM, *model, flag, "-", "-p", "x"], env=self.env, timeout=120, capture_output=True, **more)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    got = json.loads(done.stdout)
+                    self.assertEqual([got[k] for k in ("prompt_tokens", "tokens")], [want[k] for k in ("prompt_tokens", "tokens")])
+        for data, message in ((b"", b"standard input is empty"), (b"hello", b"standard input: there is no picture")):
+            done = subprocess.run([PROGRAM, *model, "--video", "-", "-p", "x"], env=self.env, timeout=120, capture_output=True, input=data)
+            self.assertEqual((done.returncode, message in done.stderr), (1, True), done.stderr)
+        done = subprocess.run([PROGRAM, *model, "--video", "-"], env=self.env, timeout=120, capture_output=True, input=b"hello")
+        self.assertEqual((done.returncode, b"--prompt" in done.stderr), (2, True), done.stderr)
+        done = subprocess.run([PROGRAM, *model, "--video", "-", "-p", "x"], env={**self.env, "TMPDIR": "/nowhere"}, timeout=120,
+                              capture_output=True, input=b"hello")
+        self.assertEqual((done.returncode, b"/nowhere" in done.stderr), (1, True), done.stderr)
+
     def test_refusals(self):
         model, mmproj = f"{GOLDEN}/idefics3.f16.gguf", f"{GOLDEN}/idefics3.mmproj.f16.gguf"
         with open(mmproj, "rb") as file:

@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               .merge = merges[take(&data, &size, 1) % 4]};
     p.n_frames = which == 0 ? 1 : 2;
     p.image_size = p.patch * p.merge * (int32_t)(take(&data, &size, 1) % 32 + 1);
-    p.longest_edge = (int32_t)(take(&data, &size, 2) % 8193);
+    p.longest_edge = (int32_t)(take(&data, &size, 2) % (uint64_t)(8 * p.image_size + 1)); /* as the family reads it */
     p.min_pixels = (int64_t)take(&data, &size, 8) & INT64_MAX;
     p.max_pixels = (int64_t)take(&data, &size, 8) & INT64_MAX;
     struct vision_request r = {.medium = take(&data, &size, 1) & 1 ? VISION_VIDEO : VISION_IMAGE};
