@@ -47,7 +47,7 @@ static int read25(const struct gguf *gguf, struct vision_params *p)
     int32_t pixels;
     TRY(read(gguf, p));
     TRY(vision_key_int(gguf, "clip.vision.window_size", 1, 1 << 16, WINDOW, &pixels));
-    TRY(vision_key_int(gguf, "clip.vision.n_wa_pattern", 0, VISION_MAX_LAYERS, 0, &p->window_pattern));
+    TRY(vision_key_int(gguf, "clip.vision.n_wa_pattern", 0, VISION_MAX_LAYERS, -1, &p->window_pattern));
     p->window = pixels / p->patch / p->merge * p->merge;
     if (p->window == 0)
         TRY(wrong(gguf, "clip.vision.window_size is smaller than a visual token"));

@@ -100,6 +100,13 @@ static int read_family(const struct gguf *gguf, struct vision_params *p)
     for (int i = 0; i < 2 && !*name; i++)
         if (model_gguf_string(gguf, keys[i], &s) == PR_OK && s.len < sizeof name)
             memcpy(name, s.data, s.len);
+    bool hears = false, sees = true;
+    model_gguf_bool(gguf, "clip.has_audio_encoder", &hears);
+    model_gguf_bool(gguf, "clip.has_vision_encoder", &sees);
+    if (hears && (!sees || !*name))
+        return base_fail(PR_ERR_UNSUPPORTED,
+                         "%s: it encodes sound alone, not pictures; give the model's mmproj file for those",
+                         model_gguf_path(gguf));
     if (!*name)
         return wrong(gguf, keys[1], "is missing");
     int err = vision_family_find(name, &p->family);

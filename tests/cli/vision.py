@@ -27,6 +27,41 @@ def png(width, height, row):
             chunk(b"IDAT", zlib.compress((b"\0" + row) * height)) + chunk(b"IEND", b""))
 
 
+def tensors_of(data):
+    """Where the tensors of a GGUF file lie: name -> (type, first byte, bytes)."""
+    at = 8
+    def take(form):
+        nonlocal at
+        value, = struct.unpack_from("<" + form, data, at)
+        at += struct.calcsize("<" + form)
+        return value
+    def text():
+        nonlocal at
+        n = take("Q")
+        at += n
+        return data[at - n:at].decode()
+    def value(kind):
+        if kind == 8:
+            return text()
+        if kind == 9:
+            kind, n = take("I"), take("Q")
+            return [value(kind) for _ in range(n)]
+        return take("BbHhIif?"[kind] if kind < 8 else {10: "Q", 11: "q", 12: "d"}[kind])
+    n_tensors, n_keys = take("Q"), take("Q")
+    for _ in range(n_keys):
+        text()
+        value(take("I"))
+    infos = {}
+    for _ in range(n_tensors):
+        name, n_values = text(), 1
+        for _ in range(take("I")):
+            n_values *= take("Q")
+        kind = take("I")
+        infos[name] = (kind, take("Q"), n_values * (4 if kind == 0 else 2))
+    start = (at + 31) // 32 * 32
+    return {name: (kind, start + offset, size) for name, (kind, offset, size) in infos.items()}
+
+
 class Vision(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -168,6 +203,70 @@ class Vision(unittest.TestCase):
             self.assertEqual(self.runs("qwen2vl", "--video", self.film, "--at", "2s", "-p", "x")[0].get("frames"), None)
             self.assertIn("--at", self.refused(*model, "--video", self.film, "--box", "0,0,10,10"))
             self.assertIn("film.mp4", self.refused(*model, "--video", self.film, "--at", "1:00:00"))
+
+    def test_damaged_weights(self):
+        """NaN and infinities anywhere in the weights: the file is named, nothing comes out."""
+        bad = {0: (b"\x00\x00\xc0\x7f", b"\x00\x00\x80\xff"), 1: (b"\x00\x7e", b"\x00\x7c")}  # f32 and f16: NaN, infinity
+        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+            with open(f"{GOLDEN}/{family}.mmproj.f16.gguf", "rb") as file:
+                whole = file.read()
+            tensors = tensors_of(whole)
+            last = "mm.model.fc.weight" if family == "idefics3" else "mm.2.weight"
+            names = ["v.patch_embd.weight", "v.blk.0.attn_out.weight", "v.blk.1.ffn_down.weight", "v.post_ln.weight", last]
+            for name in names + ["v.deepstack.1.fc2.weight"] * (family == "qwen3vl"):
+                if name not in tensors:
+                    self.assertIn("deepstack", name)
+                    name = next(n for n in tensors if "deepstack" in n and n.endswith("fc2.weight"))
+                kind, first, size = tensors[name]
+                for value in bad[kind]:
+                    data = bytearray(whole)
+                    data[first:first + size] = value * (size // len(value))
+                    broken = self.write("broken.gguf", data)
+                    for device in ("ref", "cpu"):
+                        done = self.pagereel("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--mmproj", broken, "--device", device, "--raw",
+                                             "-n", "1", "-i", self.picture, "--image-tokens", "16", "-p", "x")
+                        self.assertEqual((done.returncode, done.stdout, done.stderr.count(b"\n")), (1, b"", 1), (family, name, done.stderr))
+                        self.assertIn(b"broken.gguf: visual tokens aren't finite", done.stderr)
+
+    def test_damaged_files(self):
+        """Files that are cut or changed somewhere: one line that names the file, or an answer; never a crash."""
+        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+            with open(f"{GOLDEN}/{family}.mmproj.f16.gguf", "rb") as file:
+                whole = file.read()
+            start = min(first for _, first, _ in tensors_of(whole).values())
+            random = __import__("random").Random(family)
+            broken = [(whole[:n], True) for n in (3, 20, start // 2, start - 1, start, len(whole) - 40)]
+            broken += [(whole[:at] + bytes([random.randrange(256)]) + whole[at + 1:], False)
+                       for at in (random.randrange(24, start) for _ in range(12))]
+            for data, refused in broken:
+                path = self.write("broken.gguf", data)
+                done = self.pagereel("embed", "--mmproj", path, "--device", "cpu", "--image-tokens", "16", self.picture, "--json")
+                self.assertIn(done.returncode, (1, 2) if refused else (0, 1, 2), done.stderr)
+                if done.returncode:
+                    self.assertEqual((done.stdout, done.stderr.count(b"\n")), (b"", 1), done.stderr)
+                    self.assertIn(b"broken.gguf", done.stderr)
+
+    def test_extreme_pictures(self):
+        """One pixel, one row, all black; a picture that a family refuses; frames of two pixels."""
+        pictures = {"dot": png(1, 1, b"\xff\0\0"), "row": png(40, 1, bytes(120)), "black": png(300, 200, bytes(900)),
+                    "line": png(3000, 1, bytes(9000))}
+        paths = {name: self.write(f"{name}.png", data) for name, data in pictures.items()}
+        small = os.path.join(self.folder, "small.mkv")
+        if os.path.exists(self.film):
+            subprocess.run(["ffmpeg", "-y", "-v", "error", "-f", "lavfi", "-i", "color=black:s=2x2:r=4:d=2", "-c:v", "ffv1", small], check=True)
+        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+            model = ("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf", "--device", "cpu",
+                     "--raw", "-n", "2", "-c", "8192", "-p", "x")
+            for name in ("dot", "row", "black"):
+                done = self.pagereel(*model, "-i", paths[name])
+                self.assertEqual(done.returncode, 0, done.stderr)
+            if os.path.exists(small):
+                self.assertEqual(self.pagereel(*model, "--video", small).returncode, 0)
+            done = self.pagereel(*model, "-i", paths["line"])
+            if family == "idefics3":
+                self.assertEqual(done.returncode, 0, done.stderr)
+            else:
+                self.assertEqual((done.returncode, b"line.png" in done.stderr), (2, True), done.stderr)
 
     def test_standard_input(self):
         """Files named - come from standard input, by a pipe or as a file, and are looked at as any other."""

@@ -35,9 +35,16 @@ static int read_changed(const struct change *change, struct vision_params *out)
     struct gguf *gguf;
     const float half[3] = {0.5F, 0.5F, 0.5F};
     const char *arch = change->key && !strcmp(change->key, "general.architecture") ? "llama" : "clip";
-    const char *family = change->key && !strcmp(change->key, "clip.projector_type") ? "unheard_of" : "idefics3";
+    const char *family = "idefics3";
+    if (change->key && !strcmp(change->key, "clip.projector_type"))
+        family = "unheard_of";
+    if (change->key && !strcmp(change->key, "clip.vision.n_wa_pattern"))
+        family = "qwen2.5vl_merger"; /* without that key */
     gguf_writer_string(&w, "general.architecture", arch);
-    gguf_writer_string(&w, "clip.projector_type", family);
+    if (change->key && !strcmp(change->key, "clip.has_audio_encoder"))
+        gguf_writer_bool(&w, change->key, true);
+    else
+        gguf_writer_string(&w, "clip.projector_type", family);
     write_u32(&w, change, "clip.vision.block_count", 2);
     write_u32(&w, change, "clip.vision.embedding_length", 48);
     write_u32(&w, change, "clip.vision.attention.head_count", 3);
@@ -88,6 +95,8 @@ static void test_wrong(void **state)
     } cases[] = {
         {{"general.architecture", false, 0}, PR_ERR_FORMAT, "not the vision part"},
         {{"clip.projector_type", false, 0}, PR_ERR_UNSUPPORTED, "unheard_of"},
+        {{"clip.has_audio_encoder", false, 0}, PR_ERR_UNSUPPORTED, "sound"},
+        {{"clip.vision.n_wa_pattern", true, 0}, PR_ERR_FORMAT, "n_wa_pattern"},
         {{"clip.vision.block_count", true, 0}, PR_ERR_FORMAT, "missing"},
         {{"clip.vision.block_count", false, 100000}, PR_ERR_FORMAT, "clip.vision.block_count"},
         {{"clip.vision.attention.head_count", false, 5}, PR_ERR_FORMAT, "divide"},

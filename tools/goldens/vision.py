@@ -382,13 +382,14 @@ class Qwen2VL(Qwen):
     processor_class, video_class, video_args = hf.Qwen2VLProcessor, hf.Qwen2VLVideoProcessor, {}
     small = dict(min_pixels=3136, max_pixels=12845056, patch=14)
     published = {'Qwen2-VL-2B': small}
+    depth = 2
 
     def text_config(self):
         return dict(super().text_config(), num_attention_heads=2, num_key_value_heads=1, rms_norm_eps=1e-6,
                     rope_parameters=rope(1000.0, mrope_section=[4, 6, 6]))
 
     def model(self):
-        vision = dict(depth=2, embed_dim=32, hidden_size=64, mlp_ratio=3, num_heads=2, patch_size=14)
+        vision = dict(depth=self.depth, embed_dim=32, hidden_size=64, mlp_ratio=3, num_heads=2, patch_size=14)
         return hf.Qwen2VLForConditionalGeneration(hf.Qwen2VLConfig(text_config=self.text_config(), vision_config=vision,
                                                                    tie_word_embeddings=self.tied, **self.token_ids()))
 

@@ -26,6 +26,8 @@ KINDS = {'f32': 1e-4, 'f16': 1e-3, 'bf16': 1e-2, 'q8_0': 3e-2}
 
 def check(family, converter, program, types, folder):
     torch.manual_seed(5)
+    if family.name == 'qwen2vl':
+        family.depth = 3  # the converter knows the merger's mm.2 by a table with a row for each layer: real models have 32
     processor, model = family.processor(**family.small), family.model().eval()
     if not family.nested:  # files don't tell how large pictures may be: what is published counts
         processor = family.processor(**{**family.small, **list(family.published.values())[0]})
