@@ -88,12 +88,13 @@ static void json_coverage(struct base_buf *out, const struct pr_coverage *c)
                     "{\"sources\":%lld,\"incomplete\":%lld,\"pages\":%lld,\"pages_failed\":%lld,"
                     "\"pages_without_text\":%lld,\"films\":%lld,\"films_without_text\":%lld,\"passages_found\":%lld,"
                     "\"passages_read\":%lld,\"sees\":%s,\"segments\":%lld,\"segments_shown\":%lld,"
-                    "\"visual_tokens\":%lld,\"damaged\":%lld,\"prompt_tokens\":%d,\"prompt_reused\":%d}",
+                    "\"visual_tokens\":%lld,\"damaged\":%lld,\"prompt_tokens\":%d,\"prompt_reused\":%d,"
+                    "\"device_bytes\":%lld}",
                     (long long)c->sources, (long long)c->incomplete, (long long)c->pages, (long long)c->pages_failed,
                     (long long)c->pages_without_text, (long long)c->films, (long long)c->films_without_text,
                     (long long)c->passages_found, (long long)c->passages_read, json_bool(c->sees),
                     (long long)c->segments, (long long)c->segments_shown, (long long)c->visual_tokens,
-                    (long long)c->damaged, c->prompt_tokens, c->prompt_reused);
+                    (long long)c->damaged, c->prompt_tokens, c->prompt_reused, (long long)c->device_bytes);
 }
 
 static void json_times(struct base_buf *out, const struct pr_coverage *c)

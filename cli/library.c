@@ -175,8 +175,8 @@ static int print_added(const struct args *args, const char *path, const struct p
     if (args->settings.json) {
         struct base_buf out = {0};
         put_entry(&out, entry);
-        base_buf_printf(&out, ",\"encoded\":%lld,\"fresh\":%s}", (long long)entry->encoded,
-                        entry->fresh ? "true" : "false");
+        base_buf_printf(&out, ",\"encoded\":%lld,\"device_bytes\":%lld,\"fresh\":%s}", (long long)entry->encoded,
+                        (long long)entry->device_bytes, entry->fresh ? "true" : "false");
         return write_line(&out);
     }
     char extent[48];

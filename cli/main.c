@@ -70,7 +70,8 @@ const struct command cli_commands[] = {
      "pictures all but blank places. Then questions about pictures need no second look. Tokens that one model made "
      "are of no use to another; those of several are kept beside each other.\n\n"
      "With --json it prints an object for each file: those of pagereel list --json; encoded, how many pictures, tiles "
-     "or frames (pairs of them) the vision encoder was run on; and fresh, whether something was read.",
+     "or frames (pairs of them) the vision encoder was run on; device_bytes, the most that it took of its device; and "
+     "fresh, whether something was read.",
      "pagereel add lecture.mkv notes.pdf\n"
      "pagereel add -m model.gguf --mmproj mmproj.gguf lecture.mkv\n"
      "pagereel add --disk 20G films/*.mkv",

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "engine/clock.h"
+#include "engine/visual.h"
 #include "ingest/beside.h"
 #include "ingest/source.h"
 
@@ -397,6 +398,27 @@ fail:
     return err;
 }
 
+/* The file is gone: what the log has is all there is. */
+static int check_gone(const struct adding *a, const struct evidence *evidence, bool complete)
+{
+    if (!complete)
+        return base_fail(PR_ERR_IO, "%s: isn't there any more, and was not read to its end", a->job.path);
+    if (!a->job.model || engine_is_seen(&a->job, evidence))
+        return PR_OK;
+    const struct evidence_setup *other = engine_visual_latest(evidence);
+    if (!other)
+        return base_fail(PR_ERR_IO, "%s: isn't there any more, and its pictures were never looked at", a->job.path);
+    unsigned char encoder[ENGINE_ENCODER_BYTES];
+    engine_encoder_identity(&a->job.model->vision, encoder);
+    const struct evidence_setup *same = engine_visual_find(evidence, encoder);
+    return base_fail(
+        PR_ERR_IO,
+        same ? "%s: isn't there any more, and its pictures were looked at otherwise or not to their end: %s"
+             : "%s: isn't there any more, and its pictures were looked at by another model, whose tokens are "
+               "of no use to this one: %s",
+        a->job.path, same ? same->text : other->text);
+}
+
 static int add(struct adding *a, struct library_source *source, bool *fresh)
 {
     int err;
@@ -409,8 +431,7 @@ static int add(struct adding *a, struct library_source *source, bool *fresh)
     bool complete = evidence && is_read(a, evidence) && memory_evidence_progress(evidence).complete;
     bool damaged = evidence && memory_evidence_damage(evidence) > 0;
     if (source->state == LIBRARY_GONE) {
-        err = complete ? PR_OK
-                       : base_fail(PR_ERR_IO, "%s: isn't there any more, and was not read to its end", a->job.path);
+        err = check_gone(a, evidence, complete);
     } else if (!complete || damaged) {
         TRY(disk_left(a));
         if (damaged) {

@@ -238,6 +238,7 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     pr_session_prompt(chat->session, &n);
     coverage->prompt_tokens = (int32_t)n;
     coverage->prompt_reused = (int32_t)chat->session->n_reused;
+    coverage->device_bytes = (int64_t)chat->asking.model->device->peak;
 fail:
     engine_ask_message_finish(&message);
     base_buf_finish(&request);

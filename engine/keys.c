@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELLS = 512 }; /* of the cache: opening words, and a segment's tokens or a question */
+enum {
+    CELLS = 512,   /* of the cache: opening words, and a segment's tokens or a question */
+    TOGETHER = 64, /* segments are read as multiples of so many tokens, so that few passes have to be planned */
+};
 
 /* Attention leans on the first tokens of a text whatever they say; without them the tokens of a picture would have to serve. */
 static const char opening[] = "A film or a document.\n";
@@ -82,15 +85,17 @@ static int by_place(const void *a, const void *b)
     return (x->x0 > y->x0) - (x->x0 < y->x0);
 }
 
-/* The keys of the first n tokens of a segment. They are read as the model would see them: in the order of time and place. */
+/* The keys of the first n tokens of a segment. They are read as the model would see them: in the order of time and place; zeros behind them
+ * change nothing, since no token sees a later one. */
 static int segment_keys(struct shallow *s, const struct evidence_segment *segment, int32_t columns, uint32_t n,
                         float *out, const struct base_cancel *cancel)
 {
     size_t width = (size_t)s->model->hp->n_kv * (size_t)s->model->hp->d_head, opening_n = s->opening.n;
+    size_t read = base_align(n, TOGETHER);
     struct place *places = base_alloc_array(n, sizeof *places);
-    float *rows = base_alloc_array((size_t)n * (size_t)columns, sizeof *rows);
-    float *keys = base_alloc_array((opening_n + n) * width, sizeof *keys);
-    int32_t(*positions)[4] = base_alloc_array(n, sizeof *positions), steps = 0;
+    float *rows = base_alloc_array(read * (size_t)columns, sizeof *rows);
+    float *keys = base_alloc_array((opening_n + read) * width, sizeof *keys);
+    int32_t(*positions)[4] = base_alloc_array(read, sizeof *positions), steps = 0;
     for (uint32_t i = 0; i < n; i++)
         places[i] = (struct place){segment->tokens[i], i};
     qsort(places, n, sizeof *places, by_place);
@@ -105,10 +110,10 @@ static int segment_keys(struct shallow *s, const struct evidence_segment *segmen
         positions[i][2] = token->x0;
     }
     bool grid = s->model->hp->rope.kind == ROPE_MROPE || s->model->hp->rope.kind == ROPE_IMROPE;
-    struct llm_piece piece = {.n = (int32_t)n,
+    struct llm_piece piece = {.n = (int32_t)read,
                               .rows = rows,
                               .position = grid ? positions[0] : NULL,
-                              .advance = grid ? steps + segment->grid_h + segment->grid_w : (int32_t)n};
+                              .advance = grid ? steps + segment->grid_h + segment->grid_w : (int32_t)read};
     int err = read_piece(s, &piece, keys, NULL, cancel);
     for (uint32_t i = 0; i < n && err >= 0; i++)
         memcpy(out + (size_t)places[i].at * width, keys + (opening_n + i) * width, width * sizeof *out);

@@ -132,6 +132,7 @@ int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn,
                      out);
         out->fresh = fresh;
         out->encoded = sight ? sight->vision.encoded : 0;
+        out->device_bytes = sight && sight->device ? (int64_t)sight->device->peak : 0;
         memory_evidence_close(evidence);
     }
 fail:

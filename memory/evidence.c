@@ -10,12 +10,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { TOUCHED = 16 << 20 }; /* of the file may stay mapped to pages: what was read longer ago can be read again */
+
 struct evidence {
     char *path;
+    atomic_size_t *touched; /* bytes of segments read since the pages were given back */
     struct evidence_walk walk;
     const char *data; /* [walk.end] */
     struct evidence_setup *setups;
@@ -138,6 +142,7 @@ int memory_evidence_open(const char *path, const unsigned char *source, struct e
     struct evidence_walk *walk = &evidence->walk;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     evidence->path = base_strdup(path);
+    evidence->touched = base_alloc(sizeof *evidence->touched);
     evidence->info = (struct evidence_info){"", "", "", "", 0, PR_TIME_NONE, PR_TIME_NONE};
     if (fd < 0) {
         err =
@@ -180,6 +185,7 @@ void memory_evidence_close(struct evidence *evidence)
         munmap((void *)(uintptr_t)evidence->data, evidence->walk.end);
     memory_evidence_walk_finish(&evidence->walk);
     base_free(evidence->setups);
+    base_free(evidence->touched);
     base_free(evidence->path);
     base_free(evidence);
 }
@@ -406,8 +412,14 @@ static bool read_segment(const struct evidence *evidence, const struct evidence_
 
 int memory_evidence_read(const struct evidence *evidence, size_t i, struct evidence_segment *out)
 {
+    const struct evidence_place *place = &evidence->walk.segments[i];
     *out = (struct evidence_segment){0};
-    if (read_segment(evidence, &evidence->walk.segments[i], out))
+    /* Pages stay the file's: whoever still holds a segment finds it as it was. */
+    if (atomic_fetch_add(evidence->touched, place->size) > TOUCHED) {
+        madvise((void *)(uintptr_t)evidence->data, evidence->walk.end, MADV_DONTNEED);
+        atomic_store(evidence->touched, 0);
+    }
+    if (read_segment(evidence, place, out))
         return PR_OK;
     memory_evidence_release(out);
     return base_fail(PR_ERR_FORMAT, "%s: segment %llu is damaged; remove the source from the library and add it again",

@@ -41,9 +41,10 @@ struct pr_entry {
     bool seen;                           /* its pictures were looked at to the end, by some model */
     char model[256];                     /* by which, and what was kept; "": by none */
     int64_t raw, frames;                 /* pr_show() only: tokens before compression; frames, pictures and tiles */
-    int64_t encoded; /* pr_add() only: runs of the vision encoder (pictures, tiles, pairs of frames) */
-    int64_t bytes;   /* on the disk */
-    int64_t damaged; /* places where something was lost */
+    int64_t encoded;      /* pr_add() only: runs of the vision encoder (pictures, tiles, pairs of frames) */
+    int64_t device_bytes; /* pr_add() only: buffers and weights on the encoder's device, at the most */
+    int64_t bytes;        /* on the disk */
+    int64_t damaged;      /* places where something was lost */
 };
 
 enum pr_adding {
@@ -158,6 +159,7 @@ struct pr_coverage {
     int64_t damaged;                       /* places where the library lost something */
     int32_t prompt_tokens;
     int32_t prompt_reused;  /* of those: read for an earlier question of the conversation, and still in the cache */
+    int64_t device_bytes;   /* buffers and weights on the model's device, at the most so far */
     bool sees;              /* the model has a vision part */
     int64_t segments;       /* segments of visual tokens in the range that was asked */
     int64_t segments_shown; /* of those: put before the model, */
