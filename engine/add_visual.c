@@ -11,6 +11,7 @@
 #include "engine/add.h"
 
 #include "base/mem.h"
+#include "compute/ref/ref.h"
 #include "engine/clock.h"
 #include "engine/encoding.h"
 #include "engine/source.h"
@@ -182,13 +183,17 @@ static int commit_sometimes(struct looking *l)
 }
 
 /* Adds what is kept of a segment's tokens to the rest of it. */
-static int put_segment(struct looking *l, struct evidence_segment *segment, const struct compressed *kept)
+static int put_segment(struct looking *l, struct evidence_segment *segment, struct compressed *kept)
 {
-    size_t n =
-        (size_t)kept->n * (size_t)(l->job->model->vision.params.d_out * (1 + l->job->model->vision.params.n_deepstack));
-    uint16_t *rows = base_alloc_array(n, sizeof *rows);
-    for (size_t i = 0; i < n; i++) /* what f16 can't hold becomes its largest, never infinite */
-        rows[i] = compute_f32_to_f16(fminf(fmaxf(kept->rows[i], -65504), 65504));
+    int64_t columns = vision_encoder_width(l->job->model->vision.encoder);
+    enum type type = engine_row_type(l->job->settings, l->job->model->vision.params.d_out);
+    size_t row = (size_t)compute_row_bytes(type, columns);
+    char *rows = base_alloc_array(kept->n, row);
+    for (size_t i = 0; i < (size_t)kept->n * (size_t)columns;
+         i++) /* what f16 can't hold becomes its largest, never infinite */
+        kept->rows[i] = fminf(fmaxf(kept->rows[i], -65504), 65504);
+    for (uint32_t i = 0; i < kept->n; i++)
+        ref_quantize(type, kept->rows + (size_t)i * (size_t)columns, rows + i * row, columns);
     segment->stream = -1;
     segment->t0 = kept->t0;
     segment->t1 = kept->t1;
@@ -701,7 +706,8 @@ static int begin(struct looking *l)
     struct evidence_setup wanted;
     const struct evidence_setup *setup;
     engine_visual_setup(&l->job->model->vision, l->job->settings, text, &wanted);
-    l->token_bytes = (int64_t)(sizeof(struct evidence_token) + compute_row_bytes(TYPE_F16, wanted.columns));
+    l->token_bytes =
+        (int64_t)(sizeof(struct evidence_token) + compute_row_bytes((enum type)wanted.row_type, wanted.columns));
     TRY(memory_library_writer(l->job->library, l->source, NULL, &l->writer));
     TRY(count_tokens(l));
     TRY(memory_library_evidence(l->job->library, l->source, &evidence));

@@ -2,6 +2,7 @@
 #include "engine/keys.h"
 
 #include "base/mem.h"
+#include "compute/ref/ref.h"
 #include "engine/library.h"
 #include "engine/visual.h"
 
@@ -87,13 +88,14 @@ static int by_place(const void *a, const void *b)
 
 /* The keys of the first n tokens of a segment. They are read as the model would see them: in the order of time and place; zeros behind them
  * change nothing, since no token sees a later one. */
-static int segment_keys(struct shallow *s, const struct evidence_segment *segment, int32_t columns, uint32_t n,
-                        float *out, const struct base_cancel *cancel)
+static int segment_keys(struct shallow *s, const struct evidence_segment *segment, const struct evidence_setup *setup,
+                        uint32_t n, float *out, const struct base_cancel *cancel)
 {
     size_t width = (size_t)s->model->hp->n_kv * (size_t)s->model->hp->d_head, opening_n = s->opening.n;
-    size_t read = base_align(n, TOGETHER);
+    size_t read = base_align(n, TOGETHER), columns = (size_t)setup->columns;
+    size_t row = (size_t)compute_row_bytes((enum type)setup->row_type, setup->columns);
     struct place *places = base_alloc_array(n, sizeof *places);
-    float *rows = base_alloc_array(read * (size_t)columns, sizeof *rows);
+    float *rows = base_alloc_array(read * columns, sizeof *rows);
     float *keys = base_alloc_array((opening_n + read) * width, sizeof *keys);
     int32_t(*positions)[4] = base_alloc_array(read, sizeof *positions), steps = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -101,9 +103,8 @@ static int segment_keys(struct shallow *s, const struct evidence_segment *segmen
     qsort(places, n, sizeof *places, by_place);
     for (uint32_t i = 0; i < n; i++) {
         const struct evidence_token *token = &places[i].token;
-        const uint16_t *row = (const uint16_t *)segment->rows + (size_t)places[i].at * (size_t)columns;
-        for (int32_t j = 0; j < columns; j++)
-            rows[i * (size_t)columns + (size_t)j] = compute_f16_to_f32(row[j]);
+        ref_dequantize((enum type)setup->row_type, (const char *)segment->rows + places[i].at * row, rows + i * columns,
+                       setup->columns);
         steps += i > 0 && token->t0 != places[i - 1].token.t0;
         positions[i][0] = steps;
         positions[i][1] = token->y0;
@@ -153,7 +154,7 @@ static int add_missing(struct pr_model *model, const char *path, const struct ev
         if (err >= 0 && base_cancelled(cancel))
             err = base_fail(PR_ERR_CANCELLED, "interrupted");
         if (err >= 0 && n > 0)
-            err = segment_keys(&shallow, &segment, setup->columns, n, out, cancel);
+            err = segment_keys(&shallow, &segment, setup, n, out, cancel);
         memory_evidence_release(&segment);
         if (err >= 0 && n > 0)
             err = memory_keys_add(keys, number, raw, out, n);
@@ -175,8 +176,6 @@ int engine_keys_open(struct pr_model *model, struct library *library, const stru
     struct keys_params params = {
         .layer = engine_key_layers(model->hp), .n_kv = model->hp->n_kv, .d_head = model->hp->d_head};
     TRY(engine_need_decoder(model));
-    if (setup->row_type != TYPE_F16)
-        TRY(base_fail(PR_ERR_UNSUPPORTED, "keys are made of rows in f16 alone"));
     params.model = engine_fingerprint(model);
     memcpy(params.setup, setup->fingerprint, sizeof params.setup);
     TRY(memory_library_keys_path(library, source, params.model, &path));

@@ -45,14 +45,21 @@ void engine_encoder_identity(const struct engine_vision *vision, unsigned char o
     memcpy(out, result, ENGINE_ENCODER_BYTES);
 }
 
+enum type engine_row_type(const struct pr_settings *s, int32_t d_out)
+{
+    return !strcmp(s->row_type, "q8_0") && d_out % 32 == 0 ? TYPE_Q8_0 : TYPE_F16;
+}
+
 void engine_visual_setup(const struct engine_vision *vision, const struct pr_settings *s, char text[256],
                          struct evidence_setup *out)
 {
     struct base_hash hash;
     unsigned char result[BASE_HASH_BYTES];
     const struct vision_params *p = &vision->params;
-    *out = (struct evidence_setup){
-        .made = EVIDENCE_VISUAL, .columns = p->d_out * (1 + p->n_deepstack), .row_type = TYPE_F16, .text = text};
+    *out = (struct evidence_setup){.made = EVIDENCE_VISUAL,
+                                   .columns = p->d_out * (1 + p->n_deepstack),
+                                   .row_type = engine_row_type(s, p->d_out),
+                                   .text = text};
     engine_encoder_identity(vision, out->fingerprint);
     const int32_t chosen[] = {s->frames, s->scenes, s->keys, s->image_tokens};
     base_hash_init(&hash);
@@ -70,8 +77,8 @@ void engine_visual_setup(const struct engine_vision *vision, const struct pr_set
         snprintf(which, sizeof which, "%s", s->scenes ? "a frame of each scene" : "key frames");
     else
         snprintf(which, sizeof which, "%g a second", (double)s->fps);
-    snprintf(text, 256, "%s%s%.100s, %s, %g %% kept", p->family->title, *p->name ? " " : "", p->name, which,
-             100 * (double)s->keep);
+    snprintf(text, 256, "%s%s%.100s, %s, %g %% kept%s", p->family->title, *p->name ? " " : "", p->name, which,
+             100 * (double)s->keep, out->row_type == TYPE_Q8_0 ? " in q8_0" : "");
 }
 
 const struct evidence_setup *engine_visual_find(const struct evidence *evidence,

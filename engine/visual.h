@@ -14,6 +14,8 @@ enum { ENGINE_ENCODER_BYTES = BASE_HASH_BYTES / 2 };
 /* What the encoder's rows depend on: its keys, a sample of each of its tensors, and the version of preparation. Reads the file's header
  * and a little of each tensor. */
 void engine_encoder_identity(const struct engine_vision *vision, unsigned char out[ENGINE_ENCODER_BYTES]);
+/* The type of rows that adding writes: settings->row_type, or f16 where rows of d_out numbers don't divide into blocks. */
+enum type engine_row_type(const struct pr_settings *settings, int32_t d_out);
 /* The setup of what adding writes with these settings; `vision` was peeked at. *out's text is the caller's `text`. */
 void engine_visual_setup(const struct engine_vision *vision, const struct pr_settings *settings, char text[256],
                          struct evidence_setup *out);

@@ -86,9 +86,10 @@ struct pr_settings {
     int32_t image_tokens;            /* of one picture or frame at the most; 0: as the model was made for */
     int32_t side;                    /* bench vision: pixels a side of its picture */
 
-    const char *sheet; /* a PNG that show draws; "": none */
-    int64_t cap;       /* visual tokens that the library keeps of one source at the most; 0: no limit */
-    float keep;        /* share of a film's visual tokens that stays in the library at the most; 1: all, unmerged */
+    const char *sheet;    /* a PNG that show draws; "": none */
+    int64_t cap;          /* visual tokens that the library keeps of one source at the most; 0: no limit */
+    float keep;           /* share of a film's visual tokens that stays in the library at the most; 1: all, unmerged */
+    const char *row_type; /* of visual tokens in the library: "f16", "q8_0" */
 
     /* of pagereel bench needle and bench time */
     bool quick;

@@ -177,7 +177,7 @@ class Bounded(unittest.TestCase):
 
     def test_twelve_hours(self):
         """A new picture every 10 seconds, and one every hour: memory is that of 10 minutes, a cap of tokens holds."""
-        seldom = self.make("seldom.mkv", "-f", "lavfi", "-i", "mandelbrot=s=96x72:r=1/10:end_scale=0.0001", "-t", str(12 * 3600))
+        seldom = self.make("seldom.mkv", "-f", "lavfi", "-i", "testsrc2=s=96x72:r=1/10", "-t", str(12 * 3600))
         _, short, _ = self.add(self.films[1], self.path("short"))
         entry, memory, seconds = self.add(seldom, self.path("seldom"))
         print(f"12 h, a picture every 10 s: {entry['encoded']} frames, {entry['tokens']} tokens, {entry['bytes']} bytes, "
