@@ -3,6 +3,7 @@
  * Text tracks of a film: those inside its container and those in files beside it (NAME.srt, NAME.en.vtt, NAME.de.forced.ass).
  * They are read after the frames, each track in one sweep over its file, with every other stream skipped.
  */
+#include "ingest/ass.h"
 #include "ingest/av.h"
 #include "ingest/beside.h"
 
@@ -215,44 +216,6 @@ static void close_track(struct av_tracks *tracks)
     avformat_close_input(&tracks->format);
 }
 
-/* The words of an ASS event: what follows its eighth comma, without {\overrides}; \N and \n end a line, \h is a blank. With
- * {\p1} it is a drawing, which has no words. */
-static void add_ass_lines(struct ingest_lines *lines, const char *ass)
-{
-    for (int commas = 0; commas < 8 && ass; commas++) {
-        ass = strchr(ass, ',');
-        ass = ass ? ass + 1 : NULL;
-    }
-    if (!ass)
-        return;
-    struct base_buf line = {0};
-    bool drawing = false;
-    for (const char *c = ass;; c++) {
-        if (*c == '\0' || (c[0] == '\\' && (c[1] == 'N' || c[1] == 'n')) || *c == '\n' || *c == '\r') {
-            if (line.len > 0)
-                ingest_lines_add(lines, line.data, line.len, (struct pr_box){0});
-            line.len = 0;
-            if (*c == '\0')
-                break;
-            c += *c == '\\';
-        } else if (c[0] == '{' && c[1] == '\\' && strchr(c, '}')) {
-            const char *end = strchr(c, '}');
-            for (; c < end; c++)
-                if (c[0] == '\\' && c[1] == 'p' && c[2] >= '0' && c[2] <= '9')
-                    drawing = c[2] != '0';
-        } else if (c[0] == '\\' && (c[1] == '{' || c[1] == '}')) { /* braces that are text */
-            if (!drawing)
-                base_buf_append(&line, ++c, 1);
-        } else if (c[0] == '\\' && c[1] == 'h') {
-            base_buf_puts(&line, " ");
-            c++;
-        } else if (!drawing) {
-            base_buf_append(&line, c, 1);
-        }
-    }
-    base_buf_finish(&line);
-}
-
 /* Blank lines say nothing. */
 static void drop_blank_lines(struct ingest_lines *lines)
 {
@@ -283,7 +246,7 @@ static int read_event(struct av_tracks *tracks, const struct av_track *track, in
     ingest_lines_reset(&tracks->lines);
     for (unsigned i = 0; i < subtitle.num_rects; i++) {
         if (subtitle.rects[i]->ass)
-            add_ass_lines(&tracks->lines, subtitle.rects[i]->ass);
+            ingest_ass_lines(&tracks->lines, subtitle.rects[i]->ass);
         else if (subtitle.rects[i]->text)
             ingest_lines_add(&tracks->lines, subtitle.rects[i]->text, strlen(subtitle.rects[i]->text),
                              (struct pr_box){0});
