@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "ingest/bidi.h"
+#include "ingest/columns.h"
 #include "ingest/figures.h"
 #include "ingest/reader.h"
 
@@ -268,6 +269,7 @@ static struct pr_box join_boxes(struct pr_box box, const PopplerRectangle *r, bo
 struct text_line {
     struct base_buf words; /* UTF-8 */
     struct pr_box box;
+    struct column_gap gap;
     bool empty;
 };
 
@@ -306,6 +308,7 @@ static guint collect_left_to_right(const char *line, const char *end, const Popp
                                    struct text_count *count, struct text_line *out)
 {
     bool after_blank = true;
+    size_t at = 0; /* the end of the last word */
     guint i = 0;
     for (const char *c = line; c < end; c = g_utf8_next_char(c), i++) {
         gunichar value = g_utf8_get_char(c);
@@ -319,8 +322,12 @@ static guint collect_left_to_right(const char *line, const char *end, const Popp
         count_character(count, value);
         if (i >= n_boxes)
             continue;
+        float gap = out->empty ? 0 : (float)boxes[i].x1 - out->box.x1;
+        if (gap > out->gap.x1 - out->gap.x0 && gap > (float)(boxes[i].y2 - boxes[i].y1))
+            out->gap = (struct column_gap){at, out->box.x1, (float)boxes[i].x1};
         out->box = join_boxes(out->box, &boxes[i], out->empty);
         out->empty = false;
+        at = out->words.len;
     }
     return i;
 }
@@ -348,8 +355,14 @@ static void free_text(struct page_text *text)
     g_free(text->text);
 }
 
+/* The lines of a page, and the struct column_gap of each. */
+struct page_lines {
+    struct ingest_lines *lines;
+    struct base_buf gaps;
+};
+
 /* A line is what lies between line breaks, its box the union of its characters' boxes. */
-static void add_lines(const struct page_text *from, struct ingest_lines *lines, struct text_count *count)
+static void add_lines(const struct page_text *from, struct page_lines *to, struct text_count *count)
 {
     guint at = 0;
     struct text_line found = {0};
@@ -359,10 +372,13 @@ static void add_lines(const struct page_text *from, struct ingest_lines *lines, 
         guint left = at < from->n_boxes ? from->n_boxes - at : 0;
         found.words.len = 0;
         found.empty = true;
+        found.gap = (struct column_gap){0};
         at += has_right_to_left(line, end) ? collect_right_to_left(line, end, boxes, left, count, &found)
                                            : collect_left_to_right(line, end, boxes, left, count, &found);
-        if (!found.empty)
-            ingest_lines_add(lines, found.words.data, found.words.len, found.box);
+        if (!found.empty) {
+            base_buf_append(&to->gaps, (const char *)&found.gap, sizeof found.gap);
+            ingest_lines_add(to->lines, found.words.data, found.words.len, found.box);
+        }
         at++; /* the line break has a box, too */
         line = *end ? end + 1 : end;
     }
@@ -374,12 +390,12 @@ static void add_lines(const struct page_text *from, struct ingest_lines *lines, 
 static const PopplerRectangle from_left = {-1e6, -1e6, 1e6, 1e6}, from_right = {1e6, -1e6, 1e6, 1e6};
 
 /* A selection from the right ends before the words of the last line: adds the lines that it takes in and that aren't there yet. */
-static void add_missing_lines(PopplerPage *page, struct ingest_lines *lines, struct text_count *count)
+static void add_missing_lines(PopplerPage *page, struct page_lines *to, struct text_count *count)
 {
     PopplerRectangle selection = from_right;
     cairo_region_t *region = poppler_page_get_selected_region(page, 1, POPPLER_SELECTION_LINE, &selection);
-    for (size_t i = 0; i < lines->n; i++) {
-        struct pr_box b = lines->lines[i].box;
+    for (size_t i = 0; i < to->lines->n; i++) {
+        struct pr_box b = to->lines->lines[i].box;
         cairo_rectangle_int_t box = {(int)floorf(b.x0) - 1, (int)floorf(b.y0) - 1, (int)ceilf(b.x1 - b.x0) + 3,
                                      (int)ceilf(b.y1 - b.y0) + 3};
         cairo_region_subtract_rectangle(region, &box);
@@ -390,7 +406,7 @@ static void add_missing_lines(PopplerPage *page, struct ingest_lines *lines, str
         double middle = box.y + box.height / 2.0;
         struct page_text text = select_text(page, (PopplerRectangle){box.x + box.width + 1, middle, box.x - 1, middle});
         if (box.height > 3 && box.width > 3)
-            add_lines(&text, lines, count);
+            add_lines(&text, to, count);
         free_text(&text);
     }
     cairo_region_destroy(region);
@@ -403,9 +419,12 @@ static struct text_count collect_lines(PopplerPage *page, struct ingest_lines *l
     bool turned = text.text && has_right_to_left(text.text, text.text + strlen(text.text));
     struct page_text other = turned ? select_text(page, from_right) : (struct page_text){0};
     bool right = other.n_boxes > text.n_boxes;
-    add_lines(right ? &other : &text, lines, &count);
+    struct page_lines to = {lines, {0}};
+    add_lines(right ? &other : &text, &to, &count);
     if (right)
-        add_missing_lines(page, lines, &count);
+        add_missing_lines(page, &to, &count);
+    ingest_columns_sort(lines, (const struct column_gap *)to.gaps.data, right);
+    base_buf_finish(&to.gaps);
     free_text(&text);
     free_text(&other);
     return count;
