@@ -17,7 +17,7 @@ from train import tokenizer
 try:
     import torch
     import numpy as np
-    from train import answer, encoder, keep, kernels, memory, model, muon, prompts, windows
+    from train import answer, ask, encoder, keep, kernels, memory, model, muon, prompts, windows
     from world import film, fonts, picture, questions, words
     fonts.faces()
     missing = None
@@ -264,6 +264,22 @@ class Models(unittest.TestCase):
         pixels = np.zeros((256, 256, 3), np.uint8)
         pixels[40, 40] = 255  # in cell (1, 1)
         self.assertEqual(sorted((~memory.blank(pixels, 8)).nonzero()[0].tolist()), [1, 8, 9, 10, 17])
+
+    def test_what_the_program_says_is_judged(self):
+        when = questions.Question("when", "When is A shown?", "00:01:00", [[59.4, 66.0]])
+        self.assertTrue(ask.same("00:00:59", when))
+        self.assertFalse(ask.same("00:01:02", when))
+        self.assertFalse(ask.same("1 [S1", when))
+        self.assertFalse(ask.same("greens", questions.Question("colour", "", "green", [1])))
+
+        def found(**place):
+            return {"citations": [{"named_by_answer": True, **place}, {"named_by_answer": False, "page": 7, "t0": 0, "t1": 99}]}
+
+        self.assertTrue(ask.cites(found(t0=60, t1=70), when))
+        self.assertFalse(ask.cites(found(t0=66, t1=70), when))
+        self.assertTrue(ask.cites(found(page=3), questions.Question("cell", "", "4", [3])))
+        self.assertFalse(ask.cites(found(page=7), questions.Question("cell", "", "4", [3])))
+        self.assertFalse(ask.cites({"citations": []}, when))
 
     def test_a_checkpoint_is_whole_or_not_there(self):
         with tempfile.TemporaryDirectory() as folder:
