@@ -195,11 +195,14 @@ class Models(unittest.TestCase):
         net = answer.Answerer(*tiny())
         for make in (prompts.align, prompts.single, prompts.clip, prompts.page):
             episode = make(random.Random(3), picture.LEVELS[1], words.read())
-            _, targets, turns = answer.prepare(net, words_of, [episode])
+            _, targets, weights, turns = answer.prepare(net, words_of, [episode])
             for n, (_, wanted, _) in enumerate(episode.turns):
-                ids = targets[(turns == n) & (targets >= 0)].tolist()
-                self.assertEqual(words_of.decode(ids), " " + wanted + tokenizer.END)
-            self.assertEqual(int((targets >= 0).sum()), int((turns >= 0).sum()))
+                self.assertEqual(words_of.decode(targets[turns == n].tolist()), " " + wanted + tokenizer.END)
+            self.assertEqual(int(turns.max()), len(episode.turns) - 1)
+            self.assertTrue((weights[turns >= 0] == answer.WEIGHTS[2]).all())
+            self.assertTrue((weights[targets < 0] == 0).all())
+            asked = words_of.decode(targets[weights == answer.WEIGHTS[1]].tolist())
+            self.assertEqual(asked, "".join(f" {question}{tokenizer.END}\nAssistant:" for question, _, _ in episode.turns))
 
     def test_a_bank_asks_other_things_about_the_same_pictures(self):
         net = answer.Answerer(*tiny())

@@ -35,6 +35,7 @@ PHASES = [
     ("ask", {"align": 0.05, "single": 0.35, "clip": 0.4, "page": 0.2}, 0.92, 2.0, False),
     ("all", {"align": 0.05, "single": 0.35, "clip": 0.4, "page": 0.2}, 2.0, 2.0, True),
 ]
+WEIGHTS = (0.02, 0.2, 1.0)  # of what the prompt says, of questions, and of answers: to tell what will be asked teaches to find it
 AGAIN = 6  # times that pictures are asked about while the encoder is fixed: looking at them costs more than answering
 
 
@@ -108,39 +109,39 @@ def showing(net, seen, pixels):
 
 
 def prepare(net, words_of, episodes):
-    """Rows [b, n, width] padded at the end, ids of what comes next [b, n] (-1: not learnt), and which turn each belongs to."""
+    """Rows [b, n, width] padded at the end; [b, n]: ids of what comes next (-1: a picture, or nothing), how much each weighs, and which
+    turn's answer it belongs to (-1: none)."""
     seen = net.see(episodes)
-    base, sequences, targets, turns = 0, [], [], []
+    base, sequences, told = 0, [], ([], [], [])
     for episode in episodes:
-        parts, ids_at, learnt, turn_of, turn = [], [], [], [], 0
+        parts, ids, weights, turn_of, turn = [], [], [], [], -1
         for part in prompts.tokens(words_of, episode, showing(net, seen[base:base + len(episode.pictures)], episode.pictures)):
             if isinstance(part, tuple):
                 parts.append(net.text.embed(torch.tensor(part[1])))
-                ids_at += part[1]
-                for flag in part[2]:
-                    turn += bool(flag and not (learnt and learnt[-1]))
-                    learnt.append(flag)
-                    turn_of.append(turn - 1 if flag else -1)
+                ids += part[1]
+                for what in part[2]:
+                    turn += what == 2 and not (turn_of and turn_of[-1] >= 0)
+                    turn_of.append(turn if what == 2 else -1)
+                    weights.append(WEIGHTS[what])
             else:
                 parts.append(part.to(net.text.embed.weight.dtype))
-                ids_at += [-1] * len(part)
-                learnt += [False] * len(part)
+                ids += [-1] * len(part)
+                weights += [0.0] * len(part)
                 turn_of += [-1] * len(part)
         base += len(episode.pictures)
         sequences.append(torch.cat(parts))
-        targets.append(torch.tensor([i if flag else -1 for i, flag in zip(ids_at[1:], learnt[1:])] + [-1]))
-        turns.append(torch.tensor(turn_of[1:] + [-1]))
-    rows = nn.utils.rnn.pad_sequence(sequences, batch_first=True)
-    return rows, nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-1), \
-        nn.utils.rnn.pad_sequence(turns, batch_first=True, padding_value=-1)
+        for out, values, none in zip(told, (ids, weights, turn_of), (-1, 0.0, -1)):
+            out.append(torch.tensor(values[1:] + [none]))
+    pad = nn.utils.rnn.pad_sequence
+    return pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1)
 
 
-def predict(net, words_of, episodes):
-    """Logits [m, vocab] of what is to be learnt, its ids [m], and (episode, turn) of each."""
-    rows, targets, turns = prepare(net, words_of, episodes)
+def predict(net, words_of, episodes, answers=False):
+    """Logits [m, vocab] of what is to be learnt (`answers`: of answers alone), its ids and weights [m], and (episode, turn) of each."""
+    rows, targets, weights, turns = prepare(net, words_of, episodes)
     states, _ = net.text(rows.bfloat16() if kernels.library() else rows)
-    at = (targets >= 0).nonzero(as_tuple=True)
-    return net.text.logits(states[at]), targets[at], at[0], turns[at]
+    at = ((turns if answers else targets) >= 0).nonzero(as_tuple=True)
+    return net.text.logits(states[at]), targets[at], weights[at], at[0], turns[at]
 
 
 @torch.no_grad()
@@ -155,7 +156,7 @@ def evaluate(net, words_of, maker, count, level, vocabulary, n, keep_share=None)
                     if isinstance(piece, prompts.Kept):
                         piece.share = keep_share
         with torch.autocast("cpu", torch.bfloat16):
-            logits, ids, episode_of, turn_of = predict(net, words_of, episodes)
+            logits, ids, _, episode_of, turn_of = predict(net, words_of, episodes, True)
         hit = logits.argmax(1) == ids
         for e, episode in enumerate(episodes):
             for t, (_, _, kind) in enumerate(episode.turns):
@@ -211,8 +212,8 @@ def main(argv=None):
         episodes = bank.episodes(step, shares, picture.LEVELS[1 + step // Bank.BLOCK % 3] if phase == 0 else level)
         muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps))
         with torch.autocast("cpu", torch.bfloat16):
-            logits, ids, _, _ = predict(net, words_of, episodes)
-            loss = encoder.mean(logits, ids)
+            logits, ids, weights, _, turn_of = predict(net, words_of, episodes)
+            loss = encoder.entropy(logits, ids, weights / weights.sum())
         net.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -220,7 +221,9 @@ def main(argv=None):
             optimizer.step()
         average.update(net)
         step += 1
-        losses.append(float(loss.detach()))
+        with torch.no_grad():
+            answers = turn_of >= 0
+            losses.append(float(F.cross_entropy(logits[answers].float(), ids[answers])))
         seen += sum(len(e.pictures) for e in episodes)
         if step % 50 == 0:
             spent = time.monotonic() - began

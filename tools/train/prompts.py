@@ -203,17 +203,17 @@ def page(rng, level, vocabulary, held_out=False, n=None):
 
 
 def tokens(tokenizer, episode, show):
-    """The episode in order: ("ids", [...], [learnt?...]) and pictures' visual tokens. `show(piece)` gives what stands for a Shown or Kept:
-    (second or None, visual tokens) of each picture."""
+    """The episode in order: ("ids", [...], [what each is...]) and pictures' visual tokens, where an id is a part of the prompt (0), of a
+    question (1) or of an answer (2). `show(piece)` gives what stands for a Shown or Kept: (second or None, visual tokens) of each picture."""
     out = []
 
-    def add(text, learnt=False):
+    def add(text, what=0):
         ids = tokenizer.encode(text)
         if out and isinstance(out[-1], tuple):
             out[-1][1].extend(ids)
-            out[-1][2].extend([learnt] * len(ids))
+            out[-1][2].extend([what] * len(ids))
         elif ids:
-            out.append(("ids", ids, [learnt] * len(ids)))
+            out.append(("ids", ids, [what] * len(ids)))
 
     # SmolVLM's conversation: no blank stands between "User:" and a picture.
     text = "<|im_start|>" + ("" if episode.plain else f"System: {SYSTEM}{END}\n") + "User:" + ("" if episode.plain else " ")
@@ -227,9 +227,10 @@ def tokens(tokenizer, episode, show):
             out.append(rows)
             text = behind
     for n, (question, answer, _) in enumerate(episode.turns):
-        add(("" if n == 0 else "\nUser: ") + text + f"Question: {question}{END}\nAssistant:")
+        add(("" if n == 0 else "\nUser: ") + text + "Question:")
+        add(f" {question}{END}\nAssistant:", 1)
         text = ""
-        add(" " + answer + END, True)
+        add(" " + answer + END, 2)
     return out
 
 
