@@ -2,11 +2,13 @@
 """Questions about the world in many wordings, with their answers and where they come from.
 
 An answer is short, in lower case but for NOT_SHOWN. `spans` holds what it rests on: times of a film [t0, t1] or pages. What was never shown is
-answered with NOT_SHOWN and rests on nothing. Wordings whose number in the list is a multiple of HELD are kept from training and
-asked by tests alone.
+answered with NOT_SHOWN and rests on nothing. Every HELD-th wording is kept from training and asked by tests alone.
 """
 
 import dataclasses
+import functools
+import itertools
+import re
 
 from world import words
 
@@ -23,60 +25,80 @@ class Question:
     about: tuple = ()  # what the answer is a property of: two answers about the same thing make the question unclear
 
 
-WORDINGS = {
-    "sign": ["What does the sign say in the picture with the {c} {k}?", "What is written near the {c} {k}?",
-             "Which word stands beside the {c} {k}?", "Read the sign next to the {c} {k}.", "What can be read where the {c} {k} is?",
-             "The {c} {k} is shown with a sign. What does it say?", "What is printed with the {c} {k}?"],
-    "only sign": ["What does the sign say?", "What is written on the sign?", "Read the sign.", "Which text can be read on the sign?",
-                  "Tell me what the sign says.", "What word or number is on the sign?"],
-    "card": ["What does the title card say?", "Read the title card.", "What is the title?", "Which words does the title card show?",
-             "What is written on the title card?", "What title is shown?"],
-    "colour": ["What colour is the {k}?", "Which colour does the {k} have?", "The {k} has which colour?", "Tell me the colour of the {k}.",
-               "In what colour is the {k} shown?", "What color is the {k}?", "How is the {k} coloured?"],
-    "thing": ["Which thing is {c}?", "What is {c} in the picture?", "What {c} thing is shown?", "Name the thing that is {c}.",
-              "Which shape or thing has the colour {c}?", "What do you see that is {c}?"],
-    "where": ["Where is the {k}?", "In which part of the picture is the {k}?", "Where can the {k} be seen?", "Where in the picture is the {k}?",
-              "At which place is the {k}?", "Tell me where the {k} is."],
-    "count": ["How many {ks} are there?", "How many {ks} are shown?", "Count the {ks}.", "What is the number of {ks}?",
-              "How many {ks} can be seen?", "How many times is a {k} in the picture?"],
-    "background": ["What colour is the background?", "Which colour does the background have?", "What is the background's colour?",
-                   "On which colour is it drawn?", "Tell me the background colour.", "The background is of which colour?"],
-    "motion": ["What does the {k} do?", "What happens to the {k}?", "How does the {k} change?", "What is happening with the {k}?",
-               "Describe what the {k} does.", "What becomes of the {k}?"],
-    "when": ["When is {w} shown?", "When does the word {w} appear?", "At what time can {w} be read?", "When do we see the sign {w}?",
-             "At which moment is {w} on the screen?", "Find the time at which {w} is shown."],
-    "after": ["Which word is shown right after {w}?", "What is written in the picture after {w}?", "What comes after {w}?",
-              "Which sign follows {w}?", "After {w}, which word comes next?", "What is the next word behind {w}?"],
-    "before": ["Which word is shown right before {w}?", "What is written in the picture before {w}?", "What comes before {w}?",
-               "Which sign precedes {w}?", "Before {w}, which word was shown?", "What was the word ahead of {w}?"],
-    "order": ["In what order are {list} shown?", "Which comes first, and in what order: {list}?", "Put {list} in the order of the film.",
-              "What is the order of {list}?", "Order these by time: {list}.", "In which order do {list} appear?"],
-    "subtitle": ["What does the subtitle say while {w} is shown?", "What is said while {w} can be read?", "Which subtitle stands under {w}?",
-                 "What is the subtitle when the sign says {w}?", "While {w} is on the screen, what is said?", "What do people say at {w}?"],
-    "clock": ["What time does the clock show?", "What does the clock say?", "Read the clock.", "Which time is on the clock?",
-              "What is the time on the clock?", "The clock shows what?"],
-    "score": ["What is the score?", "Which score is shown?", "Read the score.", "How does the game stand?", "What does the score say?",
-              "Tell me the score."],
-    "bar": ["What is the value of {l}?", "How high is the bar {l}?", "Which value does {l} have?", "What number belongs to {l}?",
-            "In the chart, what is {l}?", "Give the value of the bar {l}."],
-    "largest bar": ["Which bar is the highest?", "What has the largest value in the chart?", "Which label has the highest bar?",
-                    "What is the maximum of the chart called?", "Name the largest bar.", "Which one is biggest in the chart?"],
-    "smallest bar": ["Which bar is the lowest?", "What has the smallest value in the chart?", "Which label has the lowest bar?",
-                     "What is the minimum of the chart called?", "Name the smallest bar.", "Which one is least in the chart?"],
-    "slice": ["What share does {l} have?", "How many percent is {l}?", "What is the percentage of {l}?", "How large is the slice {l}?",
-              "Give the share of {l}.", "Which percentage does {l} have?"],
-    "largest slice": ["Which slice is the largest?", "What has the largest share?", "Which part of the pie is biggest?",
-                      "Name the largest slice.", "What is the biggest part of the pie chart?", "Which label has the largest slice?"],
-    "cell": ["What is the {h} of {r}?", "In the table, what is {h} for {r}?", "Which {h} does {r} have?", "Look up {h} for {r}.",
-             "What does the table give as {h} of {r}?", "What stands in the row {r} under {h}?"],
-    "page": ["On which page is {w}?", "Which page shows {w}?", "Where in the paper is {w}?", "On what page can {w} be found?",
-             "Find the page with {w}.", "What is the page of {w}?"],
+WORDINGS = {  # (one|other): every choice makes a wording of its own
+    "sign": ["(What|Which word|Which text) (is written|can be read|stands|is shown) (near|beside|next to|with) the {c} {k}?",
+             "What does the (sign|board) (near|beside|next to|with) the {c} {k} say?", "Read the (sign|word|text) (near|beside|next to) the {c} {k}.",
+             "The {c} {k} is shown with a (sign|board). What does it say?", "(What|Which word) (is written|can be read) where the {c} {k} is?",
+             "What does the sign say (in the picture with|where we see|beside) the {c} {k}?"],
+    "only sign": ["What does the (sign|board) say?", "(What|Which word|Which text) (is written|can be read|stands|is shown) on the (sign|board)?",
+                  "(Read|Tell me) the (sign|word on the sign|text on the sign|word on the board).",
+                  "Tell me what (the sign says|the board says|is written on the sign|stands on the sign).", "(What|Which word or number) is on the (sign|board)?"],
+    "card": ["What does the (title card|title|card) say?", "(Read|Tell me) the (title card|title|words of the title|text of the title card).",
+             "(What|Which words|Which text) (is written|can be read|stands|is shown) on the (title card|card)?", "(What|Which) title (is shown|can be read)?",
+             "What is the (title|text of the title)?"],
+    "colour": ["(What|Which) (colour|color) (is|has) the {k}?", "What is the (colour|color) of the {k}?", "Tell me the (colour|color) of the {k}.",
+               "(In|Of) (what|which) (colour|color) is the {k} (shown|drawn)?", "The {k} has (what|which) (colour|color)?", "How is the {k} coloured?",
+               "Which (colour|color) does the {k} have?"],
+    "thing": ["(What|Which thing|Which shape|Which shape or thing) is {c}?", "(What|Which) {c} (thing|shape) (is shown|is there|can be seen|do you see)?",
+              "(Name|Tell me) the (thing|shape) that is {c}.", "(What|Which thing) (is shown|can be seen|do you see) in {c}?",
+              "(What|Which thing|Which shape) has the (colour|color) {c}?"],
+    "where": ["(Where|In which part of the picture|At which place|In what place) (is|can we see|do you see|can you see) the {k}?",
+              "(Where|At which place|In which part) in the picture is the {k}?", "(Where|At which place) can the {k} be (seen|found)?",
+              "Tell me (where|in which part of the picture|at which place) the {k} is.", "(Where|At which place) is the {k} (shown|drawn)?"],
+    "count": ["How many {ks} (are there|are shown|do you see|can be seen|are in the picture|can you count)?", "Count the {ks}.",
+              "(What is|Tell me) the number of {ks}(| in the picture)", "How many times (is|can we see) a {k}(| in the picture)?"],
+    "background": ["(What|Which) (colour|color) (is|has) the background?", "What is the (colour|color) of the background?",
+                   "What is the background's (colour|color)?", "Tell me the (background colour|colour of the background|color of the background).",
+                   "On (which|what) (colour|color) (is it|are things) (shown|drawn)?", "Which (colour|color) does the background have?"],
+    "motion": ["What (does the {k} do|happens to the {k}|is happening with the {k}|becomes of the {k})?", "(How|In which way) does the {k} (change|move)?", "What (change|move) does the {k} make?",
+               "(Describe|Tell me) what (the {k} does|happens to the {k}|becomes of the {k}).", "What (can be seen|is) happening to the {k}?"],
+    "when": ["(When|At what time|At which moment) (is|do we see|can we read) (|the word |the sign ){w}?",
+             "(When|At what time|At which moment) (is|does) (|the word |the sign ){w} (shown|on the screen)?",
+             "(When|At what time) can (|the word |the sign ){w} be (read|seen)?", "(Find|Tell me) the (time|moment) at which {w} is (shown|read)."],
+    "after": ["(Which word|Which sign|What) (is shown|is written|comes|can be read) (right |)after {w}?", "(Which word|Which sign|What) follows {w}?",
+              "After {w}, (which word|which sign|what) (is shown|is written|comes) next?", "What is the next (word|sign) after {w}?"],
+    "before": ["(Which word|Which sign|What) (is shown|is written|comes|can be read) (right |)before {w}?", "(Which word|Which sign|What) precedes {w}?",
+               "Before {w}, (which word|which sign|what) (is shown|was shown|is written)?", "What is the last (word|sign) before {w}?"],
+    "order": ["In (what|which) order (are|do we see|can we read) {list}(| shown)?", "(Put|Tell me) {list} in the order of the film.",
+              "(Tell me|What is) the order of {list}?", "(Order|Put in order) (these|the words) by time: {list}.", "In (what|which) order do {list} (appear|come)?",
+              "(Which|What) comes first, and in (what|which) order: {list}?"],
+    "subtitle": ["(What|Which words) (does the subtitle say|is said|can be read below|do people say) (while|when) {w} (is shown|is on the screen|can be read)?",
+                 "(While|When) {w} (is shown|is on the screen|can be read), what (is said|does the subtitle say|do people say)?",
+                 "(Which|What) subtitle (stands under|belongs to|is shown with) {w}?", "What is the subtitle (when the sign says|while the sign says|with) {w}?"],
+    "clock": ["(What|Which) time (does the clock show|is on the clock|can be read on the clock|is it)?", "What does the clock (say|show)?", "(Read|Tell me) the (clock|time on the clock).",
+              "What is the time on the clock?", "The clock shows (what|which time)?"],
+    "score": ["What is the score(| of the game)?", "(What|Which) score (is shown|can be read|does the game have)?", "(Read|Tell me) the score(| of the game).",
+              "How does the game stand?", "What does the score say?"],
+    "bar": ["(What is|Tell me|Give) the (value|number) of (|the bar ){l}?", "(What|Which) (value|number) (has|belongs to) (|the bar ){l}?",
+            "How high is (|the bar ){l}?", "(What|Which) (value|number) does (|the bar ){l} have?", "In the chart, (what|how high) is (|the bar ){l}?"],
+    "largest bar": ["(Which|What) bar is the (highest|largest|biggest)?", "(What|Which label|Which bar) has the (highest|largest|biggest) (value|bar|number)(| in the chart)?",
+                    "(Name|Tell me) the (highest|largest|biggest) bar(| of the chart).", "(Which one|Which bar|What) is the (highest|largest|biggest) in the chart?"],
+    "smallest bar": ["(Which|What) bar is the (lowest|smallest|least)?", "(What|Which label|Which bar) has the (lowest|smallest|least) (value|bar|number)(| in the chart)?",
+                     "(Name|Tell me) the (lowest|smallest|least) bar(| of the chart).", "(Which one|Which bar|What) is the (lowest|smallest|least) in the chart?"],
+    "slice": ["(What|Which) (share|percentage) does (|the slice ){l} have?", "(What|Which) (share|percentage) has (|the slice ){l}?", "How (many percent|much|large) is (|the slice ){l}?",
+              "(What is|Tell me|Give) the (share|percentage) of (|the slice ){l}?"],
+    "largest slice": ["(Which|What) slice is the (largest|biggest)?", "(What|Which label|Which slice) has the (largest|biggest) (share|slice|percentage)?",
+                      "(Name|Tell me) the (largest|biggest) (slice|part of the pie|share).", "(Which|What) part of the pie(| chart) is the (largest|biggest)?"],
+    "cell": ["(What is|Tell me|Give|Look up) the {h} of {r}?", "In the table, (what|how much) is (|the ){h} (of|for) {r}?", "(What|Which) {h} does {r} have?", "(What|Which) {h} has {r}?",
+             "(Look up|Find) (|the ){h} (of|for) {r}.", "What does the table (say|give|show) as {h} (of|for) {r}?", "What (stands|is) in the row {r} under {h}?"],
+    "page": ["(On|At) (which|what) page (is|can we find|do we find|do you see) {w}?", "(Which|What) page (shows|has|speaks of) {w}?",
+             "(Where in the paper|Where|On which page) (is|can we find) (|the figure |the table ){w}?", "(Find|Tell me|Give) the page (with|of|that shows) {w}.",
+             "What is the page of {w}?"],
 }
 
 
+@functools.lru_cache(maxsize=None)
+def wordings(kind):
+    """All wordings of a kind, in one order for ever."""
+    out = []
+    for template in WORDINGS[kind]:
+        parts = [p.split("|") for p in re.split(r"[()]", template)]
+        out += ["".join(chosen) for chosen in itertools.product(*parts)]
+    return list(dict.fromkeys(out))
+
+
 def ask(rng, kind, held_out, **fill):
-    wordings = WORDINGS[kind]
-    chosen = [w for i, w in enumerate(wordings) if (i % HELD == HELD - 1) == held_out]
+    chosen = [w for i, w in enumerate(wordings(kind)) if (i % HELD == HELD - 1) == held_out]
     if fill.get("k"):
         fill["ks"] = {"fish": "fish", "cross": "crosses"}.get(fill["k"], fill["k"] + "s")
     text = rng.choice(chosen).format(**fill)
