@@ -21,9 +21,12 @@ int cli_ask(const struct args *args)
     cli_progress_end();
     if (stream.line_open)
         cli_write("\n", 1);
-    TRY(err);
+    if (!answer)
+        TRY(err);
+    int cut = err; /* interrupted while it was answering: what was said is worth its sources */
     TRY(stream.err);
     TRY(cli_answer_print(settings, answer));
+    TRY(cut);
     if (settings->save_evidence[0])
         err = pr_answer_save(answer, settings, settings->save_evidence, cli_cancel());
 fail:

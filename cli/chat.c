@@ -35,10 +35,13 @@ static int ask(struct pr_chat *chat, const struct pr_settings *settings, const c
     err = pr_chat_ask(chat, question, cli_answer_token, &stream, cli_cancel(), &answer);
     if (stream.line_open)
         cli_write("\n", 1);
-    TRY(err);
+    if (!answer)
+        TRY(err);
+    int cut = err; /* interrupted while it was answering: what was said is worth its sources */
     TRY(stream.err);
     TRY(cli_answer_print(settings, answer));
-    err = cli_flush();
+    TRY(cli_flush());
+    err = cut;
 fail:
     pr_answer_destroy(answer);
     return err;

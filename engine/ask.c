@@ -8,12 +8,16 @@
 #include "base/mem.h"
 #include "engine/clock.h"
 #include "engine/keys.h"
+#include "engine/repeat.h"
 #include "engine/visual.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIALOGUE_SHARE = 4 /* of the context that earlier questions and answers may take: 1/4 */ };
+enum {
+    LOOP = 96,         /* bytes of an answer that repeat its own words: it would go on so */
+    DIALOGUE_SHARE = 4 /* of the context that earlier questions and answers may take: 1/4 */
+};
 static const double LEAST_COVERAGE =
     0.3; /* of a question's words, that a passage must have for the model to be asked */
 
@@ -65,6 +69,11 @@ void engine_chat_give(struct pr_chat *chat, struct ask_given *given)
 {
     engine_ask_given_destroy(chat->given);
     chat->given = given;
+}
+
+struct pr_session *engine_chat_session(struct pr_chat *chat)
+{
+    return chat->session;
 }
 
 struct asking *engine_chat_asking(struct pr_chat *chat)
@@ -160,12 +169,17 @@ static int count_tokens(struct pr_model *model, const char *text, size_t *n)
     return err;
 }
 
-/* The first of the earlier turns that is still told: the latest ones that fit a share of the context. */
-static size_t first_turn(const struct pr_chat *chat)
+/* The first of the earlier turns that is still told: the latest ones that fit a share of the budget. They go all at once when there is no
+ * more room for one, down to half of it, so that what stands before a question changes seldom and needn't be read again. */
+static size_t first_turn(const struct pr_chat *chat, size_t *tokens)
 {
-    size_t first = chat->n_turns, used = 0, room = engine_chat_budget(chat) / DIALOGUE_SHARE;
-    while (first > 0 && used + chat->turns[first - 1].tokens <= room)
-        used += chat->turns[--first].tokens;
+    size_t first = 0, used = 0, room = engine_chat_budget(chat) / DIALOGUE_SHARE;
+    for (size_t i = 0; i < chat->n_turns; i++) {
+        used += chat->turns[i].tokens;
+        for (bool full = used > room; first <= i && full; full = used > room / 2)
+            used -= chat->turns[first++].tokens;
+    }
+    *tokens = used;
     return first;
 }
 
@@ -174,18 +188,31 @@ static int add_chat(struct pr_session *session, enum pr_role role, const char *t
     return pr_session_chat(session, role, text, strlen(text));
 }
 
-/* Everything before the question's own message. */
-static int add_before(struct pr_chat *chat)
+/* A user message of a part of the working set. */
+static int add_message(struct pr_chat *chat, const struct ask_set *set, enum ask_part part, const char *question,
+                       struct base_buf *shown)
+{
+    int err;
+    struct ask_message message = {0};
+    TRY(engine_ask_write(&chat->asking, set, part, question, &message));
+    if (shown)
+        base_buf_append(shown, message.shown.data, message.shown.len);
+    TRY(engine_session_parts(chat->session, PR_ROLE_USER, message.parts, message.n, chat->settings.raw));
+fail:
+    engine_ask_message_finish(&message);
+    return err;
+}
+
+/* Everything before the question's own message. The gist stands in the first one, where all questions of a conversation find it in the
+ * cache. */
+static int add_before(struct pr_chat *chat, const struct ask_set *set, size_t first)
 {
     int err;
     TRY(add_chat(chat->session, PR_ROLE_SYSTEM, engine_ask_instructions));
     TRY(engine_ask_examples_add(&chat->asking, &chat->examples, chat->session));
-    for (size_t i = first_turn(chat); i < chat->n_turns; i++) {
-        struct base_buf question = {0};
-        base_buf_printf(&question, "Question: %s", chat->turns[i].question);
-        err = add_chat(chat->session, PR_ROLE_USER, question.data);
-        base_buf_finish(&question);
-        TRY(err);
+    for (size_t i = first; i < chat->n_turns; i++) {
+        static const struct ask_set none;
+        TRY(add_message(chat, i == first ? set : &none, ASK_GIST, chat->turns[i].question, NULL));
         TRY(add_chat(chat->session, PR_ROLE_ASSISTANT, chat->turns[i].answer));
     }
     err = PR_OK;
@@ -205,33 +232,35 @@ static bool on_token(void *user, const struct pr_token *token)
     struct stream *stream = user;
     if (stream->first == 0)
         stream->first = engine_now();
+    const struct base_buf *text = &stream->answer->text;
     base_buf_append(&stream->answer->text, token->text, token->len);
-    return stream->fn ? stream->fn(stream->user, token) : true;
+    if (stream->fn && !stream->fn(stream->user, token))
+        return false;
+    return text->len == 0 || engine_repeats_from(text, text->data, text->len - 1, LOOP) == text->len;
 }
 
 static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char *question, struct stream *stream,
                      struct pr_cancel *cancel)
 {
     int err;
-    struct ask_message message = {0};
-    struct base_buf request = {0};
+    struct base_buf request = {0}, shown = {0};
     struct pr_coverage *coverage = &stream->answer->coverage;
     double start = engine_now(), cpu = engine_cpu();
-    size_t n;
+    size_t n, told, first = first_turn(chat, &told);
+    bool follows = !chat->settings.raw && first < chat->n_turns;
     base_buf_printf(&request, "%s%s", question, chat->base ? "\nAnswer:" : "");
-    TRY(engine_ask_write(&chat->asking, set, request.data, &message));
-    stream->answer->prompt = base_strdup(message.shown.data);
     if (chat->session)
         engine_session_restart(chat->session);
     else
         TRY(pr_session_create(chat->asking.model, &chat->settings, &chat->session));
     if (!chat->settings.raw)
-        TRY(add_before(chat));
-    TRY(engine_session_parts(chat->session, PR_ROLE_USER, message.parts, message.n, chat->settings.raw));
+        TRY(add_before(chat, set, first));
+    TRY(add_message(chat, set, follows ? ASK_EXCERPTS : ASK_ALL, request.data, &shown));
+    stream->answer->prompt = base_strdup(shown.data);
     coverage->ms.prompt = 1e3 * (engine_now() - start);
     coverage->ms.processor += 1e3 * (engine_cpu() - cpu);
     start = engine_now();
-    TRY(pr_session_generate(chat->session, &chat->settings, on_token, stream, cancel, NULL));
+    err = pr_session_generate(chat->session, &chat->settings, on_token, stream, cancel, NULL);
     double end = engine_now();
     coverage->ms.prefill = 1e3 * ((stream->first > 0 ? stream->first : end) - start);
     coverage->ms.decode = stream->first > 0 ? 1e3 * (end - stream->first) : 0;
@@ -240,8 +269,8 @@ static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char
     coverage->prompt_reused = (int32_t)chat->session->n_reused;
     coverage->device_bytes = (int64_t)chat->asking.model->device->peak;
 fail:
-    engine_ask_message_finish(&message);
     base_buf_finish(&request);
+    base_buf_finish(&shown);
     return err;
 }
 
@@ -286,6 +315,17 @@ static void copy_notes(const struct asking *asking, struct pr_answer *answer)
         answer->notes[answer->n_notes++] = base_strdup(asking->notes[i]);
 }
 
+/* What the working set may take of the budget: looks, earlier turns and examples have their share. */
+static size_t room_of(const struct pr_chat *chat)
+{
+    size_t budget = engine_chat_budget(chat), told = 0, taken = chat->settings.look > 0 ? budget / 4 : 0;
+    if (!chat->settings.raw) {
+        first_turn(chat, &told);
+        taken += told + engine_ask_examples_tokens(&chat->examples);
+    }
+    return taken < budget ? budget - taken : 0;
+}
+
 int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void *user, struct pr_cancel *cancel,
                 struct pr_answer **out)
 {
@@ -298,6 +338,8 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     struct stream stream = {answer, fn, user, 0};
     char *words = words_of(chat, question);
     double start = engine_now(), cpu = engine_cpu(), then;
+    bool cut;
+    *out = NULL;
 
     engine_ask_cover(asking, coverage);
     if (!chat->given)
@@ -309,8 +351,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
         TRY(engine_ask_given_set(chat->given, &set));
     else
         TRY(engine_ask_choose(asking, &found, engine_chat_budget(chat), &set));
-    TRY(engine_ask_fit(asking, &set,
-                       chat->settings.look > 0 ? engine_chat_budget(chat) * 3 / 4 : engine_chat_budget(chat)));
+    TRY(engine_ask_fit(asking, &set, engine_chat_budget(chat), room_of(chat)));
     coverage->ms.choosing = 1e3 * (engine_now() - then);
     coverage->ms.processor = 1e3 * (chat->cpu_adding + engine_cpu() - cpu);
     then = engine_now();
@@ -330,7 +371,10 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     else if (!chat->given && set.visual_tokens == 0 && found.coverage < LEAST_COVERAGE)
         say_not_found(&stream, "the sources say nothing of most words of the question");
     else
-        TRY(ask_model(chat, &set, question, &stream, cancel));
+        err = ask_model(chat, &set, question, &stream, cancel);
+    cut = err == PR_ERR_CANCELLED && answer->text.len > 0;
+    if (!cut)
+        TRY(err);
     if (!answer->why)
         engine_ask_judge(&set, question, answer);
     TRY(engine_ask_narrow(asking, &set, &found, question, answer));
@@ -338,6 +382,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
         remember(chat, question, answer);
     *out = answer;
     answer = NULL;
+    err = cut ? base_fail(PR_ERR_CANCELLED, "interrupted") : PR_OK;
 fail:
     base_free(words);
     engine_ask_set_finish(&set);
@@ -351,6 +396,7 @@ int pr_ask(struct pr_model *model, const struct pr_settings *settings, const cha
            struct pr_answer **out)
 {
     struct pr_chat *chat;
+    *out = NULL;
     int err = pr_chat_open(model, settings, sources, n_sources, progress, user, cancel, &chat);
     if (err < 0)
         return err;

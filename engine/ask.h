@@ -194,6 +194,7 @@ int engine_ask_given_set(const struct ask_given *given, struct ask_set *out);
  * conversation. */
 void engine_chat_give(struct pr_chat *chat, struct ask_given *given);
 struct asking *engine_chat_asking(struct pr_chat *chat);
+struct pr_session *engine_chat_session(struct pr_chat *chat); /* NULL before the model was asked */
 /* Tokens of a question's prompt. */
 int32_t engine_ask_budget(const struct pr_model *model, const struct pr_settings *settings);
 size_t engine_chat_budget(const struct pr_chat *chat);
@@ -218,13 +219,15 @@ struct ask_message {
     struct base_buf shown;
 };
 void engine_ask_message_finish(struct ask_message *message);
-/* All entries and the question; what looking again showed is taken over. */
-int engine_ask_write(const struct asking *asking, const struct ask_set *set, const char *question,
+/* In a conversation the gist stands in its first message, so that it is read once; otherwise all is one message. */
+enum ask_part { ASK_ALL, ASK_GIST, ASK_EXCERPTS };
+/* The entries of a part and a question; what looking again showed is taken over. */
+int engine_ask_write(const struct asking *asking, const struct ask_set *set, enum ask_part part, const char *question,
                      struct ask_message *out);
 
 /* Drops what the prompt has no room for: parts of the gist beyond a fifth of the budget, then the entries that have least to do with the
- * question. Counts tokens as they will be. */
-int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget);
+ * question, until all take no more than `room`. Counts tokens as they will be. */
+int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget, size_t room);
 /* One entry without a tag, and what is asked of it: a part of a reading. */
 int engine_ask_write_part(const struct asking *asking, struct ask_entry *entry, const char *request,
                           struct ask_message *out);
@@ -241,6 +244,7 @@ struct ask_examples {
 /* Reads a file of examples and encodes their pictures. PR_ERR_INVALID names the line. *out is finished by the caller in any case. */
 int engine_ask_examples_read(struct asking *asking, const char *file, struct ask_examples *out,
                              struct pr_cancel *cancel);
+size_t engine_ask_examples_tokens(const struct ask_examples *examples); /* about */
 int engine_ask_examples_add(const struct asking *asking, const struct ask_examples *examples,
                             struct pr_session *session);
 void engine_ask_examples_finish(struct ask_examples *examples);

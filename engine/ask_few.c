@@ -105,6 +105,21 @@ fail:
     return err;
 }
 
+size_t engine_ask_examples_tokens(const struct ask_examples *examples)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < examples->n; i++) {
+        const struct ask_example *example = &examples->list[i];
+        n += (strlen(example->question) + strlen(example->answer)) / 4 + 16;
+        for (size_t m = 0; m < example->media.n; m++)
+            for (size_t r = 0; r < example->media.media[m].n_runs; r++) {
+                const struct engine_run *run = &example->media.media[m].runs[r];
+                n += run->text ? strlen(run->text) / 4 + 1 : (size_t)run->n;
+            }
+    }
+    return n;
+}
+
 /* Runs are taken over by a session; examples stay for the next question. */
 static struct engine_run copy_run(const struct engine_run *run, size_t width)
 {

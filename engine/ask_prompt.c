@@ -150,13 +150,15 @@ int engine_ask_write_part(const struct asking *asking, struct ask_entry *entry, 
     return err;
 }
 
-int engine_ask_write(const struct asking *asking, const struct ask_set *set, const char *question,
+int engine_ask_write(const struct asking *asking, const struct ask_set *set, enum ask_part part, const char *question,
                      struct ask_message *out)
 {
     int err;
     struct base_buf text = {0};
     for (size_t i = 0; i < set->n; i++) {
         struct ask_entry *entry = &set->entries[i];
+        if (part != ASK_ALL && entry->gist != (part == ASK_GIST))
+            continue;
         if (i == 0 || entry->gist != set->entries[i - 1].gist)
             base_buf_puts(&text, entry->gist ? "Overview:\n" : "Excerpts:\n");
         TRY(write_entry(asking, entry, &text, out));
@@ -215,7 +217,7 @@ static bool is_less(const struct ask_entry *a, const struct ask_entry *b)
     return a->relevance != b->relevance ? a->relevance < b->relevance : !a->text.len && b->text.len;
 }
 
-int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget)
+int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget, size_t room)
 {
     int err = PR_OK;
     size_t total = 0, gist = 0, *costs = base_alloc_array(set->n + 1, sizeof *costs);
@@ -231,7 +233,7 @@ int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budg
             total -= costs[i];
             drop(set, costs, i);
         }
-    while (total > budget && set->n > 0) {
+    while (total > room && set->n > 0) {
         size_t least = set->n;
         for (size_t i = 0; i < set->n; i++)
             if (!set->entries[i].gist && (least == set->n || is_less(&set->entries[i], &set->entries[least])))

@@ -6,6 +6,7 @@
 #include "engine/ask.h"
 
 #include "base/mem.h"
+#include "engine/repeat.h"
 #include "engine/visual.h"
 
 #include <stdio.h>
@@ -15,7 +16,10 @@
 enum {
     NOTE_TOKENS = 64,
     PINNED = 256, /* tokens of the first message at the most */
-    LEAST_WINDOW = 512
+    LEAST_WINDOW = 512,
+    REPEAT = 40, /* bytes in a row that make a repetition: some eight words */
+    LATEST = 4,  /* notes that a note mustn't repeat */
+    FEWEST = 40  /* bytes of one that says something else first */
 };
 static const int64_t PART = 120000000; /* microseconds of a film */
 
@@ -224,11 +228,32 @@ fail:
     return err;
 }
 
+/* Small models say what they have said again, in the same note or in the next one. */
+static size_t repetition(const struct reading *r)
+{
+    size_t at = r->note.len ? engine_repeats_from(&r->note, r->note.data, r->note.len - 1, REPEAT) : 0;
+    for (size_t i = r->n_notes; i-- > 0 && i + LATEST >= r->n_notes && at == r->note.len;)
+        at = engine_repeats_from(&r->note, r->notes[i].text.data, r->notes[i].text.len, REPEAT);
+    return at;
+}
+
 static bool on_token(void *user, const struct pr_token *token)
 {
     struct reading *r = user;
     base_buf_append(&r->note, token->text, token->len);
-    return true;
+    return repetition(r) == r->note.len;
+}
+
+/* Takes what repeats off the note's end, and the half sentence before it if a whole one stands there. */
+static void drop_repetition(struct reading *r)
+{
+    size_t n = repetition(r), whole = n;
+    if (n == r->note.len)
+        return;
+    while (whole > FEWEST && !(strchr(".!?", r->note.data[whole - 1]) && r->note.data[whole] == ' '))
+        whole--;
+    r->note.len = whole > FEWEST ? whole : n < FEWEST ? 0 : n;
+    r->note.data[r->note.len] = '\0';
 }
 
 /* ---- the sliding session ------------------------------------------------------------------------------------------ */
@@ -247,7 +272,7 @@ fail:
     return err;
 }
 
-static int take_note(struct reading *r, const struct part *part, struct pr_cancel *cancel)
+static int write_down(struct reading *r, const struct part *part, struct pr_cancel *cancel)
 {
     int err;
     struct ask_entry entry;
@@ -260,12 +285,27 @@ static int take_note(struct reading *r, const struct part *part, struct pr_cance
     TRY(engine_session_parts(r->session, PR_ROLE_USER, message.parts, message.n, r->settings.raw));
     r->note.len = 0;
     TRY(pr_session_generate(r->session, &r->settings, on_token, r, cancel, NULL));
+    drop_repetition(r);
     clean(&r->note);
-    base_buf_puts(&r->note, r->note.len ? "" : "(nothing)");
-    TRY(write_note(r, part));
 fail:
     engine_ask_message_finish(&message);
     engine_ask_entry_finish(&entry);
+    return err;
+}
+
+/* A model that only repeats its latest notes is shown the part once more without them. */
+static int take_note(struct reading *r, const struct part *part, struct pr_cancel *cancel)
+{
+    int err;
+    TRY(write_down(r, part, cancel));
+    if (r->note.len == 0 && r->n_notes > 0) {
+        pr_session_destroy(r->session);
+        r->session = NULL;
+        TRY(write_down(r, part, cancel));
+    }
+    base_buf_puts(&r->note, r->note.len ? "" : r->n_notes > 0 ? "(as before)" : "(nothing)");
+    err = write_note(r, part);
+fail:
     return err;
 }
 
@@ -281,7 +321,10 @@ static bool on_summary(void *user, const struct pr_token *token)
 {
     struct telling *telling = user;
     base_buf_append(&telling->text, token->text, token->len);
-    return telling->fn ? telling->fn(telling->user, token) : true;
+    if (telling->fn && !telling->fn(telling->user, token))
+        return false;
+    return telling->text.len == 0 ||
+           engine_repeats_from(&telling->text, telling->text.data, telling->text.len - 1, REPEAT) == telling->text.len;
 }
 
 /* Condenses notes [0, n) into telling->text. */
@@ -293,10 +336,12 @@ static int condense(struct reading *r, const struct ask_entry *notes, size_t n, 
     struct ask_message message = {0};
     struct ask_set set = {.entries = (struct ask_entry *)notes, .n = n};
     struct pr_settings settings = *r->asking.settings;
+    settings.repeat_penalty = r->settings.repeat_penalty;
+    settings.repeat_last = NOTE_TOKENS; /* names come again */
     settings.window = 0;
     settings.max_tokens = settings.max_tokens < 0 ? ASK_ANSWER / 2 : settings.max_tokens;
     TRY(pr_session_create(r->asking.model, &settings, &session));
-    TRY(engine_ask_write(&r->asking, &set, summary_request, &message));
+    TRY(engine_ask_write(&r->asking, &set, ASK_ALL, summary_request, &message));
     if (!settings.raw)
         TRY(pr_session_chat(session, PR_ROLE_SYSTEM, engine_ask_instructions, strlen(engine_ask_instructions)));
     TRY(engine_session_parts(session, PR_ROLE_USER, message.parts, message.n, settings.raw));

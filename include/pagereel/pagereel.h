@@ -182,7 +182,8 @@ const char *const *pr_answer_notes(const struct pr_answer *answer, size_t *n);
 /* Adds to the library what isn't in it yet (with progress), recalls the passages that fit the question, within settings->from, to
  * and pages, and lets the model answer from them; `fn` streams the text. Without sources the whole library is asked. When no
  * passage shares a word with the question, the answer says that nothing was found and the model isn't asked. A source that was
- * added before may be gone by now; one that another process is adding is asked as far as it got. The caller owns *out. */
+ * added before may be gone by now; one that another process is adding is asked as far as it got. The caller owns *out;
+ * it is NULL on failure, but for PR_ERR_CANCELLED while the answer was being written: then it has what was said so far. */
 int pr_ask(struct pr_model *model, const struct pr_settings *settings, const char *const *sources, size_t n_sources,
            const char *question, pr_progress_fn progress, pr_token_fn fn, void *user, struct pr_cancel *cancel,
            struct pr_answer **out);
@@ -211,6 +212,7 @@ int pr_read(struct pr_model *model, const struct pr_settings *settings, const ch
 struct pr_chat;
 int pr_chat_open(struct pr_model *model, const struct pr_settings *settings, const char *const *sources,
                  size_t n_sources, pr_progress_fn progress, void *user, struct pr_cancel *cancel, struct pr_chat **out);
+/* As pr_ask(). */
 int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void *user, struct pr_cancel *cancel,
                 struct pr_answer **out);
 void pr_chat_close(struct pr_chat *chat); /* takes NULL */

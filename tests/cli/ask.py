@@ -183,6 +183,19 @@ class Ask(unittest.TestCase):
         notes = self.read("--pages", "1-8", book)
         self.assertEqual([n["fresh"] for n in notes[:3]], [False] * 3)
 
+    def test_interrupted_answer(self):
+        slow = os.path.join(self.folder, "slow.gguf")
+        subprocess.run([RANDOM_MODEL, slow, "--layers", "6", "--dim", "512", "--heads", "8", "--kv", "8", "--ffn", "2048", "--vocab", "400", "--ctx",
+                        "4096", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
+        args = [PROGRAM, "ask", "-m", slow, "--device", "ref", "--raw", "-n", "3500", "--temp", "2", self.text, "When does the valve close?"]
+        asking = subprocess.Popen(args, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = asking.stdout.read(4)
+        asking.send_signal(2)
+        rest, why = asking.communicate(timeout=60)
+        self.assertEqual(asking.returncode, 130, why)
+        self.assertIn(b"pump.txt, page 2", rest)  # what it was about to answer from
+        self.assertGreater(len(said), 0)
+
     def test_film_and_paper(self):
         if not os.path.exists(self.film):
             self.skipTest("no ffmpeg")
