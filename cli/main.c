@@ -176,6 +176,7 @@ const struct command cli_commands[] = {
      "and asks for each. Answers are compared word by word. Every question is also asked of frames or pages spread evenly over "
      "the whole and of the last ones, in a prompt of the same size, and with the right frame or page handed over: what memory "
      "reaches of that is the share.\n\n"
+     "With --haystack the needles stand among the frames of a film or the pages of a document of your own.\n\n"
      "It works with any model; one without a vision part is asked for sentences of documents alone. --keep and --budget say how much "
      "is kept and shown; without --quick a film of up to an hour is also measured at other shares and budgets. The folder --output (by default "
      "pagereel-needle) gets every answer (results.jsonl), figures (needle.json) and heat maps (films.svg, documents.svg, kept.svg). "

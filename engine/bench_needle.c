@@ -8,6 +8,7 @@
 #include "engine/ask.h"
 #include "engine/clock.h"
 #include "engine/options.h"
+#include "ingest/source.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -43,7 +44,7 @@ struct bench {
     struct needle_run run;
     struct pr_settings settings;
     struct pr_model *model;
-    bool sees;
+    bool sees, films, documents;
     int32_t budget; /* that a question has by itself */
     size_t per;     /* needles of each length and depth */
     struct job *jobs;
@@ -138,6 +139,7 @@ static struct haystack_order order_of(const struct bench *bench, const struct jo
                                    .shortest = fmax(4, 2 / bench->run.fps),
                                    .depths = depths,
                                    .n = job->n,
+                                   .file = *bench->settings.haystack ? bench->settings.haystack : NULL,
                                    .text = !bench->sees};
 }
 
@@ -194,11 +196,11 @@ static int plan_lengths(struct bench *bench, const char *text)
             return base_fail(PR_ERR_INVALID,
                              "lengths takes films of 30s or more and documents, such as 1m,20m,1h,100p, not '%.60s'",
                              item);
-        if (unit > 0 && bench->sees)
+        if (unit > 0 && bench->sees && bench->films)
             add_jobs(bench, true, number * unit, bench->run.keep, &bench->budget, 1, true);
-        if (pages && !bench->run.time)
+        if (pages && !bench->run.time && bench->documents)
             add_jobs(bench, false, number, bench->run.keep, &bench->budget, 1, true);
-        longest = unit > 0 && number * unit > longest ? number * unit : longest;
+        longest = unit > 0 && bench->films && number * unit > longest ? number * unit : longest;
         text += len + (text[len] == ',');
     }
     if (!bench->run.time && !quick && bench->sees && longest > 0) {
@@ -211,7 +213,8 @@ static int plan_lengths(struct bench *bench, const char *text)
     }
     if (bench->n_jobs == 0)
         return base_fail(PR_ERR_NOT_FOUND, "there is nothing to measure: the model %s",
-                         bench->sees ? "got no lengths" : "has no vision part, so it can't be asked of films");
+                         bench->sees ? "is given no lengths that fit"
+                                     : "has no vision part, so it can't be asked of films");
     qsort(bench->jobs, bench->n_jobs, sizeof *bench->jobs, by_weight);
     return PR_OK;
 }
@@ -437,6 +440,29 @@ fail:
 
 /* ---- all of it ---------------------------------------------------------------------------------------------------- */
 
+/* A file of the user's is hay of its own kind alone. */
+static int look_at_haystack(struct bench *bench)
+{
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *file;
+    bench->films = bench->documents = true;
+    if (!*bench->settings.haystack)
+        return PR_OK;
+    options.cancel = engine_cancel(bench->cancel);
+    int err = ingest_open(bench->settings.haystack, &options, &file);
+    if (err < 0)
+        return err;
+    const struct pr_source_info *info = ingest_info(file);
+    bench->documents = info->n_pages > 0;
+    bench->films = !bench->documents && info->duration != PR_TIME_NONE;
+    ingest_close(file);
+    if (!bench->films && !bench->documents)
+        return base_fail(PR_ERR_UNSUPPORTED, "%s: needles can be hidden in films and documents with pages alone",
+                         bench->settings.haystack);
+    bench->run.haystack = bench->settings.haystack;
+    return PR_OK;
+}
+
 static int begin(struct bench *bench, const struct pr_settings *given, bool time)
 {
     int err;
@@ -461,6 +487,7 @@ static int begin(struct bench *bench, const struct pr_settings *given, bool time
     for (size_t i = 0; i < bench->run.n_depths; i++)
         bench->run.depths[i] = (double)i / (double)(bench->run.n_depths - 1);
     bench->budget = engine_ask_budget(bench->model, s);
+    TRY(look_at_haystack(bench));
     TRY(plan_lengths(bench, *s->lengths ? s->lengths
                             : time      ? (s->quick ? QUICK_FILMS : FILMS)
                                         : (s->quick ? QUICK : FULL)));

@@ -32,8 +32,8 @@ struct needle_results {
 
 /* What a run measures; the same for all of its questions. */
 struct needle_run {
-    bool time; /* bench time */
-    const char *folder, *model;
+    bool time;                             /* bench time */
+    const char *folder, *model, *haystack; /* haystack: NULL: drawn */
     double fps;
     int64_t seed;
     float keep;

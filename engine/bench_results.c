@@ -30,6 +30,10 @@ static void write_head(const struct needle_run *run, struct base_buf *out)
     base_json_text(out, run->model, strlen(run->model));
     base_buf_puts(out, ",\"fps\":");
     base_json_double(out, run->fps);
+    if (run->haystack) {
+        base_buf_puts(out, ",\"haystack\":");
+        base_json_text(out, run->haystack, strlen(run->haystack));
+    }
     base_buf_printf(out, ",\"seed\":%lld,\"version\":1}\n", (long long)run->seed);
 }
 

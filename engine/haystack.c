@@ -12,7 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 480, HEIGHT = 270, MOVE_MS = 2000, LEAST_PART = 4 /* of its shots one in so many may be a needle */ };
+enum {
+    WIDTH = HAYSTACK_WIDTH,
+    HEIGHT = HAYSTACK_HEIGHT,
+    MOVE_MS = 2000,
+    LEAST_PART = 4 /* of its shots one in so many may be a needle */
+};
 
 const char *const engine_haystack_colours[HAYSTACK_COLOURS] = {"red",  "orange", "yellow", "green", "blue", "purple",
                                                                "pink", "brown",  "black",  "white", "gray"};
@@ -171,8 +176,7 @@ static void write_case(struct haystack_deck *deck, const char *word, char out[40
         out[i] = (char)toupper((unsigned char)out[i]);
 }
 
-/* The combinations of colour and thing, those of needles first. */
-static void deal_things(struct haystack_deck *deck, uint16_t things[HAYSTACK_COLOURS * HAYSTACK_KINDS])
+void engine_haystack_things(struct haystack_deck *deck, uint16_t things[HAYSTACK_COLOURS * HAYSTACK_KINDS])
 {
     for (uint16_t i = 0; i < HAYSTACK_COLOURS * HAYSTACK_KINDS; i++) {
         size_t j = engine_haystack_random(deck, i + 1u);
@@ -282,6 +286,25 @@ static void ask_shot(struct haystack_deck *deck, const struct shot *shot, struct
 #pragma GCC diagnostic pop
 }
 
+static void tell_needle(struct haystack_deck *deck, const struct shot *shot, double depth, const char *word, int64_t at,
+                        struct haystack_needle *out)
+{
+    *out =
+        (struct haystack_needle){.depth = depth, .t0 = at * 1000, .t1 = (at + shot->ms) * 1000, .page = PR_PAGE_NONE};
+    snprintf(out->answer, sizeof out->answer, "%.31s", word);
+    ask_shot(deck, shot, out);
+}
+
+void engine_haystack_draw_needle(struct haystack_deck *deck, struct draw_canvas *canvas, const uint16_t *things,
+                                 const struct haystack_order *order, size_t k, int64_t t0, int64_t ms,
+                                 struct haystack_needle *needle)
+{
+    struct shot shot;
+    make_shot(deck, (uint32_t)ms, deck->words[k], things[k], true, &shot);
+    tell_needle(deck, &shot, order->depths[k], deck->words[k], t0, needle);
+    draw_shot(canvas, &shot, 0.5);
+}
+
 static int make_film(const char *path, const struct haystack_order *order, const struct base_cancel *cancel,
                      struct haystack_needle *needles)
 {
@@ -296,7 +319,7 @@ static int make_film(const char *path, const struct haystack_order *order, const
     if ((int64_t)n * least > total)
         least = total / (int64_t)n;
     engine_haystack_begin(&deck, order->seed, order->n);
-    deal_things(&deck, things);
+    engine_haystack_things(&deck, things);
     engine_haystack_places(order->depths, order->n, n, places);
     for (size_t i = 0; i < n; i++)
         sum += lengths[i] = engine_haystack_between(&deck, 0.001, 1);
@@ -338,6 +361,9 @@ fail:
 int engine_haystack_make(const char *path, const struct haystack_order *order, const struct base_cancel *cancel,
                          struct haystack_needle *needles)
 {
+    if (order->file)
+        return (order->seconds > 0 ? engine_haystack_over_film : engine_haystack_over_pages)(path, order, cancel,
+                                                                                             needles);
     return order->seconds > 0 ? make_film(path, order, cancel, needles)
                               : engine_haystack_pages(path, order, cancel, needles);
 }

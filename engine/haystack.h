@@ -23,6 +23,7 @@ struct haystack_order {
     double shortest;      /* seconds of a shot at the least; shots last up to ten more */
     const double *depths; /* [n] of its needles, 0 to 1 */
     size_t n;             /* at most engine_haystack_room() */
+    const char *file;     /* a film or document that is the hay, again and again until it is long enough; NULL: drawn */
     bool text;            /* needles of a document are in its exact text alone: for models that don't see */
 };
 

@@ -92,11 +92,13 @@ static int draw_chart(struct haystack_deck *deck, struct draw_canvas *pdf, const
         int value = 5 + (int)engine_haystack_random(deck, 95);
         double high = (bottom - top) * value / 99, x = left + step * (i + 0.18);
         const char *label = i == mine ? word : engine_haystack_word(deck);
-        char number[16];
-        snprintf(number, sizeof number, "%d", value);
+        char number[64];
+        double size = 12 * SHARP;
+        snprintf(number, sizeof number, "%s %d", label, value); /* as the papers of tools/world have it */
+        while (draw_text_width(chart, size, number) > 0.97 * step)
+            size *= 0.95;
         draw_rectangle(chart, x, bottom - high, step * 0.64, high, engine_haystack_shade(deck, colour));
-        draw_middle(chart, x + step * 0.32, bottom - high - 4 * SHARP, 13 * SHARP, number);
-        draw_middle(chart, x + step * 0.32, bottom + 16 * SHARP, 13 * SHARP, label);
+        draw_middle(chart, x + step * 0.32, bottom + 16 * SHARP, size, number);
         if (out && i == mine) {
             out->kind = "figure";
             snprintf(out->answer, sizeof out->answer, "%d", value);
@@ -109,8 +111,8 @@ static int draw_chart(struct haystack_deck *deck, struct draw_canvas *pdf, const
     return PR_OK;
 }
 
-static int draw_page(struct haystack_deck *deck, struct draw_canvas *pdf, int32_t page, const char *word, bool figure,
-                     struct haystack_needle *needle)
+int engine_haystack_draw_page(struct haystack_deck *deck, struct draw_canvas *pdf, int32_t page, const char *word,
+                              bool figure, struct haystack_needle *needle)
 {
     struct base_buf text = {0};
     double y = MARGIN + 10;
@@ -167,8 +169,8 @@ int engine_haystack_pages(const char *path, const struct haystack_order *order, 
         if (has)
             needles[k] = (struct haystack_needle){
                 .depth = order->depths[k], .t0 = PR_TIME_NONE, .t1 = PR_TIME_NONE, .page = page};
-        TRY(draw_page(&deck, pdf, page, has ? deck.words[k] : "", !order->text && k % 2 == 1,
-                      has ? &needles[k] : NULL));
+        TRY(engine_haystack_draw_page(&deck, pdf, page, has ? deck.words[k] : "", !order->text && k % 2 == 1,
+                                      has ? &needles[k] : NULL));
     }
     err = draw_pdf_finish(pdf);
     pdf = NULL;

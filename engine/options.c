@@ -193,6 +193,9 @@ static const struct pr_option options[] = {
      .help = "For tests: behave as if the device were lost at its Nth piece of work; 0: never."},
     {"lengths", 0, FIELD(lengths), "LIST", "", .commands = " bench-needle bench-time ",
      .help = "What to search: films of some minutes or hours and documents of some pages, such as 1m,20m,1h,100p."},
+    {"haystack", 0, PATH_FIELD(haystack), "FILE", "", .commands = " bench-needle bench-time ",
+     .help =
+         "Hide the needles in this film or document, over and over until it is long enough, instead of drawn ones."},
     {"needles", 0, FIELD(needles), "N", "0", 0, 1000, .commands = " bench-needle bench-time ",
      .help = "How many questions to ask for each length and depth; 0: 3, with --quick 1."},
     {"quick", 0, FIELD(quick), NULL, "no", .commands = " bench-needle bench-time ",

@@ -93,8 +93,9 @@ struct pr_settings {
 
     /* of pagereel bench needle and bench time */
     bool quick;
-    const char *lengths; /* "1m,10m,1h,10p,100p": films and documents; "": a standard list */
-    int32_t needles;     /* asked for at each length and depth; 0: as quick says */
+    const char *lengths;  /* "1m,10m,1h,10p,100p": films and documents; "": a standard list */
+    const char *haystack; /* a film or document to hide needles in; "": drawn ones */
+    int32_t needles;      /* asked for at each length and depth; 0: as quick says */
 };
 
 enum pr_option_type {

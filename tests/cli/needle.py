@@ -124,6 +124,16 @@ class Needle(unittest.TestCase):
         self.assertFalse([line for line in self.lines()[1:] if "value of" in line])  # nothing that must be seen
         self.assertIn("vision", self.run_("bench", "time", "-m", model, "--quick", status=1))
 
+    def test_a_file_is_the_hay(self):
+        paper = os.path.join(os.path.dirname(GOLDEN), "..", "..", "models", "samples", "paper.pdf")
+        rows = json.loads(self.run_("bench", "needle", *SEES, "--quick", "--lengths", "1m,8p", "--haystack", paper, "-o", self.out, "--json"))
+        self.assertEqual([(r["medium"], r["pages"]) for r in rows], [("document", 8)])  # a document makes no film
+        self.assertIn("paper.pdf", self.lines()[0])
+        self.assertIn("other settings", self.run_("bench", "needle", *SEES, "--quick", "-o", self.out, status=2))
+        other = os.path.join(self.folder, "other")
+        self.assertIn("nothing.mp4", self.run_("bench", "needle", *SEES, "--haystack", "nothing.mp4", "-o", other, status=1))
+        self.assertIn("nothing to measure", self.run_("bench", "needle", *SEES, "--haystack", paper, "--lengths", "1m", "-o", other, status=1))
+
     def test_refusals(self):
         for lengths in ("1x", "m", "10", "1m,,2m", "5s", "0p", "1.5p", "-1m", "1e99h"):
             self.assertIn("lengths", self.run_("bench", "needle", *SEES, "--lengths", lengths, status=2))

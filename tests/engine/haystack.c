@@ -149,6 +149,48 @@ static void test_answers_are_compared_by_words(void **state)
     assert_false(engine_haystack_is_right("", "x"));
 }
 
+/* Pictures and pages of a file are the hay, again from its beginning where it ends. */
+static void test_a_file_is_the_hay(void **state)
+{
+    (void)state;
+    struct haystack_order order = {.seed = 7, .seconds = 60, .shortest = 4, .depths = depths, .n = 1};
+    struct haystack_needle needles[3];
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source;
+    struct pr_unit unit;
+    int n = 0;
+    assert_int_equal(engine_haystack_make(film, &order, NULL, needles), PR_OK);
+    order.file = film;
+    order.seconds = 150;
+    order.n = 3;
+    assert_int_equal(engine_haystack_make(again, &order, NULL, needles), PR_OK);
+    assert_int_equal(needles[0].t0, 0);
+    assert_int_equal(needles[2].t1, 150000000);
+    assert_true(needles[1].t0 > 60000000 && needles[1].t1 < 90000000);
+    assert_true(needles[1].t1 - needles[1].t0 >= 4000000);
+    assert_int_equal(ingest_open(again, &options, &source), PR_OK);
+    assert_int_equal(ingest_info(source)->duration, 150000000);
+    ingest_close(source);
+
+    order = (struct haystack_order){.seed = 3, .pages = 3, .depths = depths, .n = 1};
+    assert_int_equal(engine_haystack_make(pages, &order, NULL, needles), PR_OK);
+    char longer[80];
+    snprintf(longer, sizeof longer, "%s", film);
+    order.file = pages;
+    order.pages = 8;
+    order.seed = 4;
+    order.n = 3;
+    assert_int_equal(engine_haystack_make(longer, &order, NULL, needles), PR_OK);
+    options.max_pixels = 0;
+    assert_int_equal(ingest_open(longer, &options, &source), PR_OK);
+    for (; ingest_next(source, &unit) == PR_OK; n++)
+        assert_true(unit.n_lines > 8); /* of needles and hay alike */
+    ingest_close(source);
+    assert_int_equal(n, 8);
+    order.file = "/nonexistent.pdf";
+    assert_int_equal(engine_haystack_make(longer, &order, NULL, needles), PR_ERR_IO);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -169,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_a_film_has_its_needles_where_they_are_said_to_be),
         cmocka_unit_test(test_a_document_tells_facts_and_draws_numbers),
         cmocka_unit_test(test_answers_are_compared_by_words),
+        cmocka_unit_test(test_a_file_is_the_hay),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
