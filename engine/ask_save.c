@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The evidence of an answer as files for people: the frame of a cited time, the part of a page with its lines framed, and the text.
+ * The evidence of an answer as files for people: the frame of a cited time and a clip, the part of a page with its lines framed, and the
+ * text.
  */
 #include "engine/ask.h"
 
@@ -9,11 +10,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
-enum { PAGE_PIXELS = 1 << 21 };
+enum { PAGE_PIXELS = 1 << 21, SHORTEST = 1000000 /* microseconds of a clip */ };
 static const double MARGIN = 24; /* points around the lines of a page */
 
 static double within(double x, double low, double high)
@@ -81,6 +87,58 @@ static int save_frame(const struct pr_settings *given, const struct pr_citation 
     return pr_frame_write(citation->source, &settings, cancel);
 }
 
+/* ---- clips -------------------------------------------------------------------------------------------------------- */
+
+/* Runs a program; false: there is none, or it failed. */
+static int run(char *const argv[], struct pr_cancel *cancel, bool *good)
+{
+    int status = 0;
+    pid_t pid;
+    *good = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0;
+    if (!*good)
+        return PR_OK;
+    for (;;) {
+        pid_t done = waitpid(pid, &status, WNOHANG);
+        if (done < 0 && errno != EINTR)
+            break;
+        if (done == pid)
+            break;
+        if (base_cancelled(engine_cancel(cancel))) {
+            kill(pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            return base_fail(PR_ERR_CANCELLED, "interrupted");
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    *good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return PR_OK;
+}
+
+/* The cited span of a film, cut and encoded anew by the program ffmpeg: copied streams would begin at the key frame before, which may be
+ * minutes away. Without that program there is no clip; it is a process of its own, as decoders of other people's files are. */
+static int save_clip(const struct pr_citation *citation, const char *path, struct pr_cancel *cancel)
+{
+    char from[32], length[32];
+    bool good;
+    struct base_buf in = {0}, out = {0};
+    int64_t span = citation->t1_us - citation->t0_us;
+    base_buf_printf(&in, "file:%s", citation->source);
+    base_buf_printf(&out, "file:%s", path);
+    snprintf(from, sizeof from, "%" PRId64 "us", citation->t0_us);
+    snprintf(length, sizeof length, "%" PRId64 "us", span > SHORTEST ? span : SHORTEST);
+    char *const argv[] = {"ffmpeg", "-nostdin", "-v",   "quiet",  "-y", "-seek_timestamp", "1",
+                          "-ss",    from,       "-t",   length,   "-i", in.data,           "-map",
+                          "0:v?",   "-map",     "0:a?", out.data, NULL};
+    int err = run(argv, cancel, &good);
+    if (err < 0 || !good)
+        unlink(path);
+    base_buf_finish(&in);
+    base_buf_finish(&out);
+    return err;
+}
+
+/* ---- text --------------------------------------------------------------------------------------------------------- */
+
 /* Where it stands and what stands there, as text. */
 static int save_text(const struct pr_citation *citation, const char *path)
 {
@@ -110,8 +168,13 @@ static int save(const struct pr_settings *settings, const struct pr_citation *ci
     base_buf_puts(&path, "png");
     if (err >= 0 && citation->page > 0)
         err = save_page(settings, citation, path.data, cancel);
-    else if (err >= 0 && citation->t0_us != PR_TIME_NONE)
+    else if (err >= 0 && citation->t0_us != PR_TIME_NONE) {
         err = save_frame(settings, citation, path.data, cancel);
+        path.len -= 3;
+        base_buf_puts(&path, "mkv");
+        int cut = err == PR_ERR_CANCELLED ? err : save_clip(citation, path.data, cancel);
+        err = cut < 0 ? cut : err;
+    }
     base_buf_finish(&path);
     return err;
 }

@@ -168,7 +168,8 @@ static const struct pr_option options[] = {
     {"library", 'l', PATH_FIELD(library), "DIR", "", .commands = LIBRARY_COMMANDS,
      .help = "Where what was added is kept; by default $XDG_DATA_HOME/pagereel or ~/.local/share/pagereel."},
     {"save-evidence", 0, PATH_FIELD(save_evidence), "DIR", "", .commands = " ask ",
-     .help = "Write what the answer rests on to this folder: frames, framed parts of pages, and their text."},
+     .help =
+         "Write what the answer rests on to this folder: frames and clips (with the program ffmpeg), framed parts of pages, and their text."},
     {"few-shot", 0, PATH_FIELD(few_shot), "FILE", "", .commands = " ask chat ",
      .help =
          "Examples that are shown before the question: blocks of `question:`, `answer:` and `image:` lines, separated by "

@@ -141,7 +141,8 @@ const char *pr_answer_text(const struct pr_answer *answer);
 /* Whether anything that was shown supports the answer. When not, *why (may be NULL) is why, or NULL when the model itself says so. */
 bool pr_answer_found(const struct pr_answer *answer, const char **why);
 /* Writes the evidence to a folder, made if there is none: of each citation that the answer names or shares words with (of all, when there is
- * none) S1.txt, where it stands and what, and S1.png, the frame at its time or the part of the page with its lines framed. PR_ERR_IO. */
+ * none) S1.txt, where it stands and what, and S1.png, the frame at its time or the part of the page with its lines framed;
+ * of a film also S1.mkv, the cited span, if the program ffmpeg is installed. PR_ERR_IO. */
 int pr_answer_save(const struct pr_answer *answer, const struct pr_settings *settings, const char *folder,
                    struct pr_cancel *cancel);
 /* The user message that the model was given, visual tokens as their number in braces; "" when it wasn't asked. */

@@ -132,7 +132,10 @@ class Ask(unittest.TestCase):
             self.assertEqual(file.read(), f"{answer['citations'][0]['source']}, page 2\n\nIts valve closes at nine bar.\n")
         if os.path.exists(self.film):
             self.ask("--save-evidence", folder, self.film, "When does the whistle blow?")
-            self.assertEqual(sorted(os.listdir(folder)), ["S1.png", "S1.txt"])
+            self.assertEqual(sorted(os.listdir(folder)), ["S1.mkv", "S1.png", "S1.txt"])
+            seconds = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", os.path.join(folder, "S1.mkv")],
+                                     check=True, capture_output=True).stdout
+            self.assertTrue(4.2 <= float(seconds) <= 5, seconds)  # the subtitle's 4.5 s
 
     def test_few_shot(self):
         film = os.path.exists(self.film)
