@@ -70,27 +70,33 @@ def place(question):
 
 
 def choose(film, paper, truth, told):
-    """Six questions: of the film, of the paper, of both, and one that neither answers. Others for other seeds."""
-    rng = random.Random(truth["seed"])
+    """Six questions: of the film, of the paper, of both at once, and one that has no answer. Others for other seeds. What is asked of both can
+    only be in one of them: sentences stand in papers, subtitles in films."""
+    rng, used = random.Random(truth["seed"]), []
     lasting = [q for q in truth["questions"] if all(b - a >= 4 for a, b in q["spans"])]
 
     def one(questions, *kinds):
         for kind in kinds:
-            some = [q for q in questions if q["kind"] == kind and q not in used]
+            some = [q for q in questions if q["kind"].startswith(kind) and q not in used]
             if some:
                 used.append(rng.choice(some))
                 return used[-1]
-        raise SystemExit(f"demo: the truth files have no question of the kind {kinds[0]}")
+        return None
 
-    used = []
-    return [
+    chosen = [
         ("a word on a sign, somewhere in the film", one(lasting, "sign", "after"), film, [film]),
         ("a moment of the film", one(lasting, "when"), film, [film]),
-        ("a sentence of the paper", one(told["questions"], "fact"), paper, [paper]),
         ("a chart of the paper", one(told["questions"], "bar", "slice"), paper, [paper]),
-        ("film and paper together", one(lasting, "sign", "subtitle"), film, [film, paper]),
-        ("what neither of them shows", one(told["questions"], "absent bar", "absent slice", "absent page"), None, [film, paper]),
+        ("film and paper together: a sentence", one(told["questions"], "fact"), paper, [film, paper]),
+        ("film and paper together: what is said", one(lasting, "subtitle", "before"), film, [film, paper]),
+        ("what the paper doesn't show", one(told["questions"], "absent"), None, [paper]),
     ]
+    if not chosen[-1][1]:
+        chosen[-1] = ("what the film doesn't show", one(truth["questions"], "absent"), None, [film])
+    for what, question, _, _ in chosen:
+        if not question:
+            raise SystemExit(f"demo: the truth files have no question for: {what}")
+    return chosen
 
 
 def run(command):

@@ -55,7 +55,8 @@ class Demo(unittest.TestCase):
         self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
         ask = lambda kind, text, answer, *spans: {"kind": kind, "text": text, "answer": answer, "spans": list(spans)}
         self.write("film", [ask("sign", f"What is near the {c} fish?", w, [10 * i, 10 * i + 8]) for i, (c, w) in enumerate((("red", "lamp"), ("blue", "oak")))]
-                   + [ask("sign", "What is near the flash?", "never", [90, 91]), ask("when", "When is lamp shown?", "00:00:00", [0, 8])])
+                   + [ask("sign", "What is near the flash?", "never", [90, 91]), ask("when", "When is lamp shown?", "00:00:00", [0, 8]),
+                      ask("subtitle", "What is said at oak?", "the oak is here.", [10, 18])])
         self.write("paper", [ask("fact", "How long is the oak?", "7 meters", 3), ask("bar", "What is the value of oak?", "12", 4),
                              ask("absent bar", "What is the value of zebra?", "Not found.")])
 
@@ -76,7 +77,7 @@ class Demo(unittest.TestCase):
         self.assertNotIn("flash", done.stdout)  # too short to be seen
 
     def test_each_wrong_answer_is_noticed(self):
-        for mode, right in (("sign", 4), ("when", 5), ("late", 5), ("fact", 5), ("bar", 5), ("absent bar", 5)):
+        for mode, right in (("sign", 5), ("subtitle", 5), ("when", 5), ("late", 5), ("fact", 5), ("bar", 5), ("absent bar", 5)):
             done = self.run_(mode)
             self.assertEqual(done.returncode, 1, mode)
             self.assertIn(f"{right} of 6 answers are right", done.stdout, mode)
@@ -99,7 +100,7 @@ class Demo(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("status 7", done.stderr)
         self.write("paper", [])
-        self.assertIn("no question of the kind", self.run_("right").stderr)
+        self.assertIn("no question for: a chart", self.run_("right").stderr)
 
 
 if __name__ == "__main__":
