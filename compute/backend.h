@@ -21,8 +21,11 @@ struct op {
         struct patch_params patches;
         struct resample_params resample;
     };
-    /* Set by fusion (pass_fuse.c) where the backend's `fuses` allows it: */
+    /* Set by fusion (pass_fuse.c), one of them, where the backend's fuses() allows it: */
     struct tensor *addend; /* matmul: [n, m], added to the product after the bias; NULL: none */
+    struct tensor *gate;   /* matmul: a second weight [m, k]: activation(x . gate^T) * (x . w^T); NULL: none */
+    struct tensor
+        *cells; /* rope: ids [1, n]: row i goes to row ids[i] of dst, a state, as scatter does it; NULL: none */
 
     /* Set by the planner: */
     struct device *device;
@@ -54,13 +57,8 @@ struct part {
     void *priv; /* what prepare() made */
 };
 
-enum fusion {
-    FUSE_MATMUL_ADD = 1 << 0, /* op.addend */
-};
-
 struct backend {
     const char *name; /* "ref", "cpu", "vulkan" */
-    unsigned fuses;   /* enum fusion */
     bool host;        /* buffers are ordinary host memory: tensors can be touched by pointer */
 
     /* Appends its devices to infos[*n..max); counts on past max. */
@@ -87,6 +85,8 @@ struct backend {
 
     /* (optional, NULL: everything) Whether an operation with these types and shapes can run here. */
     bool (*supports)(struct device *device, const struct op *op);
+    /* (optional, NULL: never) Whether this operation, in which fusion has set one of its fields, can run here. */
+    bool (*fuses)(struct device *device, const struct op *op);
     /* (optional) Scratch bytes of the arena that an operation needs while it runs. */
     size_t (*scratch)(struct device *device, const struct op *op);
     /* (optional) Records a part; tensors have their places by now. */

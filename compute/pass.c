@@ -170,6 +170,7 @@ int compute_pass_run(struct pass *pass, const struct base_cancel *cancel)
 
 static void describe_op(const struct op *op, struct base_buf *out)
 {
+    static const char *const fused[] = {", added", ", gated by", ", to cells"};
     char text[160];
     op_describe_tensor(op->dst, text);
     base_buf_printf(out, "  %s%-10s -> %s", op->barrier ? "| " : "  ", op_name(op->kind), text);
@@ -180,7 +181,7 @@ static void describe_op(const struct op *op, struct base_buf *out)
         if (!t)
             continue;
         op_describe_tensor(t, text);
-        base_buf_printf(out, "%s %s", s == 0 ? " <-" : s < OP_MAX_SOURCES ? "," : ", added", text);
+        base_buf_printf(out, "%s %s", s == 0 ? " <-" : s < OP_MAX_SOURCES ? "," : fused[s - OP_MAX_SOURCES], text);
         if (pass_is_value(t))
             base_buf_printf(out, " @%zu", t->offset);
     }

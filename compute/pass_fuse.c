@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the planner leaves out or joins: operations whose results nobody reads, and matrix products followed by an addition.
+ * What the planner leaves out or joins: operations whose results nobody reads; matrix products followed by an addition,
+ * two products that a GLU joins, and rope whose result goes into the KV cache.
  */
 #include "base/mem.h"
 #include "compute/plan.h"
@@ -40,9 +41,14 @@ void compute_pass_remove_dead(struct pass *pass)
     compact(pass);
 }
 
-/* ---- matmul + add ------------------------------------------------------------------------------------------------- */
+/* ---- joining --------------------------------------------------------------------------------------------------------- */
 
-/* How often each value is read, under whatever view. */
+struct fuser {
+    struct pass *pass;
+    int *reads;   /* how often each value is read, under whatever view */
+    int *made_at; /* number of the operation that made an activation; -1: none, or not as a whole */
+};
+
 static int *count_reads(const struct pass *pass)
 {
     int *reads = base_alloc_array((size_t)pass->n_values, sizeof *reads);
@@ -71,52 +77,106 @@ static bool overwritten_between(const struct pass *pass, struct op *op, int from
     return false;
 }
 
-/* The product at `at[tensor index]`, if `y` is one that only this addition reads and that can take `addend` in. */
-static int fusable_product(const struct pass *pass, const struct op *add, struct tensor *y, struct tensor *addend,
-                           const int *made_at, const int *reads)
+/* The number of the operation of kind `kind` that makes `y`, if nobody but `reader` wants that; -1: there is none. */
+static int sole_source(const struct fuser *f, const struct op *reader, const struct tensor *y, enum op_kind kind)
 {
-    if (y->role != TENSOR_ACTIVATION || y->base || reads[y->index] != 1 || pass->values[y->index]->output)
+    if (y->role != TENSOR_ACTIVATION || y->base || f->reads[y->index] != 1 || f->pass->values[y->index]->output)
         return -1;
-    int at = made_at[y->index];
-    if (at < 0 || !pass->ops[at] || pass->ops[at]->kind != OP_matmul)
+    int at = f->made_at[y->index];
+    if (at < 0 || !f->pass->ops[at] || f->pass->ops[at]->kind != kind || f->pass->ops[at]->device != reader->device)
         return -1;
-    struct op *product = pass->ops[at];
-    if (product->addend || product->device != add->device || !(add->device->backend->fuses & FUSE_MATMUL_ADD))
-        return -1;
-    if (!pass_is_value(addend) || addend->type != TYPE_F32 || addend->rows != y->rows || addend->cols != y->cols)
-        return -1;
-    return at;
+    const struct op *op = f->pass->ops[at];
+    return op->addend || op->gate || op->cells ? -1 : at;
+}
+
+/* Puts `fused` in the place of operation i, to which the one at `at` belongs, if the device takes it: everything is known there
+ * that both need. */
+static bool replace(struct fuser *f, int at, int i, const struct op *fused)
+{
+    struct pass *pass = f->pass;
+    const struct backend *backend = fused->device->backend;
+    if (!backend->fuses || !backend->fuses(fused->device, fused) || overwritten_between(pass, pass->ops[at], at, i))
+        return false;
+    base_free(pass->ops[i]);
+    pass->ops[i] = pass->ops[at];
+    pass->ops[at] = NULL;
+    *pass->ops[i] = *fused;
+    return true;
+}
+
+/* y = product + addend, whichever way round. */
+static bool fuse_add(struct fuser *f, int i)
+{
+    const struct op *add = f->pass->ops[i];
+    for (int side = 0; side < 2; side++) {
+        struct tensor *y = add->src[side], *addend = add->src[1 - side];
+        int at = sole_source(f, add, y, OP_matmul);
+        if (at < 0 || !pass_is_value(addend) || addend->type != TYPE_F32 || addend->rows != y->rows ||
+            addend->cols != y->cols)
+            continue;
+        struct op fused = *f->pass->ops[at];
+        fused.addend = addend;
+        fused.dst = add->dst;
+        if (replace(f, at, i, &fused))
+            return true;
+    }
+    return false;
+}
+
+/* y = activation(product) * product, both of the same x and without biases. */
+static bool fuse_glu(struct fuser *f, int i)
+{
+    const struct op *glu = f->pass->ops[i];
+    int gate = sole_source(f, glu, glu->src[0], OP_matmul), up = sole_source(f, glu, glu->src[1], OP_matmul);
+    if (gate < 0 || up < 0 || gate == up)
+        return false;
+    const struct op *g = f->pass->ops[gate], *u = f->pass->ops[up];
+    if (g->src[1] != u->src[1] || g->src[2] || u->src[2] || g->src[0]->role != TENSOR_WEIGHT ||
+        overwritten_between(f->pass, f->pass->ops[gate], gate, i))
+        return false;
+    struct op fused = *u;
+    fused.gate = g->src[0];
+    fused.activation = glu->activation;
+    fused.dst = glu->dst;
+    if (!replace(f, up, i, &fused))
+        return false;
+    base_free(f->pass->ops[gate]);
+    f->pass->ops[gate] = NULL;
+    return true;
+}
+
+/* Rows of a cache that were turned just before. */
+static bool fuse_scatter(struct fuser *f, int i)
+{
+    const struct op *scatter = f->pass->ops[i];
+    int at = sole_source(f, scatter, scatter->src[1], OP_rope);
+    if (at < 0 || scatter->dst->role != TENSOR_STATE)
+        return false;
+    struct op fused = *f->pass->ops[at];
+    fused.cells = scatter->src[2];
+    fused.dst = scatter->dst;
+    return replace(f, at, i, &fused);
 }
 
 void compute_pass_fuse(struct pass *pass)
 {
-    int *reads = count_reads(pass);
-    int *made_at = base_alloc_array((size_t)pass->n_values, sizeof *made_at);
+    struct fuser f = {.pass = pass,
+                      .reads = count_reads(pass),
+                      .made_at = base_alloc_array((size_t)pass->n_values, sizeof *f.made_at)};
     for (int i = 0; i < pass->n_values; i++)
-        made_at[i] = -1;
+        f.made_at[i] = -1;
     for (int i = 0; i < pass->n_ops; i++) {
-        struct op *op = pass->ops[i];
+        const struct op *op = pass->ops[i];
         if (op->dst->role == TENSOR_ACTIVATION && !op->dst->base)
-            made_at[op->dst->index] = i;
-        if (op->kind != OP_add)
-            continue;
-        struct tensor *addend = op->src[1];
-        int at = fusable_product(pass, op, op->src[0], addend, made_at, reads);
-        if (at < 0) {
-            addend = op->src[0];
-            at = fusable_product(pass, op, op->src[1], addend, made_at, reads);
-        }
-        if (at < 0 || overwritten_between(pass, pass->ops[at], at, i))
-            continue;
-        /* The product moves to where the addition stands: there both operands are known. */
-        struct op *product = pass->ops[at];
-        product->addend = addend;
-        product->dst = op->dst;
-        pass->ops[at] = NULL;
-        pass->ops[i] = product;
-        base_free(op);
+            f.made_at[op->dst->index] = i;
+        if (op->kind == OP_add)
+            fuse_add(&f, i);
+        else if (op->kind == OP_glu)
+            fuse_glu(&f, i);
+        else if (op->kind == OP_scatter)
+            fuse_scatter(&f, i);
     }
-    base_free(made_at);
-    base_free(reads);
+    base_free(f.made_at);
+    base_free(f.reads);
     compact(pass);
 }

@@ -302,7 +302,7 @@ static double op_flops(const struct op *op)
 {
     double cells = (double)op->dst->rows * (double)op->dst->cols;
     if (op->kind == OP_matmul)
-        return 2 * cells * (double)op->src[0]->cols;
+        return (op->gate ? 4 : 2) * cells * (double)op->src[0]->cols;
     if (op->kind == OP_attention) { /* at the most: as if every query saw every cell */
         const struct attention_params *p = &op->attention;
         double seen = op->src[3] ? (double)(op->src[3]->rows - 1) * p->page_size : (double)op->src[1]->rows;
@@ -314,8 +314,8 @@ static double op_flops(const struct op *op)
 static double op_weight_bytes(const struct op *op)
 {
     double bytes = 0;
-    for (int s = 0; s < OP_MAX_SOURCES; s++) {
-        const struct tensor *t = op->src[s];
+    for (int s = 0; s < OP_SLOTS; s++) {
+        const struct tensor *t = *op_slot((struct op *)op, s);
         if (!t || t->role != TENSOR_WEIGHT)
             continue;
         if (op->kind == OP_gather)

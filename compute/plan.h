@@ -94,11 +94,12 @@ static inline bool op_in_place(const struct op *op)
     return op->dst->base != NULL;
 }
 
-/* All tensors that an operation reads: its sources and the addend. Slot numbers are 0..OP_SLOTS-1; NULL where absent. */
-enum { OP_SLOTS = OP_MAX_SOURCES + 1 };
+/* All tensors that an operation reads: its sources and what fusion added. Slot numbers are 0..OP_SLOTS-1; NULL where absent. */
+enum { OP_SLOTS = OP_MAX_SOURCES + 3 };
 static inline struct tensor **op_slot(struct op *op, int slot)
 {
-    return slot < OP_MAX_SOURCES ? &op->src[slot] : &op->addend;
+    struct tensor **fused[] = {&op->addend, &op->gate, &op->cells};
+    return slot < OP_MAX_SOURCES ? &op->src[slot] : fused[slot - OP_MAX_SOURCES];
 }
 
 /* pass_fuse.c */

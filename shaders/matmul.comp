@@ -9,7 +9,10 @@
 // ROWS weight rows times TOKENS rows of x in registers and walks along k; DEPTH_LANES of them share a tile, take turns on its
 // units and add up at the end, all within a subgroup. Products of few tokens (decoding) read whole rows with neighbouring
 // lanes; those of many (prefill) reuse what they fetch.
+//
+// Up to three weights that lie in one buffer are read through the same views: queries, keys and values of a layer, or gate and up.
 #include "common.glsl"
+#include "functions.glsl"
 #include "weights.glsl"
 
 layout(constant_id = 3) const int DEPTH_LANES = 1; // a power of two
@@ -20,12 +23,51 @@ layout(constant_id = 7) const int TOKENS = 8;
 layout(constant_id = 8) const bool HAS_BIAS = false;
 layout(constant_id = 9) const bool HAS_ADDEND = false;
 layout(constant_id = 10) const bool BY_UNIT = false; // quants are added up before they are scaled
+layout(constant_id = 11) const int PARTS = 1;        // products of the same x, one after the other
+layout(constant_id = 12) const int GATE = -1;        // activation: y = activation(x gate^T) * (x w^T), gate being also[0]
 
 layout(binding = 0) writeonly buffer Y { float y[]; };
 layout(binding = 4) uniform textureBuffer x_view;
 layout(binding = 5) uniform textureBuffer bias_view;
 layout(binding = 6) uniform textureBuffer addend_view;
-layout(push_constant) uniform P { push_weight weight; push_matmul push; };
+layout(binding = 8) writeonly buffer Y2 { float y2[]; };
+layout(binding = 9) writeonly buffer Y3 { float y3[]; };
+layout(push_constant) uniform P { push_weight weight; push_matmul push; push_also also[2]; };
+
+// The weight that a workgroup is about, and where its result goes.
+struct task {
+    push_weight weight;
+    int part, tile, m, y_base, y_row, bias_base;
+};
+
+push_weight at_bases(push_also other)
+{
+    push_weight w = weight;
+    w.word_base = other.word_base;
+    w.extra_base = other.extra_base;
+    w.half_base = other.half_base;
+    return w;
+}
+
+task own_task()
+{
+    task t = task(weight, 0, int(gl_WorkGroupID.x), push.m, push.y_base, push.y_row, push.bias_base);
+    [[unroll]] for (int i = 0; i < 2; i++)
+        if (i + 1 < PARTS && int(gl_WorkGroupID.x) >= also[i].tile)
+            t = task(at_bases(also[i]), i + 1, int(gl_WorkGroupID.x) - also[i].tile, also[i].m, also[i].y_base, also[i].m,
+                     also[i].bias_base);
+    return t;
+}
+
+void store(int part, int at, float value)
+{
+    if (PARTS > 1 && part == 1)
+        y2[at] = value;
+    else if (PARTS > 2 && part == 2)
+        y3[at] = value;
+    else
+        y[at] = value;
+}
 
 vec4 fetch_x(int token, int group)
 {
@@ -106,13 +148,16 @@ void main()
     int depth_lane = lane % DEPTH_LANES;
     int row_lane = lane / DEPTH_LANES % ROW_LANES;
     int token_lane = lane / DEPTH_LANES / ROW_LANES;
-    int row0 = int(gl_WorkGroupID.x) * ROW_LANES * ROWS + row_lane;
+    task own = own_task();
+    push_weight gate = at_bases(also[0]);
+    const int made = GATE < 0 ? ROWS : ROWS / 2; // with a gate, half of the weight rows are its
+    int row0 = own.tile * ROW_LANES * made + row_lane;
     int token0 = (int(gl_WorkGroupID.y) * TOKEN_LANES + token_lane) * TOKENS;
 
     // Tiles may reach over the edge: what lies there is computed from the last row again, and not stored.
     int rows[ROWS], tokens[TOKENS];
     [[unroll]] for (int r = 0; r < ROWS; r++)
-        rows[r] = min(row0 + r * ROW_LANES, push.m - 1);
+        rows[r] = min(row0 + r % made * ROW_LANES, own.m - 1);
     [[unroll]] for (int t = 0; t < TOKENS; t++)
         tokens[t] = min(token0 + t, push.n - 1);
 
@@ -125,24 +170,26 @@ void main()
     for (int u = depth_lane; u < units; u += DEPTH_LANES) {
         unit v[ROWS];
         [[unroll]] for (int r = 0; r < ROWS; r++)
-            v[r] = fetch_unit(weight, rows[r], u);
+            v[r] = fetch_unit(r < made ? own.weight : gate, rows[r], u);
         if (BY_UNIT && !is_float())
             add_by_unit(v, u, tokens, sums);
         else
             add_by_weight(v, u, tokens, sums);
     }
 
-    [[unroll]] for (int r = 0; r < ROWS; r++) {
+    [[unroll]] for (int r = 0; r < made; r++) {
         int row = row0 + r * ROW_LANES;
-        float bias = HAS_BIAS ? texelFetch(bias_view, push.bias_base + rows[r]).x : 0.0;
+        float bias = HAS_BIAS ? texelFetch(bias_view, own.bias_base + rows[r]).x : 0.0;
         [[unroll]] for (int t = 0; t < TOKENS; t++) {
             float value = sum_over_depth(sums[r][t]) + bias;
-            if (depth_lane != 0 || row >= push.m || token0 + t >= push.n)
+            if (GATE >= 0)
+                value *= activation(GATE, vec4(sum_over_depth(sums[(r + made) % ROWS][t]))).x;
+            if (depth_lane != 0 || row >= own.m || token0 + t >= push.n)
                 continue;
-            int at = (token0 + t) * push.y_row + row;
+            int at = (token0 + t) * own.y_row + row;
             if (HAS_ADDEND)
                 value += texelFetch(addend_view, push.addend_base + at).x;
-            y[push.y_base + at] = value;
+            store(own.part, own.y_base + at, value);
         }
     }
 }

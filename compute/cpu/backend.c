@@ -163,9 +163,14 @@ static int cpu_measure_device(struct device *device, struct device_speed *out)
     return cpu_measure(cpu->kernels, cpu->n_threads, out);
 }
 
+static bool fuses(struct device *device, const struct op *op)
+{
+    (void)device;
+    return op->addend != NULL;
+}
+
 const struct backend compute_backend_cpu = {
     .name = "cpu",
-    .fuses = FUSE_MATMUL_ADD,
     .host = true,
     .list = cpu_list,
     .open = cpu_open,
@@ -177,6 +182,7 @@ const struct backend compute_backend_cpu = {
     .unpack = cpu_unpack,
     .scratch = cpu_scratch,
     .prepare = cpu_prepare,
+    .fuses = fuses,
     .run = cpu_run,
     .discard = cpu_discard,
     .measure = cpu_measure_device,

@@ -86,13 +86,19 @@ static int ref_run(struct part *part, const struct base_cancel *cancel)
     return PR_OK;
 }
 
+static bool fuses(struct device *device, const struct op *op)
+{
+    (void)device;
+    return op->addend != NULL;
+}
+
 const struct backend compute_backend_ref = {
     .name = "ref",
-    .fuses = FUSE_MATMUL_ADD,
     .host = true,
     .list = ref_list,
     .open = ref_open,
     .close = ref_close,
     .scratch = ref_scratch_of,
+    .fuses = fuses,
     .run = ref_run,
 };

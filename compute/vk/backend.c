@@ -59,6 +59,7 @@ static void vk_close(struct device *device)
     }
     if (vk->instance)
         vk_instance_destroy(vk->instance, vk->messenger);
+    base_free(vk->slabs);
     base_free(vk->cache_dir);
     base_free(vk);
     device->priv = NULL;
@@ -112,7 +113,6 @@ fail:
 
 const struct backend compute_backend_vk = {
     .name = "vulkan",
-    .fuses = FUSE_MATMUL_ADD,
     .list = list,
     .open = vk_open,
     .close = vk_close,
@@ -125,6 +125,7 @@ const struct backend compute_backend_vk = {
     .pack = vk_pack,
     .unpack = vk_unpack,
     .supports = vk_supports,
+    .fuses = vk_fuses,
     .scratch = vk_scratch,
     .prepare = vk_prepare,
     .run = vk_run,

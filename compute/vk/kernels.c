@@ -221,65 +221,103 @@ fail:
     return err;
 }
 
-/* Rows first..first+rows-1 of op, and of `pair` if that isn't NULL. */
-static void dispatch_rope(struct vk_recorder *recorder, const struct op *op, const struct op *pair, VkBuffer table,
-                          int64_t first, int64_t rows)
-{
-    const struct rope_params *p = &op->rope;
-    const struct tensor *x = op->src[0], *dst = op->dst;
-    VkFormat format = vk_float_format(x->type, false);
-    size_t element = element_size(dst->type);
-    struct vk_dispatch d = vk_begin(recorder, SHADER_rope, LANES);
-    vk_spec(&d, (int)dst->type);
-    vk_spec(&d, p->kind == ROPE_NORM);
-    vk_spec(&d, pair != NULL);
-    struct push_rope push = {
-        .n = (int)rows, .cols = (int)x->cols, .d_head = p->d_head, .n_rot = p->n_rot, .attn = p->yarn_attn};
-    push.y_base = vk_bind_rows_out(&d, dst, first, rows, element);
-    const struct tensor *dst2 = pair ? pair->dst : dst; /* the shader has this binding in any case */
-    size_t row2 = row_bytes(dst2);
-    push.y2_base = vk_bind_storage(&d, VK_SECOND_OUT, vk_handle(dst2->buffer), dst2->offset + (size_t)first * row2,
-                                   (size_t)rows * row2, element);
-    if (pair) {
-        push.x2_base = vk_bind_rows(&d, 4, pair->src[0], first, rows, format);
-        push.cols2 = (int)dst2->cols;
-    }
-    push.x_base = vk_bind_rows(&d, 1, x, first, rows, format);
-    push.pos_base = vk_bind_rows(&d, 2, op->src[1], first, rows, VK_FORMAT_R32G32B32A32_SINT);
-    push.table_base = vk_bind_texels(&d, 3, table, 0, (size_t)p->n_rot / 2 * 16, VK_FORMAT_R32G32B32A32_UINT);
-    vk_end_linear(&d, &push, sizeof push, divide_up(rows * (p->d_head - p->n_rot / 2), LANES));
-}
-
 static int64_t rope_rows(const struct vk *vk, const struct op *op)
 {
     return batch_rows(vk, op->dst, op->src[0], vk_float_format(op->src[0]->type, false));
 }
 
-static void record_rope(struct vk_recorder *recorder, const struct op *op)
+/* What one dispatch of rope.comp does: turns queries, turns keys, which may go into a cache, and copies values there. */
+struct turn {
+    const struct op *first, *second, *third; /* rope, rope, scatter; NULL: none */
+};
+enum { TURN_FIRST = 1, TURN_SECOND = 2, COPY_THIRD = 4 };
+
+/* Rows first..first+rows-1; all, if there is more than the first operation. */
+static void dispatch_rope(struct vk_recorder *recorder, const struct turn *t, VkBuffer table, int64_t first,
+                          int64_t rows)
 {
-    int64_t batch = rope_rows(vk_recorder_vk(recorder), op);
-    VkBuffer table;
-    int err = make_table(recorder, op, &table);
-    vk_recorder_fail(recorder, err);
-    for (int64_t first = 0; first < op->dst->rows && err == PR_OK; first += batch)
-        dispatch_rope(recorder, op, NULL, table, first, least(batch, op->dst->rows - first));
+    const struct op *second = t->second, *third = t->third, *op = t->first ? t->first : second;
+    const struct rope_params *p = &op->rope;
+    const struct tensor *x = op->src[0], *ids = second ? second->cells : NULL;
+    VkFormat format = vk_float_format(x->type, false);
+    struct vk_dispatch d = vk_begin(recorder, SHADER_rope, LANES);
+    vk_spec(&d, (int)op->dst->type);
+    vk_spec(&d, p->kind == ROPE_NORM);
+    vk_spec(&d, (t->first ? TURN_FIRST : 0) | (second ? TURN_SECOND : 0) | (third ? COPY_THIRD : 0));
+    vk_spec(&d, second ? (int)second->dst->type : 0);
+    vk_spec(&d, ids != NULL);
+    struct push_rope push = {
+        .n = (int)rows, .cols = (int)x->cols, .d_head = p->d_head, .n_rot = p->n_rot, .attn = p->yarn_attn};
+    if (t->first) {
+        push.y_base = vk_bind_rows_out(&d, op->dst, first, rows, element_size(op->dst->type));
+        push.x_base = vk_bind_rows(&d, 1, x, first, rows, format);
+    } else {
+        vk_bind_rows_out(&d, op->dst, 0, op->dst->rows, element_size(op->dst->type));
+    }
+    push.pos_base = vk_bind_rows(&d, 2, op->src[1], first, rows, VK_FORMAT_R32G32B32A32_SINT);
+    push.table_base = vk_bind_texels(&d, 3, table, 0, (size_t)p->n_rot / 2 * 16, VK_FORMAT_R32G32B32A32_UINT);
+    const struct op *others[] = {second, third};
+    int bases[2] = {0}, x_bases[2] = {0};
+    for (int i = 0; i < 2 && others[i]; i++) {
+        const struct tensor *dst = others[i]->dst, *from = others[i]->src[i]; /* of scatter, src[0] is the cache */
+        bases[i] = vk_bind_storage(&d, VK_SECOND_OUT + i, vk_handle(dst->buffer), dst->offset,
+                                   compute_tensor_bytes(dst), element_size(dst->type));
+        x_bases[i] = vk_bind_rows(&d, 4 + i, from, 0, rows, format);
+    }
+    push.y2_base = bases[0];
+    push.y3_base = bases[1];
+    push.x2_base = x_bases[0];
+    push.x3_base = x_bases[1];
+    push.cols2 = second ? (int)second->dst->cols : 0;
+    push.cols3 = third ? (int)third->dst->cols : 0;
+    if (ids) {
+        push.ids_base = vk_bind_rows(&d, 6, ids, 0, 1, VK_FORMAT_R32_SINT);
+        push.cells = (int)second->dst->rows;
+    }
+    vk_end_linear(&d, &push, sizeof push, divide_up(rows * (p->d_head - p->n_rot / 2), LANES));
 }
 
-/* Queries and keys of a layer. */
-bool vk_record_pair(struct vk_recorder *recorder, const struct op *a, const struct op *b)
+/* Whether a rope can go second: then it needs no parts. */
+static bool is_whole_rope(const struct vk *vk, const struct op *op)
+{
+    const struct tensor *dst = op->dst, *x = op->src[0];
+    return vk_rows_in_storage(vk, row_bytes(dst)) >= dst->rows &&
+           vk_rows_in_texels(vk, row_bytes(x), VK_FORMAT_R32_SFLOAT) >= x->rows;
+}
+
+static bool can_follow(const struct vk *vk, const struct op *a, const struct op *b)
+{
+    return b->kind == OP_rope && memcmp(&a->rope, &b->rope, sizeof a->rope) == 0 && a->src[1] == b->src[1] &&
+           a->src[2] == b->src[2] && a->src[0]->type == b->src[0]->type && a->src[0]->rows == b->src[0]->rows &&
+           (b->cells ? b->dst->type == TYPE_F32 || b->dst->type == TYPE_F16 : a->dst->type == b->dst->type) &&
+           is_whole_rope(vk, a) && is_whole_rope(vk, b);
+}
+
+static bool can_be_third(const struct vk *vk, const struct op *second, const struct op *scatter)
+{
+    const struct tensor *x = scatter->src[1];
+    return scatter->kind == OP_scatter && second->cells && scatter->src[2] == second->cells &&
+           scatter->dst->type == second->dst->type && scatter->dst->rows == second->dst->rows &&
+           vk_rows_in_storage(vk, row_bytes(scatter->dst)) >= scatter->dst->rows &&
+           vk_rows_in_texels(vk, row_bytes(x), VK_FORMAT_R32_SFLOAT) >= x->rows;
+}
+
+static int record_rope(struct vk_recorder *recorder, struct op *const *ops, int n)
 {
     const struct vk *vk = vk_recorder_vk(recorder);
+    struct turn t = {.first = ops[0]->cells ? NULL : ops[0], .second = ops[0]->cells ? ops[0] : NULL};
+    int taken = 1;
     VkBuffer table;
-    if (a->kind != OP_rope || b->kind != OP_rope || memcmp(&a->rope, &b->rope, sizeof a->rope) != 0 ||
-        a->src[1] != b->src[1] || a->src[2] != b->src[2] || a->dst->type != b->dst->type ||
-        a->src[0]->type != b->src[0]->type || a->dst->rows != b->dst->rows || rope_rows(vk, a) < a->dst->rows ||
-        rope_rows(vk, b) < b->dst->rows)
-        return false;
-    int err = make_table(recorder, a, &table);
+    if (t.first && n > taken && can_follow(vk, ops[0], ops[taken]))
+        t.second = ops[taken++];
+    if (t.second && n > taken && can_be_third(vk, t.second, ops[taken]))
+        t.third = ops[taken++];
+    int64_t rows = ops[0]->src[0]->rows, batch = t.second ? rows : rope_rows(vk, ops[0]);
+    int err = make_table(recorder, ops[0], &table);
     vk_recorder_fail(recorder, err);
-    if (err == PR_OK)
-        dispatch_rope(recorder, a, b, table, 0, a->dst->rows);
-    return true;
+    for (int64_t first = 0; first < rows && err == PR_OK; first += batch)
+        dispatch_rope(recorder, &t, table, first, least(batch, rows - first));
+    return taken;
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------------------------- */
@@ -327,12 +365,12 @@ static void record_resample(struct vk_recorder *recorder, const struct op *op)
 
 /* ---- the table ---------------------------------------------------------------------------------------------------------------- */
 
-void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buffer *arena)
+int vk_record_ops(struct vk_recorder *recorder, struct op *const *ops, int n, struct buffer *arena)
 {
+    const struct op *op = ops[0];
     switch (op->kind) {
     case OP_matmul:
-        vk_record_matmul(recorder, op, arena);
-        break;
+        return vk_record_matmul(recorder, ops, n, arena);
     case OP_gather:
         vk_record_gather(recorder, op);
         break;
@@ -364,8 +402,7 @@ void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buff
         record_norm(recorder, SHADER_layer_norm, op);
         break;
     case OP_rope:
-        record_rope(recorder, op);
-        break;
+        return record_rope(recorder, ops, n);
     case OP_attention:
         vk_record_attention(recorder, op, arena);
         break;
@@ -382,6 +419,16 @@ void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buff
     case OP_COUNT:
         break;
     }
+    return 1;
+}
+
+bool vk_fuses(struct device *device, const struct op *op)
+{
+    const struct vk *vk = vk_of(device);
+    if (op->kind == OP_matmul)
+        return vk_matmul_fuses(vk, op);
+    return op->kind == OP_rope && (op->dst->type == TYPE_F32 || op->dst->type == TYPE_F16) &&
+           op->src[0]->type == TYPE_F32 && is_whole_rope(vk, op);
 }
 
 /* A tensor of which every dispatch needs the whole. */

@@ -8,10 +8,13 @@
 /* TYPE of weights.glsl for blocks of 34 bytes as they are. */
 enum { PLAIN_Q8_0 = 64 };
 
+/* Tokens of a product that is bound by reading its weights, at the most. */
+enum { MOST_FEW = 8 };
+
 static bool packing_of(const struct tensor *w, struct vk_packing *out)
 {
     const struct vk_packed *packed = w->packed;
-    return vk_packing(w->type, w->cols, packed && !packed->in_place, out);
+    return vk_packing(w->type, w->cols, packed && !packed->plain, out);
 }
 
 static int shader_type(const struct tensor *w)
@@ -33,13 +36,10 @@ static int64_t rows_in_views(const struct vk *vk, const struct vk_packing *p)
     return rows;
 }
 
-/* Binds rows first..first+n-1 to bindings 1 to 3 (weights.glsl). */
-static struct push_weight bind_weight(struct vk_dispatch *d, const struct tensor *w, const struct vk_packing *p,
-                                      int64_t first, int64_t n)
+/* Binds bytes [offset, offset + size) of a buffer, where rows of a weight like `w` begin, to bindings 1 to 3 (weights.glsl). */
+static struct push_weight bind_bytes(struct vk_dispatch *d, const struct tensor *w, const struct vk_packing *p,
+                                     VkBuffer buffer, size_t offset, size_t size)
 {
-    size_t offset, size = (size_t)n * p->row_bytes;
-    VkBuffer buffer = vk_rows_of(w, &offset);
-    offset += (size_t)first * p->row_bytes;
     struct push_weight push = {.cols = (int)w->cols};
     if (p->words) {
         size_t element = vk_format_size(p->words);
@@ -57,6 +57,15 @@ static struct push_weight bind_weight(struct vk_dispatch *d, const struct tensor
         push.half_row = (int)(p->row_bytes / 2);
     }
     return push;
+}
+
+/* Binds rows first..first+n-1. */
+static struct push_weight bind_weight(struct vk_dispatch *d, const struct tensor *w, const struct vk_packing *p,
+                                      int64_t first, int64_t n)
+{
+    size_t offset;
+    VkBuffer buffer = vk_rows_of(w, &offset);
+    return bind_bytes(d, w, p, buffer, offset + (size_t)first * p->row_bytes, (size_t)n * p->row_bytes);
 }
 
 static int64_t divide_up(int64_t a, int64_t b)
@@ -108,6 +117,60 @@ struct matmul_constants {
     struct push_matmul push;
 };
 
+/* The constants of a dispatch of several weights. */
+enum { MOST_WEIGHTS = 3 };
+struct together_constants {
+    struct push_weight weight;
+    struct push_matmul push;
+    struct push_also also[MOST_WEIGHTS - 1];
+};
+
+/* Bytes of a buffer that some tensors lie in. */
+struct span {
+    VkBuffer buffer;
+    size_t begin, end;
+};
+
+static size_t offset_of(const struct tensor *t)
+{
+    size_t offset;
+    vk_rows_of(t, &offset);
+    return offset;
+}
+
+static bool find_span(const struct tensor *const *t, int n, struct span *out)
+{
+    *out = (struct span){.begin = SIZE_MAX};
+    for (int i = 0; i < n; i++) {
+        size_t offset;
+        struct vk_packing p;
+        VkBuffer buffer = vk_rows_of(t[i], &offset);
+        packing_of(t[i], &p);
+        if (!t[i]->packed || (i > 0 && buffer != out->buffer))
+            return false;
+        out->buffer = buffer;
+        if (offset < out->begin)
+            out->begin = offset;
+        if (offset + (size_t)t[i]->rows * p.row_bytes > out->end)
+            out->end = offset + (size_t)t[i]->rows * p.row_bytes;
+    }
+    return true;
+}
+
+/* Whether one set of views can show all of these weights. */
+static bool share_views(const struct vk *vk, const struct tensor *const *w, int n, struct span *span)
+{
+    struct vk_packing p;
+    packing_of(w[0], &p);
+    for (int i = 1; i < n; i++)
+        if (w[i]->role != TENSOR_WEIGHT || w[i]->type != w[0]->type || w[i]->cols != w[0]->cols)
+            return false;
+    if (w[0]->role != TENSOR_WEIGHT || !find_span(w, n, span))
+        return false;
+    p.row_bytes = 1;
+    return rows_in_views(vk, &p) >= (int64_t)(span->end - span->begin);
+}
+
 /* Products of many tokens are made with the best that the device has: by cooperative matrices, or with x rounded by quantize.comp
  * to 8 bits or to f16. Few tokens are bound by reading the weight. */
 enum way { PLAIN, HALVES, DOTS, COOPERATIVE };
@@ -118,7 +181,7 @@ static enum way choose_way(const struct vk *vk, const struct op *op)
     bool quantised = compute_type((int)w->type)->block > 1;
     bool as_f16 = (quantised && w->type != TYPE_MXFP4) ||
                   (w->type == TYPE_F16 && w->cols % 8 == 0); /* scales of MXFP4 go further */
-    if (op->dst->rows <= 8)
+    if (op->dst->rows <= MOST_FEW)
         return PLAIN;
     if (vk->caps.cooperative_matrix && as_f16 &&
         4 * vk->subgroup <= (int)vk->caps.properties.limits.maxComputeWorkGroupInvocations)
@@ -203,7 +266,7 @@ static struct vk_dispatch begin_product(struct vk_recorder *recorder, const stru
     }
 #endif
     static const enum vk_shader shaders[] = {SHADER_matmul, SHADER_matmul_half, SHADER_matmul_dot};
-    struct tiling t = choose_tiling(vk, w, packing->unit, way != PLAIN && n <= 8 ? 9 : n);
+    struct tiling t = choose_tiling(vk, w, packing->unit, way != PLAIN && n <= MOST_FEW ? MOST_FEW + 1 : n);
     *rows = t.row_lanes * t.rows;
     *tokens = t.token_lanes * t.tokens;
     d = vk_begin(recorder, shaders[way], t.depth_lanes * t.row_lanes * t.token_lanes);
@@ -242,7 +305,7 @@ static void dispatch_matmul(struct vk_recorder *recorder, const struct op *op, c
     vk_end(&d, &c, sizeof c, divide_up(m, rows), divide_up(n, tokens), 1);
 }
 
-void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct buffer *arena)
+static void record_product(struct vk_recorder *recorder, const struct op *op, struct buffer *arena)
 {
     const struct vk *vk = vk_recorder_vk(recorder);
     const struct tensor *w = op->src[0], *dst = op->dst;
@@ -264,6 +327,131 @@ void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct 
         for (int64_t m0 = 0; m0 < w->rows; m0 += rows)
             dispatch_matmul(recorder, op, &x, &packing, m0, least(rows, w->rows - m0), n0,
                             least(tokens, dst->rows - n0));
+}
+
+/* Whether a product's x and y need no parts. */
+static bool is_small(const struct vk *vk, const struct op *op)
+{
+    return op->dst->rows <= MOST_FEW && choose_way(vk, op) == PLAIN &&
+           vk_rows_in_storage(vk, (size_t)op->dst->cols * 4) >= op->dst->rows &&
+           vk_rows_in_texels(vk, (size_t)op->src[1]->cols * 4, VK_FORMAT_R32_SFLOAT) >= op->dst->rows;
+}
+
+bool vk_matmul_fuses(const struct vk *vk, const struct op *op)
+{
+    struct span span;
+    return !op->gate ||
+           (is_small(vk, op) && share_views(vk, (const struct tensor *[]){op->src[0], op->gate}, 2, &span));
+}
+
+/* What a dispatch of several weights reads and writes. */
+struct together {
+    const struct op *ops[MOST_WEIGHTS]; /* one, if it has a gate */
+    int n;                              /* operations */
+    struct span weights, biases;
+};
+
+/* How many of the n operations, which don't wait for each other, are products of one x that can go together. */
+static int find_together(const struct vk *vk, struct op *const *ops, int n, struct together *out)
+{
+    const struct tensor *w[MOST_WEIGHTS], *biases[MOST_WEIGHTS];
+    *out = (struct together){.ops = {ops[0]}, .n = 1};
+    if (ops[0]->addend || ops[0]->gate || !is_small(vk, ops[0]))
+        return 1;
+    w[0] = ops[0]->src[0];
+    biases[0] = ops[0]->src[2];
+    for (int i = 1; i < n && i < MOST_WEIGHTS; i++) {
+        const struct op *op = ops[i];
+        struct together more = *out;
+        if (op->kind != OP_matmul || op->src[1] != ops[0]->src[1] || op->addend || op->gate || !is_small(vk, op) ||
+            !op->src[2] != !biases[0])
+            break;
+        w[i] = op->src[0];
+        biases[i] = op->src[2];
+        if (!share_views(vk, w, i + 1, &more.weights) ||
+            (biases[0] && (biases[i]->type != biases[0]->type || !find_span(biases, i + 1, &more.biases))))
+            break;
+        more.ops[more.n++] = op;
+        *out = more;
+    }
+    return out->n;
+}
+
+/* Where in the views of a span rows begin that are `bytes` behind its begin. */
+static struct push_also bases_at(const struct push_weight *begin, const struct vk_packing *p, size_t bytes)
+{
+    struct push_also at = {
+        .word_base = begin->word_base, .extra_base = begin->extra_base, .half_base = begin->half_base};
+    if (p->words)
+        at.word_base += (int)(bytes / vk_format_size(p->words));
+    if (p->extras)
+        at.extra_base += (int)(bytes / vk_format_size(p->extras));
+    if (p->halves)
+        at.half_base += (int)(bytes / 2);
+    return at;
+}
+
+/* Products of one x that share views, or a product and its gate. */
+static void record_together(struct vk_recorder *recorder, const struct together *t)
+{
+    static const int outs[MOST_WEIGHTS] = {0, VK_SECOND_OUT, VK_THIRD_OUT};
+    const struct op *first = t->ops[0];
+    const struct tensor *bias = first->src[2], *x = first->src[1];
+    int64_t n = first->dst->rows;
+    struct vk_packing p;
+    packing_of(first->src[0], &p);
+    int rows, tokens, tile = 0, bias_base = 0;
+    struct vk_dispatch d = begin_product(recorder, first, PLAIN, &p, n, &rows, &tokens);
+    vk_spec(&d, t->n);
+    vk_spec(&d, first->gate ? (int)first->activation : -1);
+    if (first->gate) /* half of the rows are its */
+        rows /= 2;
+    const struct push_weight begin =
+        bind_bytes(&d, first->src[0], &p, t->weights.buffer, t->weights.begin, t->weights.end - t->weights.begin);
+    struct together_constants c = {.weight = begin, .push = {.n = (int)n}};
+    c.push.x_base = vk_bind_rows(&d, 4, x, 0, n, vk_float_format(TYPE_F32, p.floats > 1));
+    if (bias)
+        bias_base = vk_bind_texels(&d, 5, t->biases.buffer, t->biases.begin, t->biases.end - t->biases.begin,
+                                   vk_float_format(bias->type, false));
+    for (int i = 0; i < t->n; i++) {
+        const struct op *op = t->ops[i];
+        struct push_also at = bases_at(&begin, &p, offset_of(op->src[0]) - t->weights.begin);
+        size_t bytes = compute_tensor_bytes(op->dst);
+        at.m = (int)op->dst->cols;
+        at.tile = tile;
+        at.y_base = vk_bind_storage(&d, outs[i], vk_handle(op->dst->buffer), op->dst->offset, bytes, 4);
+        if (bias)
+            at.bias_base =
+                bias_base + (int)((offset_of(op->src[2]) - t->biases.begin) / compute_row_bytes(bias->type, 1));
+        tile += (int)divide_up(at.m, rows);
+        if (i > 0) {
+            c.also[i - 1] = at;
+            continue;
+        }
+        c.weight.word_base = at.word_base;
+        c.weight.extra_base = at.extra_base;
+        c.weight.half_base = at.half_base;
+        c.push.m = c.push.y_row = at.m;
+        c.push.y_base = at.y_base;
+        c.push.bias_base = at.bias_base;
+    }
+    if (first->gate)
+        c.also[0] = bases_at(&begin, &p, offset_of(first->gate) - t->weights.begin);
+    vk_end(&d, &c, sizeof c, tile, divide_up(n, tokens), 1);
+}
+
+int vk_record_matmul(struct vk_recorder *recorder, struct op *const *ops, int n, struct buffer *arena)
+{
+    const struct vk *vk = vk_recorder_vk(recorder);
+    struct together t = {.ops = {ops[0]}, .n = 1};
+    if (ops[0]->gate)
+        share_views(vk, (const struct tensor *[]){ops[0]->src[0], ops[0]->gate}, 2, &t.weights);
+    else if (find_together(vk, ops, n, &t) == 1) {
+        record_product(recorder, ops[0], arena);
+        return 1;
+    }
+    record_together(recorder, &t);
+    return t.n;
 }
 
 /* ---- gather -------------------------------------------------------------------------------------------------------------- */

@@ -101,9 +101,7 @@ size_t vk_packed_size(struct device *device, const struct tensor *weight)
 {
     (void)device;
     struct vk_packing packing;
-    if (!is_packed_format(weight->type))
-        return 0;
-    vk_packing(weight->type, weight->cols, true, &packing);
+    vk_packing(weight->type, weight->cols, is_packed_format(weight->type), &packing);
     return packing.row_bytes * (size_t)weight->rows;
 }
 
@@ -119,23 +117,23 @@ static void pack_row(enum type type, size_t blocks, const uint8_t *from, uint8_t
     }
 }
 
-static int take_apart(struct vk *vk, const struct tensor *weight, struct vk_memory *memory)
+/* To where `packed` says. */
+static int take_apart(struct vk *vk, const struct tensor *weight, const struct vk_packed *packed)
 {
     struct vk_packing packing;
-    int err;
+    int err = PR_OK;
     vk_packing(weight->type, weight->cols, true, &packing);
     size_t row = packing.row_bytes, file_row = compute_row_bytes(weight->type, weight->cols);
     size_t blocks = (size_t)(weight->cols / compute_type((int)weight->type)->block);
     int64_t batch = row < ((size_t)1 << 20) ? (int64_t)(((size_t)1 << 20) / row) : 1;
     uint8_t *rows = base_alloc((size_t)batch * row); /* zeroed: so is the padding */
 
-    TRY(vk_memory_create(vk, row * (size_t)weight->rows, false, memory));
     for (int64_t r = 0; r < weight->rows; r += batch) {
         int64_t n = weight->rows - r < batch ? weight->rows - r : batch;
         for (int64_t i = 0; i < n; i++)
             pack_row(weight->type, blocks, (const uint8_t *)compute_tensor_data(weight) + (size_t)(r + i) * file_row,
                      rows + (size_t)i * row);
-        TRY(vk_memory_write(vk, memory, (size_t)r * row, rows, (size_t)n * row));
+        TRY(vk_memory_write(vk, &packed->slab->memory, packed->offset + (size_t)r * row, rows, (size_t)n * row));
     }
 fail:
     base_free(rows);
@@ -153,17 +151,27 @@ int vk_pack(struct device *device, struct tensor *weight)
 {
     struct vk *vk = vk_of(device);
     struct vk_packed *packed = base_alloc(sizeof *packed);
+    size_t bytes = compute_tensor_bytes(weight);
     int err;
-    packed->in_place = !is_packed_format(weight->type);
-    if (packed->in_place)
-        TRY(vk_memory_import(vk, compute_tensor_data(weight), compute_tensor_bytes(weight), &packed->memory,
-                             &packed->offset));
-    else
-        TRY(take_apart(vk, weight, &packed->memory));
+    packed->plain = !is_packed_format(weight->type);
+    if (vk_reads_in_place(device, weight)) {
+        err = vk_slab_import(vk, weight->buffer, weight->offset, bytes, &packed->slab, &packed->offset);
+        if (err < 0) {
+            vk->caps.host_import = false; /* whoever asks again gets a copy */
+            goto fail;
+        }
+    } else {
+        TRY(vk_slab_take(vk, vk_packed_size(device, weight), &packed->slab, &packed->offset));
+        if (packed->plain)
+            TRY(vk_memory_write(vk, &packed->slab->memory, packed->offset, compute_tensor_data(weight), bytes));
+        else
+            TRY(take_apart(vk, weight, packed));
+    }
     weight->packed = packed;
     return PR_OK;
 fail:
-    vk_memory_destroy(vk, &packed->memory);
+    if (packed->slab)
+        vk_slab_release(vk, packed->slab);
     base_free(packed);
     return err;
 }
@@ -171,7 +179,7 @@ fail:
 void vk_unpack(struct device *device, struct tensor *weight)
 {
     struct vk_packed *packed = weight->packed;
-    vk_memory_destroy(vk_of(device), &packed->memory);
+    vk_slab_release(vk_of(device), packed->slab);
     base_free(packed);
 }
 
@@ -179,5 +187,5 @@ VkBuffer vk_rows_of(const struct tensor *t, size_t *offset)
 {
     const struct vk_packed *packed = t->packed;
     *offset = packed ? packed->offset : t->offset;
-    return packed ? packed->memory.buffer : vk_handle(t->buffer);
+    return packed ? packed->slab->memory.buffer : vk_handle(t->buffer);
 }

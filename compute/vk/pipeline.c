@@ -160,7 +160,7 @@ int vk_layouts_open(struct vk *vk)
     VkDescriptorSetLayoutBinding bindings[VK_BINDINGS];
     for (uint32_t i = 0; i < VK_BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){.binding = i,
-                                                     .descriptorType = i == 0 || i == VK_SECOND_OUT
+                                                     .descriptorType = i == 0 || i > VK_TEXELS
                                                                            ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
                                                                            : VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
                                                      .descriptorCount = 1,

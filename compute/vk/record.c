@@ -72,7 +72,7 @@ static VkDescriptorSet new_set(struct vk_recorder *r)
     if (r->err < 0)
         return set;
     if (r->sets_left == 0) {
-        VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 2 * POOL_SETS},
+        VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 3 * POOL_SETS},
                                         {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_SETS * VK_TEXELS}};
         VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                            .maxSets = POOL_SETS,
@@ -107,6 +107,18 @@ void vk_spec(struct vk_dispatch *d, int32_t value)
     d->specs[d->n_specs++] = value;
 }
 
+static void write_out(struct vk_dispatch *d, int binding, const VkDescriptorBufferInfo *info)
+{
+    VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                  .dstSet = d->set,
+                                  .dstBinding = (uint32_t)binding,
+                                  .descriptorCount = 1,
+                                  .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                  .pBufferInfo = info};
+    vkUpdateDescriptorSets(d->recorder->vk->logical, 1, &write, 0, NULL);
+    d->bound[binding] = true;
+}
+
 int vk_bind_storage(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, size_t element)
 {
     struct vk_recorder *r = d->recorder;
@@ -115,13 +127,9 @@ int vk_bind_storage(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t 
     size_t align = (size_t)r->vk->caps.properties.limits.minStorageBufferOffsetAlignment;
     size_t begin = offset & ~(align - 1);
     VkDescriptorBufferInfo info = {.buffer = buffer, .offset = begin, .range = base_align(offset + size - begin, 4)};
-    VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                  .dstSet = d->set,
-                                  .dstBinding = (uint32_t)binding,
-                                  .descriptorCount = 1,
-                                  .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                  .pBufferInfo = &info};
-    vkUpdateDescriptorSets(r->vk->logical, 1, &write, 0, NULL);
+    write_out(d, binding, &info);
+    if (binding == 0)
+        d->out = info;
     return (int)((offset - begin) / element);
 }
 
@@ -212,6 +220,9 @@ void vk_end(struct vk_dispatch *d, const void *push, size_t push_size, int64_t x
         if (!d->bound[b] && idle)
             write_view(d, b, idle);
     }
+    for (int b = VK_SECOND_OUT; b <= VK_THIRD_OUT; b++) /* shaders that can have several results want them all bound */
+        if (!d->bound[b])
+            write_out(d, b, &d->out);
     vkCmdBindPipeline(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
     vkCmdBindDescriptorSets(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, vk->layout, 0, 1, &d->set, 0, NULL);
     vkCmdPushConstants(r->commands, vk->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)push_size, push);
@@ -298,13 +309,12 @@ static void record(struct vk_recorder *r, struct part *part)
         at = record_exchange(r, part->in, part->n_in, at, true);
         add_barrier(r->commands, transfer, VK_ACCESS_TRANSFER_WRITE_BIT, compute, any);
     }
-    for (int i = 0; i < part->n_ops && r->err == PR_OK; i++) {
+    for (int i = 0, n = 0; i < part->n_ops && r->err == PR_OK; i += n) {
         if (part->ops[i]->barrier)
             vk_barrier(r);
-        if (i + 1 < part->n_ops && !part->ops[i + 1]->barrier && vk_record_pair(r, part->ops[i], part->ops[i + 1]))
-            i++;
-        else
-            vk_record_op(r, part->ops[i], part->arena);
+        for (n = 1; i + n < part->n_ops && !part->ops[i + n]->barrier;)
+            n++;
+        n = vk_record_ops(r, &part->ops[i], n, part->arena);
     }
     if (exchange) {
         add_barrier(r->commands, compute, VK_ACCESS_SHADER_WRITE_BIT, transfer, VK_ACCESS_TRANSFER_READ_BIT);

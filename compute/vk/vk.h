@@ -5,6 +5,7 @@
  *     backend.c   the table of functions that compute/ calls
  *     instance.c  instance, physical devices and what they offer
  *     memory.c    buffers, uploads, imports of host memory
+ *     slab.c      memory for weights
  *     pack.c      weights taken apart for the shaders (shaders/include/weights.glsl)
  *     pipeline.c  pipelines per shader and specialization, kept on disk
  *     record.c    a part as a command buffer
@@ -43,7 +44,7 @@
     SHADER(quantize, "f")                                                                                              \
     SHADER(resample, "f")                                                                                              \
     SHADER(rms_norm, "fff")                                                                                            \
-    SHADER(rope, "fiuf")                                                                                               \
+    SHADER(rope, "fiuffi")                                                                                             \
     SHADER(row_scale, "f")                                                                                             \
     SHADER(scale, "ff")                                                                                                \
     SHADER(scatter, "fi")                                                                                              \
@@ -57,9 +58,9 @@ enum vk_shader {
         SHADER_COUNT
 };
 
-/* Bindings of every kernel: 0 is the storage buffer that it writes, 1 to 7 are texel buffers that it reads, 8 is another storage
- * buffer, of kernels with two results. */
-enum { VK_TEXELS = 7, VK_SECOND_OUT = VK_TEXELS + 1, VK_BINDINGS, VK_MAX_SPECS = 16 };
+/* Bindings of every kernel: 0 is the storage buffer that it writes, 1 to 7 are texel buffers that it reads, 8 and 9 are storage
+ * buffers again, of kernels with two and three results. */
+enum { VK_TEXELS = 7, VK_SECOND_OUT = VK_TEXELS + 1, VK_THIRD_OUT, VK_BINDINGS, VK_MAX_SPECS = 16 };
 
 /* What a physical device offers, as far as the backend cares. */
 struct vk_caps {
@@ -119,6 +120,10 @@ struct vk {
     int subgroup;          /* invocations of a subgroup, in every pipeline */
     int units;             /* about how many subgroups keep the device busy */
 
+    struct vk_slab **slabs; /* of slab.c */
+    int n_slabs;
+    struct vk_slab *open_slab; /* that the next weight goes to; NULL: none */
+
     struct vk_memory *idle; /* what views of unused bindings show */
     VkBufferView idle_f, idle_u, idle_i;
     struct buffer staging; /* mapped; between the host and memory that it can't touch */
@@ -175,6 +180,23 @@ int vk_memory_read(struct vk *vk, const struct vk_memory *from, size_t offset, v
 /* Submits a command buffer and waits for it. */
 int vk_submit(struct vk *vk, VkCommandBuffer commands, const char *doing);
 
+/* ---- slab.c */
+
+/* A buffer that weights share, or that shows a part of a mapped file. */
+struct vk_slab {
+    struct vk_memory memory;
+    size_t size, used;
+    const char *window; /* the first byte of the host's that it shows; NULL: it is memory of the device */
+    size_t lead;        /* where in the buffer that byte is */
+    int users;          /* weights */
+};
+/* Room for `size` bytes, from *offset of the slab's buffer on, until vk_slab_release(). */
+int vk_slab_take(struct vk *vk, size_t size, struct vk_slab **out, size_t *offset);
+/* The same for bytes [at, at + size) of wrapped memory, which the device reads where they are. */
+int vk_slab_import(struct vk *vk, const struct buffer *mapped, size_t at, size_t size, struct vk_slab **out,
+                   size_t *offset);
+void vk_slab_release(struct vk *vk, struct vk_slab *slab);
+
 /* ---- pack.c */
 
 /* How the shaders read the rows of a weight: which views they need, and where in a row each part begins (bytes). */
@@ -193,9 +215,9 @@ struct vk_packing {
 bool vk_packing(enum type type, int64_t cols, bool packed, struct vk_packing *out);
 /* What weight->packed points to. */
 struct vk_packed {
-    struct vk_memory memory;
+    struct vk_slab *slab;
     size_t offset; /* of the first row */
-    bool in_place; /* the rows lie as in the file, in memory of the host that was imported */
+    bool plain;    /* the rows lie as in the file */
 };
 /* Where a tensor's rows begin on the device. */
 VkBuffer vk_rows_of(const struct tensor *t, size_t *offset);
@@ -230,6 +252,7 @@ struct vk_dispatch {
     int32_t specs[VK_MAX_SPECS];
     int n_specs;
     VkDescriptorSet set;
+    VkDescriptorBufferInfo out; /* what binding 0 is */
     bool bound[VK_BINDINGS];
 };
 
@@ -238,7 +261,7 @@ struct vk *vk_recorder_vk(struct vk_recorder *recorder);
 struct vk_dispatch vk_begin(struct vk_recorder *recorder, enum vk_shader shader, int lanes);
 void vk_spec(struct vk_dispatch *d, int32_t value); /* the next specialization constant, from 1 on */
 /* Binds bytes [offset, offset + size) of a buffer, nothing else of which a kernel may touch: barriers are set by that. Returns
- * where they begin in the binding, counted in elements of `element` bytes, or of the format. `binding`: 0 or VK_SECOND_OUT. */
+ * where they begin in the binding, counted in elements of `element` bytes, or of the format. `binding`: 0, VK_SECOND_OUT or VK_THIRD_OUT. */
 int vk_bind_storage(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, size_t element);
 int vk_bind_texels(struct vk_dispatch *d, int binding, VkBuffer buffer, size_t offset, size_t size, VkFormat format);
 void vk_end(struct vk_dispatch *d, const void *push, size_t push_size, int64_t x, int64_t y, int64_t z);
@@ -265,11 +288,14 @@ int vk_measure(struct device *device, struct device_speed *out);
 /* ---- kernels.c and others: one function an operation */
 bool vk_supports(struct device *device, const struct op *op);
 size_t vk_scratch(struct device *device, const struct op *op);
-void vk_record_op(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
-/* Records two operations, without a barrier between them, as one dispatch if that can be done; else nothing. */
-bool vk_record_pair(struct vk_recorder *recorder, const struct op *first, const struct op *second);
+bool vk_fuses(struct device *device, const struct op *op);
+/* Records the first of n operations that have no barriers between them, and what of the others can go into its dispatch. Returns how
+ * many those are. */
+int vk_record_ops(struct vk_recorder *recorder, struct op *const *ops, int n, struct buffer *arena);
 
-void vk_record_matmul(struct vk_recorder *recorder, const struct op *op, struct buffer *arena);
+/* As vk_record_ops(), of products. */
+int vk_record_matmul(struct vk_recorder *recorder, struct op *const *ops, int n, struct buffer *arena);
+bool vk_matmul_fuses(const struct vk *vk, const struct op *op);
 size_t vk_matmul_scratch(const struct vk *vk, const struct op *op);
 void vk_record_gather(struct vk_recorder *recorder, const struct op *op);
 void vk_record_unpack(struct vk_recorder *recorder, const struct tensor *x, const struct tensor *dst); /* to f32 */

@@ -3,7 +3,7 @@
  * Push constants of every kernel, compiled both as C and as GLSL: int and float are the same there, 4 bytes each, and no
  * struct is larger than the 128 bytes that every device has.
  *
- * Bindings: 0 is the storage buffer that a kernel writes (8: a second one), 1 to 7 are texel buffers that it reads. A member X_base is where
+ * Bindings: 0 is the storage buffer that a kernel writes (8 and 9: a second and a third one), 1 to 7 are texel buffers that it reads. A member X_base is where
  * tensor X begins in its view, counted in the view's elements: views begin where the device allows it, tensors where they lie.
  */
 #ifndef PAGEREEL_PUSH_H
@@ -25,6 +25,14 @@ struct push_matmul {
     int m;          /* rows of w in this dispatch */
     int y_row;      /* elements from one row of y to the next */
     int scale_base; /* of the rows of x */
+};
+
+/* Another weight of a product's dispatch: for its own result, from workgroup `tile` on, or the gate. */
+struct push_also {
+    int word_base, extra_base, half_base;
+    int bias_base, y_base;
+    int m; /* its rows, and elements from one row of its result to the next */
+    int tile;
 };
 
 struct push_quantize {
@@ -73,7 +81,9 @@ struct push_norm {
 struct push_rope {
     int x_base, pos_base, table_base, y_base;
     int n, cols;
-    int x2_base, y2_base, cols2; /* of PAIR */
+    int x2_base, y2_base, cols2;
+    int x3_base, y3_base, cols3;
+    int ids_base, cells; /* cells: rows of the second and third result in SCATTER */
     int d_head, n_rot;
     float attn;
 };

@@ -39,9 +39,9 @@ uint bf16_bits(float value)
     return u + 0x7fffu + (u >> 16 & 1u) >> 16;
 }
 
-uint bits16(float value)
+uint bits16(int type, float value)
 {
-    return TYPE == F16 ? f16_bits(value) : bf16_bits(value);
+    return type == F16 ? f16_bits(value) : bf16_bits(value);
 }
 
 // Element `at` of a tensor without blocks.
@@ -50,7 +50,7 @@ void store_element(int at, float value)
     if (TYPE == F32)
         y[at] = value;
     else
-        y16[at] = uint16_t(bits16(value));
+        y16[at] = uint16_t(bits16(TYPE, value));
 }
 
 float round_away(float x)

@@ -198,7 +198,7 @@ static int layout_create(struct layout *l, struct device *host, struct device *d
     l->op->device = device;
     if (c->operands[KERNEL_ADDEND].data) {
         l->op->addend = l->sources[KERNEL_ADDEND];
-        if (!(device->backend->fuses & FUSE_MATMUL_ADD))
+        if (!device->backend->fuses || !device->backend->fuses(device, l->op))
             return PR_MORE;
     }
     if (device->backend->supports && !device->backend->supports(device, l->op))

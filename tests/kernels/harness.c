@@ -158,7 +158,7 @@ static void what_is_not_supported_is_counted(void **state)
     struct kernels *t = *state;
     struct kernel_case c = product();
     kernel_random(&c, KERNEL_ADDEND, TENSOR_INPUT, TYPE_F32, 3, 7, FILL_NORMAL);
-    flawed.fuses = 0;
+    flawed.fuses = NULL;
     t->tallies[OP_matmul][0] = (struct tally){0};
     t->current = OP_matmul;
     kernel_check(t, &c);
