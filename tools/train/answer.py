@@ -32,8 +32,8 @@ MAKERS = {"align": (prompts.align, 24), "single": (prompts.single, 16), "clip": 
 PHASES = [
     ("align", {"align": 0.4, "single": 0.4, "page": 0.2}, 0.6, 0.12, False),
     ("single", {"align": 0.15, "single": 0.5, "clip": 0.15, "page": 0.2}, 0.9, 0.4, False),
-    ("ask", {"align": 0.05, "single": 0.35, "clip": 0.4, "page": 0.2}, 0.92, 2.0, False),
-    ("all", {"align": 0.05, "single": 0.35, "clip": 0.4, "page": 0.2}, 2.0, 2.0, True),
+    ("ask", {"align": 0.3, "single": 0.35, "clip": 0.15, "page": 0.2}, 0.92, 2.0, False),
+    ("all", {"align": 0.1, "single": 0.35, "clip": 0.35, "page": 0.2}, 2.0, 2.0, True),
 ]
 WEIGHTS = (0.02, 0.2, 1.0)  # of what the prompt says, of questions, and of answers: to tell what will be asked teaches to find it
 AGAIN = 6  # times that pictures are asked about while the encoder is fixed: looking at them costs more than answering
