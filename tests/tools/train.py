@@ -304,6 +304,19 @@ class Models(unittest.TestCase):
         self.assertEqual(found["net"]["a"].dtype, torch.float32)
         self.assertLess(float((found["net"]["a"] - weights["a"]).abs().max()), 2e-3)
 
+    def test_a_small_checkpoint_holds_the_encoder_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            here, there = pathlib.Path(folder) / "here", pathlib.Path(folder) / "there"
+            eyes, heads, text = {"vision.a": torch.randn(3)}, {"heads.b": torch.randn(2)}, {"text.c": torch.randn(4)}
+            for stage, weights in (("encoder", {**eyes, **heads}), ("answer", {**eyes, **text})):
+                keep.State(here, stage).save(step=1, net=weights, average=weights, optimizers=[])
+            with contextlib.redirect_stdout(io.StringIO()):
+                keep.shrink(here, there)
+            self.assertEqual(list(torch.load(there / "answer.pt", weights_only=True)["average"]), ["text.c"])
+            found = keep.State(there, "answer").load()["average"]
+            self.assertEqual(set(found), {"vision.a", "text.c"})
+            self.assertTrue(torch.equal(found["vision.a"], eyes["vision.a"].half().float()))
+
     @unittest.skipUnless(gguf, "skipped: no Python package gguf")
     def test_exported_files_hold_the_weights(self):
         from train import export

@@ -176,7 +176,7 @@ def main(argv=None):
     args = ask.parse_args(argv)
     torch.manual_seed(args.seed)
     state, stop, vocabulary = keep.State(args.state, "answer"), keep.Stop(), words.read(args.words)
-    stored = state.folder / "tokenizer.json"
+    stored = keep.file(state.folder, "tokenizer.json")
     if not stored.exists():
         tokenizer.Tokenizer.learn(prompts.corpus(args.seed, vocabulary), VOCABULARY, vocabulary).save(stored)
     words_of = tokenizer.Tokenizer.load(stored)

@@ -125,7 +125,7 @@ def write_vision(path, vision, connector, name, kind, width):
 def newest(folder, words_list=None):
     """The averaged model of a state folder and its tokenizer."""
     folder = pathlib.Path(folder)
-    stored = folder / "tokenizer.json"
+    stored = keep.file(folder, "tokenizer.json")
     words_of = tokenizer.Tokenizer.load(stored) if stored.exists() else \
         tokenizer.Tokenizer.learn(prompts.corpus(1, words.read(words_list)), answer.VOCABULARY, words.read(words_list))
     torch.manual_seed(1)

@@ -54,22 +54,40 @@ class State:
             if path.exists():
                 found = torch.load(path, map_location="cpu", weights_only=True)
                 if "net" not in found:
+                    if found.get("vision") == "encoder":  # shrink() left out what the encoder's own checkpoint has
+                        seen = torch.load(path.with_name("encoder.pt"), map_location="cpu", weights_only=True)["average"]
+                        found["average"].update({k: v for k, v in seen.items() if k.startswith("vision.")})
                     found["average"] = {k: v.float() for k, v in found["average"].items()}
                     found.update(net=found["average"], optimizers=None)
                 return found
         return None
 
 
+def file(folder, name):
+    """A file of a state's folder, or that of the repository where the state has none yet."""
+    path = pathlib.Path(folder) / name
+    return path if path.exists() or not (COMMITTED / name).exists() else COMMITTED / name
+
+
 def shrink(folder, to):
-    """Writes the stages of a state folder without what only matters while training goes on."""
-    pathlib.Path(to).mkdir(parents=True, exist_ok=True)
-    for path in sorted(pathlib.Path(folder).glob("*.pt")):
-        state = State(folder, path.stem)
-        parts = {k: v for k, v in state.load().items() if k not in ("net", "optimizers")}
+    """Writes the stages of a state folder without what only matters while training goes on, the tokenizer with them."""
+    to, encoder = pathlib.Path(to), None
+    to.mkdir(parents=True, exist_ok=True)
+    for path in sorted(pathlib.Path(folder).glob("*.pt"), key=lambda p: p.stem != "encoder"):
+        parts = {k: v for k, v in State(folder, path.stem).load().items() if k not in ("net", "optimizers")}
         parts["average"] = {k: v.half() for k, v in parts["average"].items()}
+        eyes = {k: v for k, v in parts["average"].items() if k.startswith("vision.")}
+        if path.stem == "encoder":
+            encoder = eyes
+        elif eyes and encoder and all(torch.equal(v, encoder[k]) for k, v in eyes.items()):
+            parts["vision"] = "encoder"
+            parts["average"] = {k: v for k, v in parts["average"].items() if k not in eyes}
         small = State(to, path.stem)
         small.save(**parts)
         print(f"{small.path}: step {parts['step']}, {small.path.stat().st_size} bytes")
+    stored = pathlib.Path(folder) / "tokenizer.json"
+    if stored.exists():
+        (to / "tokenizer.json").write_bytes(stored.read_bytes())
 
 
 class Average:
