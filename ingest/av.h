@@ -70,6 +70,9 @@ bool av_hdr_is(const AVFrame *frame);
 /* Tone-maps `picture`, the RGB48 that was made of such a frame, to 8 bits: its rows hold RGB24 then. */
 void av_hdr_map(const AVFrame *frame, AVFrame *picture);
 
+/* A packet that holds a PNG which breaks off is ended, so that the rows that are there are decoded. */
+void av_end_png(AVPacket *packet);
+
 /* ---- animated WebP ----------------------------------------------------------------------------------------------- */
 
 struct av_webp;

@@ -75,6 +75,16 @@ bool ingest_still_probe(const unsigned char *head, size_t len)
     return av_input_probe_among(head, len, still_demuxers);
 }
 
+void av_end_png(AVPacket *packet)
+{
+    size_t size = (size_t)packet->size;
+    if (packet->size <= 0 || size > INT32_MAX / 2 || !ingest_is_cut(packet->data, size) ||
+        memcmp(packet->data, "\x89PNG", 4) != 0 || av_grow_packet(packet, INGEST_PNG_END) < 0)
+        return;
+    size_t whole = ingest_end_png(packet->data, size);
+    av_shrink_packet(packet, (int)(whole ? whole : size));
+}
+
 /* Decodes the first frame of an opened picture. */
 static int decode_first(struct ingest_still *still, AVFormatContext *format)
 {
@@ -95,6 +105,8 @@ static int decode_first(struct ingest_still *still, AVFormatContext *format)
         if (code != AVERROR(EAGAIN))
             break;
         code = av_read_frame(format, still->packet);
+        if (code >= 0)
+            av_end_png(still->packet);
         avcodec_send_packet(decoder, code < 0 ? NULL : still->packet);
         av_packet_unref(still->packet);
         code = 0;

@@ -4,6 +4,7 @@
  * time at which it ends.
  */
 #include "ingest/av.h"
+#include "ingest/whole.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 struct av_webp {
     WebPAnimDecoder *decoder;
     WebPAnimInfo info;
-    void *map; /* of the file; NULL: the bytes are the caller's */
+    void *map;    /* of the file; NULL: the bytes are the caller's */
+    void *mended; /* a copy of a file that breaks off, with what is whole of it */
     size_t size;
     int64_t shown_until; /* milliseconds: the end of the last frame */
 };
@@ -55,6 +57,12 @@ int av_webp_open_bytes(const void *bytes, size_t size, const char *name, struct 
     WebPAnimDecoderOptionsInit(&options);
     options.color_mode = MODE_RGBA;
     webp->decoder = WebPAnimDecoderNew(&data, &options);
+    if (!webp->decoder && ingest_is_cut(bytes, size)) {
+        webp->mended = base_alloc(size);
+        memcpy(webp->mended, bytes, size);
+        data = (WebPData){webp->mended, ingest_end_webp(webp->mended, size)};
+        webp->decoder = data.size > 0 ? WebPAnimDecoderNew(&data, &options) : NULL;
+    }
     if (!webp->decoder || !WebPAnimDecoderGetInfo(webp->decoder, &webp->info)) {
         av_webp_close(webp);
         return base_fail(PR_ERR_FORMAT, "%s: its animation can't be decoded; it is damaged or too large", name);
@@ -95,6 +103,7 @@ void av_webp_close(struct av_webp *webp)
         WebPAnimDecoderDelete(webp->decoder);
     if (webp->map)
         munmap(webp->map, webp->size);
+    base_free(webp->mended);
     base_free(webp);
 }
 

@@ -136,7 +136,7 @@ static int open_webp(struct video *video, const char *path, struct pr_source_inf
     }
     if (!video->webp)
         return err;
-    video->still = false;
+    video->still = video->cut = false; /* its frames are whole, those that are there */
     video->stream->time_base = (AVRational){1, 1000};
     video->stream->avg_frame_rate = (AVRational){0, 1};
     stream->rate = 0;
@@ -317,8 +317,10 @@ static void send(struct video *video, AVPacket *packet)
     int64_t time = av_input_time(&video->input, video->stream, packet->pts);
     if (time == PR_TIME_NONE && packet->dts != AV_NOPTS_VALUE && video->shift == 0)
         video->shift = -reorder_delay(video);
-    if (video->still)
+    if (video->still) {
         video->cut |= ingest_is_cut(packet->data, (size_t)packet->size);
+        av_end_png(packet);
+    }
     set_skipping(video, time == PR_TIME_NONE ? time : time + video->shift);
     avcodec_send_packet(video->decoder, packet);
     av_packet_unref(packet);

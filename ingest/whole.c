@@ -249,6 +249,55 @@ bool ingest_is_cut(const void *bytes, size_t size)
     return transport_is_cut(data, size);
 }
 
+static void put_number(uint8_t *out, uint32_t value, bool big_end)
+{
+    for (int i = 0; i < 4; i++)
+        out[big_end ? 3 - i : i] = (uint8_t)(value >> (8 * i));
+}
+
+size_t ingest_end_png(void *bytes, size_t size)
+{
+    static const char end[] = "\0\0\0\0IEND\xae\x42\x60\x82";
+    uint8_t *data = bytes;
+    size_t at = 8;
+    bool pixels = false;
+    if (!starts_with(data, size, 0, "\x89PNG", 4))
+        return 0;
+    for (uint64_t len; at < size && size - at >= 12 && (len = big(data, size, at, 4)) <= size - at - 12;
+         at += 12 + (size_t)len)
+        pixels |= starts_with(data, size, at + 4, "IDAT", 4);
+    if (starts_with(data, size, at + 4, "IDAT", 4) && size - at < UINT32_MAX) {
+        /* The last piece of pixels ends here; decoders don't look at its check sum. */
+        put_number(data + at, (uint32_t)(size - at - 8), true);
+        memset(data + size, 0, 4);
+        at = size + 4;
+    } else if (!pixels || at > size) {
+        return 0;
+    }
+    memcpy(data + at, end, 12);
+    return at + 12;
+}
+
+size_t ingest_end_webp(void *bytes, size_t size)
+{
+    uint8_t *data = bytes;
+    size_t at = 12, end = 0;
+    if (!starts_with(data, size, 0, "RIFF", 4) || !starts_with(data, size, 8, "WEBP", 4))
+        return 0;
+    while (at < size && size - at >= 8) {
+        uint64_t len = little(data, size, at + 4, 4) + 8;
+        len += len & 1;
+        if (len > size - at)
+            break;
+        bool frame = starts_with(data, size, at, "ANMF", 4);
+        at += (size_t)len;
+        end = frame ? at : end;
+    }
+    if (end > 0)
+        put_number(data + 4, (uint32_t)(end - 8), false);
+    return end;
+}
+
 bool ingest_is_cut_file(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

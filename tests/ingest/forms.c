@@ -259,6 +259,36 @@ static void test_cut_photo(void **state)
     }
 }
 
+/* The rows of a PNG that are there are shown; the others are as nothing was drawn. Of an animation the whole frames are. */
+static void test_cut_png_and_webp(void **state)
+{
+    (void)state;
+    make("cut.png", FFMPEG "-f lavfi -i testsrc2=s=320x240 -frames:v 1 whole.png && head -c $(($(stat -c %s whole.png) "
+                           "* 6 / 10)) whole.png > cut.png");
+    struct ingest_options options = ingest_options_default();
+    struct ingest_source *source = NULL;
+    struct pr_unit unit;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    assert_true(ingest_info(source)->partial);
+    assert_int_equal(ingest_next(source, &unit), PR_OK);
+    assert_true(unit.partial && unit.picture_width == 320);
+    bool drawn = false;
+    for (int32_t i = 0; i < 3 * 320 * 10; i++)
+        drawn |= unit.rgb[i] > 200;
+    assert_true(drawn);
+    ingest_close(source);
+    if (system("ffmpeg -v quiet -encoders | grep -q libwebp_anim") != 0)
+        skip();
+    make("cut.webp",
+         FFMPEG "-f lavfi -i testsrc=s=40x30:r=5:d=2 -c:v libwebp_anim long.webp && head -c $(($(stat -c %s "
+                "long.webp) * 6 / 10)) long.webp > cut.webp");
+    int n = take_shots(5, -1, kind, shots);
+    assert_string_equal(kind, "video");
+    assert_in_range(n, 3, 8);
+    for (int i = 0; i < n; i++)
+        assert_true(shots[i].t0 == 200000 * i && shots[i].t1 == 200000 * (i + 1));
+}
+
 static void test_alpha(void **state)
 {
     (void)state;
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_webp_elsewhere),
         cmocka_unit_test(test_webp_blending),
         cmocka_unit_test(test_cut_photo),
+        cmocka_unit_test(test_cut_png_and_webp),
         cmocka_unit_test(test_alpha),
         cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_sizes),
