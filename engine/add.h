@@ -37,5 +37,6 @@ static inline bool engine_is_final(int err)
 bool engine_is_seen(const struct add_job *job, const struct evidence *evidence);
 /* Looks at what the log doesn't hold yet, under the job's vision and settings. What was finished until a failure stays. */
 int engine_look(struct add_job *job, const struct library_source *source);
-/* Bytes that looking may take besides what a short look has shown: a segment's tokens, and what is made of them. */
-int64_t engine_look_memory(void);
+/* Bytes that looking at a film may take more than a short look has taken, in which the longest segment had `steps` steps of `bytes` bytes of
+ * tokens together. */
+int64_t engine_look_memory(int64_t bytes, int64_t steps);

@@ -739,9 +739,11 @@ bool engine_is_seen(const struct add_job *job, const struct evidence *evidence)
     return setup && memory_evidence_seen(evidence, setup->number).complete;
 }
 
-int64_t engine_look_memory(void)
+int64_t engine_look_memory(int64_t bytes, int64_t steps)
 {
-    return 3 * (int64_t)SEGMENT_BYTES; /* as they come, as tracks, in their order */
+    int64_t most = steps > 0 ? bytes / steps * MOST_STEPS : SEGMENT_BYTES;
+    most = most < SEGMENT_BYTES ? most : SEGMENT_BYTES;
+    return most > bytes ? 3 * (most - bytes) : 0; /* as they come, as tracks, in their order */
 }
 
 int engine_look(struct add_job *job, const struct library_source *source)

@@ -9,6 +9,7 @@
 #include "engine/clock.h"
 #include "engine/visual.h"
 #include "ingest/source.h"
+#include "memory/calibrate.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static double hash_seconds(void)
 
 /* ---- pictures ----------------------------------------------------------------------------------------------------- */
 
-enum { TRIALS = 3, TRIAL_STEPS = 10, TRIAL_PAGES = 2 };
+enum { TRIALS = 3, TRIAL_STEPS = 64, TRIAL_PAGES = 2 }; /* steps: a whole segment, if there is time */
 static const double TRIAL_SECONDS = 5;
 
 /* One trial, and what it came to. */
@@ -41,6 +42,7 @@ struct trial {
     int64_t from, to; /* of a film in microseconds, of a document in pages */
     int64_t done;     /* how much of that it got through */
     int64_t encoded, tokens, bytes;
+    int64_t raw; /* bytes of its tokens before compression */
     double seconds;
 };
 
@@ -86,6 +88,8 @@ static int measure(struct add_job *job, int number, const struct base_cancel *ca
     trial->encoded = job->model->vision.encoded - before;
     trial->tokens = setup ? memory_evidence_tokens(evidence, setup->number) : 0;
     trial->bytes = (int64_t)memory_evidence_bytes(evidence);
+    for (size_t i = 0; i < memory_evidence_count(evidence); i++)
+        trial->raw += (int64_t)memory_evidence_raw(evidence, i) * wanted.columns * (int64_t)sizeof(float);
     trial->done = seen.complete                 ? trial->to - trial->from
                   : seen.position > trial->from ? seen.position - trial->from
                                                 : 0;
@@ -159,11 +163,14 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
                           .path = path,
                           .disk_left = INT64_MAX,
                           .library_paged = !timed};
-    /* The first look plans passes and warms up: its time doesn't count. */
+    /* The first look plans passes and warms up: its time doesn't count. Of a long film it also measures what thresholds mean for this
+     * encoder, as adding does at its beginning. */
     trials[n] = trials[0];
-    trials[n].to = timed ? trials[n].from + (int64_t)(1e6 / (double)settings.fps) : trials[n].from + 1;
+    trials[n].to = timed ? trials[n].from + (int64_t)(1e6 * (n > 1 ? CALIBRATION_STEPS + 1 : 1) / (double)settings.fps)
+                         : trials[n].from + 1;
     TRY(measure(&job, TRIALS, cancel, &trials[n]));
     struct trial sum = {0};
+    int64_t steps = 0;
     for (int i = 0; i < n; i++) {
         TRY(measure(&job, i, cancel, &trials[i]));
         sum.done += trials[i].done;
@@ -171,6 +178,8 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
         sum.tokens += trials[i].tokens;
         sum.bytes += trials[i].bytes;
         sum.seconds += trials[i].seconds;
+        sum.raw = trials[i].raw > sum.raw ? trials[i].raw : sum.raw;
+        steps = trials[i].encoded > steps ? trials[i].encoded : steps;
     }
     int64_t whole = timed ? out->duration : out->units > 0 ? out->units : 1;
     double scale = sum.done > 0 ? (double)whole / (double)sum.done : 1;
@@ -178,7 +187,7 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
     out->tokens = (int64_t)((double)sum.tokens * scale + 0.5);
     out->bytes += (int64_t)((double)sum.bytes * scale);
     out->seconds += sum.seconds * scale;
-    out->memory = (int64_t)engine_resident() + engine_look_memory();
+    out->memory = (int64_t)engine_most_resident() + (timed ? engine_look_memory(sum.raw, steps) : 0);
     err = PR_OK;
 fail:
     memory_library_close(library);
@@ -234,7 +243,7 @@ int pr_plan(const struct pr_settings *given, const char *path, struct pr_cancel 
         out->bytes = (int64_t)(scale * (double)(bytes + 48 * lines + 224 * units));
     }
     err = PR_OK;
-    out->memory = (int64_t)engine_resident();
+    out->memory = (int64_t)engine_most_resident();
     bool pictures = strcmp(info->kind, "text") != 0 && strcmp(info->kind, "audio") != 0;
     if (sight && pictures)
         TRY(try_pictures(&settings, sight, path, timed, options.cancel, out));

@@ -101,13 +101,13 @@ struct pr_plan {
     int64_t
         encoded; /* frames (or pairs), pages, tiles that the vision encoder would run on; 0: no model that sees was given */
     int64_t tokens;   /* visual tokens that would be kept */
-    int64_t memory;   /* bytes, about, at the most */
+    int64_t memory;   /* bytes, about, at the most: of the largest process */
     int64_t bytes;    /* on the disk, about */
     double seconds;   /* on this machine, about */
     int64_t duration; /* microseconds or PR_TIME_NONE */
 };
 /* Opens the file, reads a little of it, and has the vision part (settings->mmproj, or what lies beside settings->model) look at a
- * little, for about 15 seconds at the most; nothing is kept. */
+ * little, for about 20 seconds at the most; nothing is kept. */
 int pr_plan(const struct pr_settings *settings, const char *path, struct pr_cancel *cancel, struct pr_plan *out);
 
 /* ---- questions and answers ---------------------------------------------------------------------------------------- */
