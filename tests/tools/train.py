@@ -193,7 +193,7 @@ class Models(unittest.TestCase):
     def test_answers_alone_are_learnt_and_told_apart(self):
         words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
         net = answer.Answerer(*tiny())
-        for make in (prompts.align, prompts.single, prompts.clip, prompts.page):
+        for make in (prompts.align, prompts.single, prompts.clip, prompts.page, prompts.lookup):
             episode = make(random.Random(3), picture.LEVELS[1], words.read())
             _, targets, weights, turns = answer.prepare(net, words_of, [episode])
             for n, (_, wanted, _) in enumerate(episode.turns):

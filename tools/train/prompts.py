@@ -81,6 +81,10 @@ def align(rng, level, vocabulary, held_out=False):
 
         def turns(rng):
             out = []
+            heads = [w.text.lower()[:2] for w in inside]
+            for word in rng.sample(inside, min(4, len(inside))):  # reading without the order of words
+                if len(word.text) > 2 and heads.count(word.text.lower()[:2]) == 1:
+                    out.append((f"Which word begins with {word.text.lower()[:2]}?", word.text.lower(), "begins"))
             if 0 < len(inside) <= 10:
                 lines = sorted(inside, key=lambda w: (round(w.letters[0][1] / scene.size[1] * 8), w.letters[0][0]))
                 out.append(("Read everything.", " ".join(w.text.lower() for w in lines), "read all"))
@@ -200,6 +204,26 @@ def page(rng, level, vocabulary, held_out=False, n=None):
         return out
 
     return Episode(pieces, pictures, turns(rng), again=turns)
+
+
+def lookup(rng, level, vocabulary, held_out=False):
+    """A lesson for pages: a few lines of one, and questions that they answer. Finding is learnt sooner where there is little to search."""
+    plan = paper.plan(rng.getrandbits(60), 1, vocabulary)
+    shown = plan.pages[0]
+    blocks = [b for b in shown.blocks if b.facts or b.rows]
+    shown.blocks = rng.sample(blocks, min(len(blocks), rng.randint(1, 2)))
+    shown.number, tag = rng.randint(1, 300), f"S{rng.randint(1, 60)}"
+
+    def turns(rng):
+        asked = questions.clear([q for _ in range(3) for q in paper.of_page(rng, shown, held_out)])
+        asked = list({q.text.lower().strip("?."): q for q in asked}.values())
+        out = [(q.text, f"{q.answer} [{tag}]", q.kind) for q in rng.sample(asked, min(8, len(asked)))]
+        if rng.random() < 0.3:
+            absent = paper.of_paper(rng, plan, vocabulary, held_out)[-1]
+            out.append((absent.text, absent.answer, absent.kind))
+        return out
+
+    return Episode([f"[{tag}] page {shown.number}\n" + quoted("\n".join(paper.text(shown)).split("\n")) + "\n"], [], turns(rng), True, turns)
 
 
 def tokens(tokenizer, episode, show):
