@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 enum { MAX_PHRASES = 64 /* words of a question that are weighed; further ones only find */ };
-static const double K1 = 1.2, B = 0.75;
+static const double K1 = 1.2, B = 0.75,
+                    FULL = 4; /* a passage of a quarter of the average counts in full: a heading answers nothing */
 
 /* Of a question: how rare its words are. */
 struct question {
@@ -95,6 +96,7 @@ static int fit(const Fts5ExtensionApi *api, Fts5Context *context, struct fit *ou
     }
     out->coverage = q->sum > 0 ? covered / q->sum : 0;
     out->score *= 0.4 + 0.6 * out->coverage;
+    out->score *= 0.5 + 0.5 * fmin(1, FULL * size / q->average);
     return SQLITE_OK;
 }
 
