@@ -168,7 +168,7 @@ def evaluate(net, words_of, maker, count, level, vocabulary, n, keep_share=None)
 def main(argv=None):
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
-    ask.add_argument("--steps", type=int, default=3450, help="the rate falls over the last fifth")
+    ask.add_argument("--steps", type=int, default=12000, help="the rate falls over the last fifth")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words")

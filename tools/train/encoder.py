@@ -138,7 +138,7 @@ def main(argv=None):
     """True when the stage is done, False when it was stopped."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
-    ask.add_argument("--steps", type=int, default=12000, help="of 16 pictures; the rate falls over the last quarter")
+    ask.add_argument("--steps", type=int, default=24000, help="of 16 pictures; the rate falls over the last quarter")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words", help="another word list")
