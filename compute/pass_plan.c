@@ -321,7 +321,7 @@ static double op_weight_bytes(const struct op *op)
         if (op->kind == OP_gather)
             bytes += (double)compute_row_bytes(t->type, t->cols) * (double)op->dst->rows;
         else
-            bytes += t->packed ? (double)t->packed_size : (double)compute_tensor_bytes(t);
+            bytes += (double)(t->packed_size ? t->packed_size : compute_tensor_bytes(t)); /* 0: read where it lies */
     }
     return bytes;
 }

@@ -113,17 +113,28 @@ static void decoding_allocates_nothing(void **state)
         check_no_allocation("cpu");
 }
 
-static void costs_are_known_before(void **state)
+static void check_costs(const char *device, double *weight_bytes)
 {
-    (void)state;
     struct llm_rig rig;
     struct pass_cost one, many;
-    llm_rig_open(&rig, &(struct llm_rig_options){.model = "llama.f16.gguf"});
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = "llama.f16.gguf", .device = device});
     assert_int_equal(llm_decoder_cost(rig.decoder, rig.kv, 1, 1, &one), PR_OK);
     assert_int_equal(llm_decoder_cost(rig.decoder, rig.kv, 64, 64, &many), PR_OK);
     assert_true(one.n_ops > 10 && one.arena > 0 && many.arena > one.arena && many.flops > 50 * one.flops);
     assert_true(one.weight_bytes > 0 && one.weight_bytes <= (double)model_gguf_tensor_bytes(rig.gguf));
+    *weight_bytes = one.weight_bytes;
     llm_rig_close(&rig);
+}
+
+static void costs_are_known_before(void **state)
+{
+    (void)state;
+    double on_ref, on_gpu;
+    check_costs("ref", &on_ref);
+    if (!llm_rig_has("vulkan:0"))
+        return;
+    check_costs("vulkan:0", &on_gpu); /* which reads some weights where they lie, and has others packed */
+    assert_true(on_gpu > 0.9 * on_ref && on_gpu < 1.1 * on_ref);
 }
 
 /* ---- formats of weights ------------------------------------------------------------------------------------------- */
