@@ -3,6 +3,7 @@
 """What a library holds of pictures lasts, whatever happens to the disk, the clock, the files and the models; and each is told in words, by add,
 ask, list and show. (Killed processes: watch.py; every write refused once, and each the last: tests/engine/capped.c.)
 usage: durable.py PROGRAM [--damages N]"""
+import glob
 import json
 import os
 import random
@@ -224,6 +225,8 @@ class Durable(unittest.TestCase):
         adding = subprocess.Popen([PROGRAM, "add", "-l", self.library, "--mmproj", f"{GOLDEN}/idefics3.mmproj.f16.gguf",
                                    "--device", "cpu", "--threads", "1", "--keep", "1", "--fps", "10", self.film], env=self.env,
                                   stdout=subprocess.DEVNULL)
+        while adding.poll() is None and not glob.glob(os.path.join(self.library, "evidence", "*.log")):
+            time.sleep(0.01)  # `ask` adds what is new, too: whoever comes first
         while adding.poll() is None:
             self.ok("list")
             done = self.run_it("ask", "--json", self.film, "What is seen?")
