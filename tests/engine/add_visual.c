@@ -18,41 +18,24 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 static const char *const families[] = {"idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
-static char folder[] = "/tmp/pagereel-add-visual-XXXXXX";
 static bool has_film;
-
-static const char *in_folder(const char *name)
-{
-    static char paths[8][128];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
 
 /* It changes once a second, so that adding and prompts, which choose their frames by different rules, see the same. */
 static int make_film(void **state)
 {
     char command[512];
-    (void)state;
-    assert_non_null(mkdtemp(folder));
+    assert_int_equal(test_folder_make(state), 0);
     snprintf(command, sizeof command,
              "ffmpeg -v error -f lavfi -i testsrc=s=80x60:r=1:d=7,fps=10 -c:v ffv1 %s/film.mkv 2>/dev/null && "
              "ffmpeg -v error -f lavfi -i testsrc=s=100x70 -frames:v 1 %s/picture.png 2>/dev/null",
-             folder, folder);
+             test_folder, test_folder);
     has_film = system(command) == 0;
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 static struct pr_settings settings_of(const char *family)
@@ -60,7 +43,7 @@ static struct pr_settings settings_of(const char *family)
     static char mmproj[128], library[128];
     struct pr_settings s = pr_settings_default();
     snprintf(mmproj, sizeof mmproj, "tests/golden/vision/%s.mmproj.f16.gguf", family);
-    snprintf(library, sizeof library, "%s/library", folder);
+    snprintf(library, sizeof library, "%s/library", test_folder);
     s.mmproj = mmproj;
     s.library = library;
     s.device = "ref";
@@ -167,7 +150,7 @@ static void test_all_kept(void **state)
         struct pr_settings s = settings_of(families[f]);
         struct pr_entry entry;
         s.keep = 1;
-        const char *const paths[] = {in_folder("film.mkv"), in_folder("picture.png")};
+        const char *const paths[] = {test_file("film.mkv"), test_file("picture.png")};
         for (int i = 0; i < 2; i++) {
             assert_int_equal(pr_add(&s, paths[i], NULL, NULL, NULL, &entry), PR_OK);
             assert_true(entry.fresh && entry.seen && entry.encoded > 0 && entry.tokens > 0);
@@ -187,7 +170,7 @@ static void test_quarter(void **state)
     for (int f = 0; f < N_FAMILIES; f++) {
         struct pr_settings s = settings_of(families[f]);
         struct pr_entry all, quarter;
-        const char *path = in_folder("film.mkv");
+        const char *path = test_file("film.mkv");
         s.keep = 1;
         assert_int_equal(pr_add(&s, path, NULL, NULL, NULL, &all), PR_OK);
         s.keep = 0.25f;
@@ -232,7 +215,7 @@ static void test_interrupted(void **state)
     if (!has_film)
         skip();
     struct pr_settings s = settings_of("idefics3");
-    const char *path = in_folder("film.mkv");
+    const char *path = test_file("film.mkv");
     struct pr_entry entry;
     s.keep = 1;
     s.fps = 5;
@@ -266,12 +249,12 @@ static void test_blank(void **state)
     snprintf(command, sizeof command,
              "ffmpeg -v error -f lavfi -i color=white:s=240x240 -vf drawbox=x=10:y=10:w=40:h=40:color=black:t=fill "
              "-frames:v 1 %s/page.png",
-             folder);
+             test_folder);
     assert_int_equal(system(command), 0);
     struct pr_settings s = settings_of("qwen2vl");
     struct pr_entry entry;
-    assert_int_equal(pr_add(&s, in_folder("page.png"), NULL, NULL, NULL, &entry), PR_OK);
-    struct evidence *evidence = open_log(&s, in_folder("page.png"));
+    assert_int_equal(pr_add(&s, test_file("page.png"), NULL, NULL, NULL, &entry), PR_OK);
+    struct evidence *evidence = open_log(&s, test_file("page.png"));
     struct kept *kept;
     struct evidence_segment segment;
     int32_t columns;
@@ -290,5 +273,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_kept), cmocka_unit_test(test_quarter),
                                        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_blank)};
-    return cmocka_run_group_tests(tests, make_film, remove_folder);
+    return cmocka_run_group_tests(tests, make_film, test_folder_remove);
 }

@@ -17,8 +17,9 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 enum { TOP = 20, STEPS = 4 };
-static char folder[] = "/tmp/pagereel-engine-ask-XXXXXX";
 
 struct heard {
     struct pr_top top[STEPS][TOP];
@@ -121,8 +122,8 @@ static void the_library_gives_what_is_given_directly(void **state)
     (void)state;
     static const char *const families[] = {"idefics3", "qwen2vl", "qwen3vl"};
     char film[128], command[512], library[128], path[128], mmproj[128];
-    snprintf(film, sizeof film, "%s/film.mkv", folder);
-    snprintf(library, sizeof library, "%s/library", folder);
+    snprintf(film, sizeof film, "%s/film.mkv", test_folder);
+    snprintf(library, sizeof library, "%s/library", test_folder);
     snprintf(command, sizeof command, "ffmpeg -v error -f lavfi -i testsrc=s=80x60:r=2:d=6 %s", film);
     if (system(command) != 0) {
         printf("skipped: no ffmpeg\n");
@@ -202,22 +203,8 @@ static void the_library_gives_what_is_given_directly(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_library_gives_what_is_given_directly)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

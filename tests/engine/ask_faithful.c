@@ -19,9 +19,10 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 static const char *const families[] = {"idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"};
 enum { N_FAMILIES = sizeof families / sizeof families[0], TOP = 20, STEPS = 6 };
-static char folder[] = "/tmp/pagereel-faithful-XXXXXX";
 
 struct said {
     int32_t ids[STEPS * TOP];
@@ -150,7 +151,7 @@ static void check(const char *family, const char *path, bool film)
     struct engine_run *runs, *same;
     snprintf(model_file, sizeof model_file, "tests/golden/vision/%s.f16.gguf", family);
     snprintf(mmproj, sizeof mmproj, "tests/golden/vision/%s.mmproj.f16.gguf", family);
-    snprintf(library, sizeof library, "%s/library", folder);
+    snprintf(library, sizeof library, "%s/library", test_folder);
     given.model = model_file;
     given.mmproj = mmproj;
     given.library = library;
@@ -187,8 +188,8 @@ static void test_faithful(void **state)
 {
     (void)state;
     char command[512], film[64], picture[64];
-    snprintf(film, sizeof film, "%s/film.mkv", folder);
-    snprintf(picture, sizeof picture, "%s/picture.png", folder);
+    snprintf(film, sizeof film, "%s/film.mkv", test_folder);
+    snprintf(picture, sizeof picture, "%s/picture.png", test_folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -f lavfi -i testsrc2=s=160x120:r=2:d=3 -c:v mpeg4 -q:v 3 %s 2>/dev/null && "
              "ffmpeg -v error -f lavfi -i testsrc=s=100x70 -frames:v 1 %s 2>/dev/null",
@@ -234,7 +235,7 @@ static int64_t spreads_of(const char *family, const char *path, const char *row_
     struct pr_entry entry;
     snprintf(model_file, sizeof model_file, "tests/golden/vision/%s.f16.gguf", family);
     snprintf(mmproj, sizeof mmproj, "tests/golden/vision/%s.mmproj.f16.gguf", family);
-    snprintf(library, sizeof library, "%s/%s", folder, row_type);
+    snprintf(library, sizeof library, "%s/%s", test_folder, row_type);
     given.model = model_file;
     given.mmproj = mmproj;
     given.library = library;
@@ -268,8 +269,8 @@ static void test_q8_0(void **state)
     enum { N = sizeof questions / sizeof questions[0] };
     (void)state;
     char film[64], picture[64];
-    snprintf(film, sizeof film, "%s/film.mkv", folder);
-    snprintf(picture, sizeof picture, "%s/picture.png", folder);
+    snprintf(film, sizeof film, "%s/film.mkv", test_folder);
+    snprintf(picture, sizeof picture, "%s/picture.png", test_folder);
     if (access(picture, F_OK) < 0)
         skip();
     struct spread *exact = calloc(2 * N, sizeof *exact), *rounded = exact + N;
@@ -302,22 +303,8 @@ static void test_q8_0(void **state)
     free(exact);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_faithful), cmocka_unit_test(test_q8_0)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

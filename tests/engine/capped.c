@@ -21,7 +21,9 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-capped-XXXXXX", evidence_folder[128];
+#include "tests/support/folder.h"
+
+static char evidence_folder[128];
 static bool has_film;
 
 /* What is watched: the sizes of the folder's files after each write to a log. */
@@ -76,29 +78,20 @@ ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, int64_t offset)
 static int make_film(void **state)
 {
     char command[512];
-    (void)state;
-    assert_non_null(mkdtemp(folder));
-    snprintf(evidence_folder, sizeof evidence_folder, "%s/library/evidence", folder);
+    assert_int_equal(test_folder_make(state), 0);
+    snprintf(evidence_folder, sizeof evidence_folder, "%s/library/evidence", test_folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -f lavfi -i mandelbrot=s=96x72:r=10:end_scale=0.01 -t 40 -c:v mpeg4 -q:v 5 %s/film.mkv "
              "2>/dev/null",
-             folder);
+             test_folder);
     has_film = system(command) == 0;
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 static void clear(void)
 {
     char command[128];
-    snprintf(command, sizeof command, "rm -rf %s/library", folder);
+    snprintf(command, sizeof command, "rm -rf %s/library", test_folder);
     assert_int_equal(system(command), 0);
     most = writes = fail_at = 0;
 }
@@ -107,8 +100,8 @@ static int add(int64_t disk, struct pr_entry *entry)
 {
     static char library[128], film[128];
     struct pr_settings s = pr_settings_default();
-    snprintf(library, sizeof library, "%s/library", folder);
-    snprintf(film, sizeof film, "%s/film.mkv", folder);
+    snprintf(library, sizeof library, "%s/library", test_folder);
+    snprintf(film, sizeof film, "%s/film.mkv", test_folder);
     s.mmproj = "tests/golden/vision/idefics3.mmproj.f16.gguf";
     s.library = library;
     s.device = "cpu";
@@ -128,7 +121,7 @@ static void check_whole(int64_t disk)
     size_t n;
     char path[128];
     int64_t at = 0;
-    snprintf(path, sizeof path, "%s/library", folder);
+    snprintf(path, sizeof path, "%s/library", test_folder);
     assert_true(folder_size() <= disk);
     assert_int_equal(memory_library_open(path, &library), PR_OK);
     assert_int_equal(memory_library_list(library, &list, &n), PR_OK);
@@ -226,5 +219,5 @@ static void test_interrupted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_holds), cmocka_unit_test(test_interrupted)};
-    return cmocka_run_group_tests(tests, make_film, remove_folder);
+    return cmocka_run_group_tests(tests, make_film, test_folder_remove);
 }

@@ -15,8 +15,10 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 enum { TOP = 50, STEPS = 6 };
-static char folder[] = "/tmp/pagereel-engine-chat-XXXXXX", film[64], library[64];
+static char film[64], library[64];
 
 struct heard {
     struct pr_top top[STEPS][TOP];
@@ -160,22 +162,13 @@ static void long_conversations_stay_bounded(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
     char command[256];
-    if (!mkdtemp(folder))
+    if (test_folder_make(state) < 0)
         return -1;
-    snprintf(film, sizeof film, "%s/film.mkv", folder);
-    snprintf(library, sizeof library, "%s/library", folder);
+    snprintf(film, sizeof film, "%s/film.mkv", test_folder);
+    snprintf(library, sizeof library, "%s/library", test_folder);
     snprintf(command, sizeof command, "ffmpeg -v error -f lavfi -i testsrc=s=80x60:r=2:d=150 %s", film);
     return system(command) == 0 ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void)
@@ -186,5 +179,5 @@ int main(void)
         printf("skipped: no ffmpeg\n");
         return 77;
     }
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, test_folder_remove);
 }

@@ -14,16 +14,17 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX", film[64], again[64], pages[64];
+#include "tests/support/folder.h"
+
+static char film[64], again[64], pages[64];
 
 static int make_folder(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
+    if (test_folder_make(state) < 0)
         return -1;
-    snprintf(film, sizeof film, "%s/film.mov", folder);
-    snprintf(again, sizeof again, "%s/again.mov", folder);
-    snprintf(pages, sizeof pages, "%s/pages.pdf", folder);
+    snprintf(film, sizeof film, "%s/film.mov", test_folder);
+    snprintf(again, sizeof again, "%s/again.mov", test_folder);
+    snprintf(pages, sizeof pages, "%s/pages.pdf", test_folder);
     return 0;
 }
 
@@ -33,7 +34,7 @@ static int remove_folder(void **state)
     unlink(film);
     unlink(again);
     unlink(pages);
-    return rmdir(folder);
+    return rmdir(test_folder);
 }
 
 static const double depths[] = {0, 0.5, 1};

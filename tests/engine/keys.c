@@ -18,9 +18,10 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 static const char *const families[] = {"idefics3", "qwen2vl", "qwen3vl"};
 enum { N_FAMILIES = 3 };
-static char folder[] = "/tmp/pagereel-engine-keys-XXXXXX";
 
 /* Scores of all segments for a question, one behind the other. */
 static size_t score_all(struct pr_model *model, const struct pr_settings *s, const char *path, float *scores)
@@ -69,7 +70,7 @@ static void test_keys(void **state)
 {
     (void)state;
     char film[128], command[512];
-    snprintf(film, sizeof film, "%s/film.mkv", folder);
+    snprintf(film, sizeof film, "%s/film.mkv", test_folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -f lavfi -i testsrc=s=80x60:r=10:d=7 -c:v mpeg4 -q:v 3 %s 2>/dev/null", film);
     if (system(command) != 0) {
@@ -83,7 +84,7 @@ static void test_keys(void **state)
         struct pr_settings s = pr_settings_default();
         snprintf(file, sizeof file, "tests/golden/vision/%s.f16.gguf", families[f]);
         snprintf(mmproj, sizeof mmproj, "tests/golden/vision/%s.mmproj.f16.gguf", families[f]);
-        snprintf(library, sizeof library, "%s/library", folder);
+        snprintf(library, sizeof library, "%s/library", test_folder);
         s.model = file;
         s.mmproj = mmproj;
         s.library = library;
@@ -108,30 +109,16 @@ static void test_keys(void **state)
         assert_true(high > low);
         pr_model_close(model);
     }
-    snprintf(command, sizeof command, "%s/library", folder);
+    snprintf(command, sizeof command, "%s/library", test_folder);
     struct pr_settings s = pr_settings_default();
     s.library = command;
     assert_int_equal(pr_remove(&s, film), PR_OK); /* and the keys with it */
-    snprintf(film, sizeof film, "! ls %s/library/keys/* 2>/dev/null", folder);
+    snprintf(film, sizeof film, "! ls %s/library/keys/* 2>/dev/null", test_folder);
     assert_int_equal(system(film), 0);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-lossless-XXXXXX";
+#include "tests/support/folder.h"
 
 struct thing {
     double t;      /* seconds */
@@ -110,13 +110,13 @@ static void check(const char *family, const char *name, const char *filter, cons
     struct rows all, kept;
     struct pr_entry entry;
     struct pr_settings s = pr_settings_default();
-    snprintf(film, sizeof film, "%s/%s.mkv", folder, name);
+    snprintf(film, sizeof film, "%s/%s.mkv", test_folder, name);
     snprintf(command, sizeof command,
              "test -e %s || ffmpeg -v error -loop 1 -framerate 2 -i %s/scene.png -t 24 -vf \"%s\" -c:v mpeg4 -q:v 2 %s",
-             film, folder, filter, film);
+             film, test_folder, filter, film);
     assert_int_equal(system(command), 0);
     snprintf(mmproj, sizeof mmproj, "tests/golden/vision/%s.mmproj.f16.gguf", family);
-    snprintf(library, sizeof library, "%s/library", folder);
+    snprintf(library, sizeof library, "%s/library", test_folder);
     s.mmproj = mmproj;
     s.library = library;
     s.device = "cpu";
@@ -145,7 +145,7 @@ static void test_lossless(void **state)
     static const char *const families[] = {"qwen2vl", "qwen3vl"};
     char command[256];
     snprintf(command, sizeof command,
-             "ffmpeg -v error -f lavfi -i testsrc2=s=320x120 -frames:v 1 %s/scene.png 2>/dev/null", folder);
+             "ffmpeg -v error -f lavfi -i testsrc2=s=320x120 -frames:v 1 %s/scene.png 2>/dev/null", test_folder);
     if (system(command) != 0) {
         print_message("skipped: no ffmpeg here\n");
         skip();
@@ -171,22 +171,8 @@ static void test_lossless(void **state)
     }
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lossless)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

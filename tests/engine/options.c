@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 static void every_row_is_whole(void **state)
 {
     (void)state;
@@ -194,29 +196,10 @@ static void settings_of_programs_are_checked(void **state)
 
 /* ---- the config file ---------------------------------------------------------------------------------------------- */
 
-static char *folder;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    static char path[] = "/tmp/pagereel-options-XXXXXX";
-    folder = mkdtemp(path);
-    return folder ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char path[256];
-    snprintf(path, sizeof path, "%s/config", folder);
-    unlink(path);
-    return rmdir(folder);
-}
-
 static int read_config(const char *text, size_t len, struct pr_settings *s, char **keep)
 {
     static char path[256];
-    snprintf(path, sizeof path, "%s/config", folder);
+    snprintf(path, sizeof path, "%s/config", test_folder);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     fwrite(text, 1, len, file);
@@ -238,7 +221,7 @@ static void a_config_file(void **state)
     assert_string_equal(s.device, "cpu");
     assert_string_equal(s.cache_type, "q8_0");
     assert_string_equal(s.stop, "a = b");
-    snprintf(expected, sizeof expected, "%s/notes.txt", folder);
+    snprintf(expected, sizeof expected, "%s/notes.txt", test_folder);
     assert_string_equal(s.text, expected);
     assert_int_equal(s.ctx, 2);
     pr_free(keep);
@@ -309,5 +292,5 @@ int main(void)
         cmocka_unit_test(wrong_lines_are_named),
         cmocka_unit_test(junk),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

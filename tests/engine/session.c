@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 enum { MAX_MADE = 400 };
 
 /* What a generation gave. */
@@ -29,7 +31,7 @@ struct made {
 };
 
 static struct pr_model *model, *chat_model;
-static char folder[] = "/tmp/pagereel-session-XXXXXX", file[64];
+static char file[64];
 
 static void check(int err)
 {
@@ -81,11 +83,10 @@ static struct pr_session *new_session(struct pr_model *of, const struct pr_setti
 
 static int set_up(void **state)
 {
-    (void)state;
     char command[256];
-    if (!mkdtemp(folder))
+    if (test_folder_make(state) < 0)
         return -1;
-    snprintf(file, sizeof file, "%s/chat.gguf", folder);
+    snprintf(file, sizeof file, "%s/chat.gguf", test_folder);
     snprintf(command, sizeof command,
              "%s %s --layers 2 --dim 64 --heads 4 --kv 2 --ffn 96 --vocab 300 --type f32 --ctx 256 --chat >/dev/null",
              RANDOM_MODEL, file);
@@ -96,7 +97,7 @@ static int set_up(void **state)
     unlink(file); /* the map stays */
     s = settings_for("tests/golden/llm/llama-tied.f32.gguf");
     check(pr_model_open(&s, NULL, &model));
-    snprintf(file, sizeof file, "%s/session", folder);
+    snprintf(file, sizeof file, "%s/session", test_folder);
     return 0;
 }
 
@@ -106,7 +107,7 @@ static int tear_down(void **state)
     pr_model_close(model);
     pr_model_close(chat_model);
     unlink(file);
-    return rmdir(folder);
+    return rmdir(test_folder);
 }
 
 static void answers_repeat_and_go_on(void **state)

@@ -6,6 +6,7 @@
 #include "engine/session.h"
 
 #include "draw/canvas.h"
+#include "tests/support/folder.h"
 #include "tests/support/golden_json.h"
 #include "tests/vision/pictures.h"
 
@@ -30,17 +31,6 @@ static const struct family {
                 {"qwen2vl", QWEN_IMAGE, QWEN_VIDEO},
                 {"qwen2.5vl", QWEN_IMAGE, QWEN_VIDEO}};
 enum { N_FAMILIES = sizeof families / sizeof families[0], STEPS = 16, TOP = 20, MAX_ITEMS = 8 };
-
-static char folder[] = "/tmp/pagereel-vision-XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char paths[8][128];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
 
 static const char *golden_file(const char *family, const char *suffix)
 {
@@ -103,13 +93,13 @@ static size_t make_items(const struct family *f, const cJSON *golden, struct pr_
     {
         char name[32];
         snprintf(name, sizeof name, "%zu.png", n);
-        const char *path = in_folder(name);
+        const char *path = test_file(name);
         write_picture(golden_get(it, "picture"), path);
         text = add_file(text, f->image, PR_ITEM_IMAGE, path, items, &n);
     }
     cJSON_ArrayForEach(it, golden_get(golden, "films"))
     {
-        const char *path = in_folder("film.mkv");
+        const char *path = test_file("film.mkv");
         write_film(golden_get(it, "film"), path);
         text = add_file(text, f->video, PR_ITEM_VIDEO, path, items, &n);
     }
@@ -293,12 +283,12 @@ static void test_beside(void **state)
     struct pr_model *model = NULL;
     struct pr_session *session = NULL;
     size_t n, n_runs;
-    const char *alone = in_folder("alone.gguf"), *beside = in_folder("mmproj-model-f16.gguf");
+    const char *alone = test_file("alone.gguf"), *beside = test_file("mmproj-model-f16.gguf");
     copy_file(golden_file("idefics3", ".f16.gguf"), alone);
     cJSON *black = cJSON_Parse("[\"black\",1,1,0]");
-    write_picture(black, in_folder("one.png"));
+    write_picture(black, test_file("one.png"));
     cJSON_Delete(black);
-    struct pr_item items[] = {{PR_ITEM_IMAGE, in_folder("one.png"), 0}, {PR_ITEM_TEXT, "What?", 5}};
+    struct pr_item items[] = {{PR_ITEM_IMAGE, test_file("one.png"), 0}, {PR_ITEM_TEXT, "What?", 5}};
 
     open_session(alone, "", &model, &session);
     assert_int_equal(pr_session_chat_items(session, PR_ROLE_USER, items, 2, NULL, NULL), PR_ERR_NOT_FOUND);
@@ -321,7 +311,7 @@ static void test_beside(void **state)
     pr_model_close(model);
 
     /* Of several the one that fits, however alike another one's name is; if none does, what is wrong is told. */
-    const char *other = in_folder("alone-mmproj.gguf");
+    const char *other = test_file("alone-mmproj.gguf");
     copy_file(golden_file("qwen3vl", ".mmproj.f16.gguf"), other);
     open_session(alone, "", &model, &session);
     if (pr_session_chat_items(session, PR_ROLE_USER, items, 2, &s, NULL) < 0)
@@ -346,16 +336,16 @@ static void test_saved(void **state)
     size_t n, n_a, n_b;
     struct pr_settings s = pr_settings_default();
     cJSON *picture = cJSON_Parse("[\"photo\",60,40,0]");
-    write_picture(picture, in_folder("photo.png"));
+    write_picture(picture, test_file("photo.png"));
     cJSON_Delete(picture);
     open_session(golden_file("idefics3", ".f16.gguf"), golden_file("idefics3", ".mmproj.f16.gguf"), &model, &a);
     struct pr_item items[] = {
-        {PR_ITEM_TEXT, "a", 1}, {PR_ITEM_IMAGE, in_folder("photo.png"), 0}, {PR_ITEM_TEXT, "b", 1}};
+        {PR_ITEM_TEXT, "a", 1}, {PR_ITEM_IMAGE, test_file("photo.png"), 0}, {PR_ITEM_TEXT, "b", 1}};
     for (int i = 0; i < 2; i++) { /* an even and an odd number of tokens */
         assert_int_equal(pr_session_raw_items(a, items, 2 + (size_t)i, true, NULL, NULL), PR_OK);
-        assert_int_equal(pr_session_save(a, in_folder("saved")), PR_OK);
+        assert_int_equal(pr_session_save(a, test_file("saved")), PR_OK);
         assert_int_equal(pr_session_create(model, &s, &b), PR_OK);
-        if (pr_session_restore(b, in_folder("saved")) < 0)
+        if (pr_session_restore(b, test_file("saved")) < 0)
             fail_msg("%s", pr_error_message());
         const struct pr_visual_run *runs_a = pr_session_visual(a, &n_a), *runs_b = pr_session_visual(b, &n_b);
         assert_true(n_a > 0 && n_a == n_b);
@@ -381,14 +371,14 @@ static void test_refused_picture(void **state)
     struct pr_model *model = NULL;
     struct pr_session *session = NULL;
     size_t n;
-    FILE *file = fopen(in_folder("text.png"), "wb");
+    FILE *file = fopen(test_file("text.png"), "wb");
     fputs("no picture", file);
     fclose(file);
     open_session(golden_file("idefics3", ".f16.gguf"), golden_file("idefics3", ".mmproj.f16.gguf"), &model, &session);
-    struct pr_item items[] = {{PR_ITEM_TEXT, "a", 1}, {PR_ITEM_IMAGE, in_folder("text.png"), 0}};
+    struct pr_item items[] = {{PR_ITEM_TEXT, "a", 1}, {PR_ITEM_IMAGE, test_file("text.png"), 0}};
     assert_true(pr_session_raw_items(session, items, 2, true, NULL, NULL) < 0);
     assert_non_null(strstr(pr_error_message(), "text.png"));
-    items[1].text = in_folder("nothing.png");
+    items[1].text = test_file("nothing.png");
     assert_int_equal(pr_session_chat_items(session, PR_ROLE_USER, items, 2, NULL, NULL), PR_ERR_IO);
     pr_session_prompt(session, &n);
     assert_int_equal(n, 0);
@@ -419,7 +409,7 @@ static void test_mismatch(void **state)
     s.mmproj = s.model;
     assert_int_equal(pr_model_open(&s, NULL, &model), PR_ERR_FORMAT);
     assert_non_null(strstr(pr_error_message(), "not the vision part"));
-    s.mmproj = in_folder("nowhere.gguf");
+    s.mmproj = test_file("nowhere.gguf");
     assert_int_equal(pr_model_open(&s, NULL, &model), PR_ERR_IO);
 }
 
@@ -439,8 +429,8 @@ static void test_embed(void **state)
         {
             struct pr_visual v;
             size_t n = 0;
-            write_picture(golden_get(image, "picture"), in_folder("seen.png"));
-            if (pr_embed(in_folder("seen.png"), &s, NULL, &v) < 0)
+            write_picture(golden_get(image, "picture"), test_file("seen.png"));
+            if (pr_embed(test_file("seen.png"), &s, NULL, &v) < 0)
                 fail_msg("%s", pr_error_message());
             assert_int_equal(v.width, golden_get(c, "row_width")->valueint);
             for (size_t j = 0; j < v.n * v.width; j++) {
@@ -461,7 +451,7 @@ static void test_embed(void **state)
         cJSON_Delete(golden);
     }
     struct pr_visual v;
-    assert_int_equal(pr_embed(in_folder("seen.png"), NULL, NULL, &v), PR_ERR_INVALID);
+    assert_int_equal(pr_embed(test_file("seen.png"), NULL, NULL, &v), PR_ERR_INVALID);
     assert_non_null(strstr(pr_error_message(), "--mmproj"));
 }
 
@@ -476,7 +466,7 @@ static bool make_film(void)
     snprintf(command, sizeof command,
              "ffmpeg -y -v error -f lavfi -i \"color=black:s=%dx%d:r=%d:d=%d,format=rgb24,geq=r=3*N:g=3*N:b=3*N\" "
              "-c:v ffv1 -pix_fmt bgr0 %s 2>/dev/null",
-             FILM_W, FILM_H, FILM_RATE, FILM_FRAMES / FILM_RATE, in_folder("grey.mkv"));
+             FILM_W, FILM_H, FILM_RATE, FILM_FRAMES / FILM_RATE, test_file("grey.mkv"));
     return system(command) == 0;
 }
 
@@ -549,7 +539,7 @@ static void test_film(void **state)
         open_vision(&model, families[i].name, "cpu");
         float *rows = rows_of_film(model.vision.encoder, &n), *at = rows;
         for (int again = 0; again < 2; again++)
-            if (engine_media_read(&media, &model.vision, PR_ITEM_VIDEO, in_folder("grey.mkv"), &s, NULL) < 0)
+            if (engine_media_read(&media, &model.vision, PR_ITEM_VIDEO, test_file("grey.mkv"), &s, NULL) < 0)
                 fail_msg("%s", pr_error_message());
         assert_int_equal(media.n, 2);
         for (size_t k = 0; k < media.media[0].n_runs; k++) {
@@ -576,7 +566,7 @@ static void same_as_picture(struct engine_vision *vision, const char *path, cons
     struct engine_medium m;
     struct engine_media want = {0};
     struct pr_settings s = pr_settings_default();
-    frame->output = in_folder("part.png");
+    frame->output = test_file("part.png");
     frame->pixels = 1 << 26;
     s.image_tokens = max_tokens;
     assert_int_equal(pr_frame_write(path, frame, NULL), PR_OK);
@@ -600,21 +590,21 @@ static void test_look_again(void **state)
     struct engine_place place = {.at = PR_TIME_NONE, .page = PR_PAGE_NONE, .box = {20, 30, 120, 90}};
     struct pr_settings frame = pr_settings_default();
     cJSON *picture = cJSON_Parse("[\"photo\",200,150,7]");
-    write_picture(picture, in_folder("whole.png"));
+    write_picture(picture, test_file("whole.png"));
     cJSON_Delete(picture);
     open_vision(&model, "qwen2vl", "cpu");
     frame.box = "20,30,120,90";
-    same_as_picture(&model.vision, in_folder("whole.png"), &place, 6, &frame);
+    same_as_picture(&model.vision, test_file("whole.png"), &place, 6, &frame);
     place.box = (struct pr_box){300, 10, 400, 20};
-    assert_int_equal(engine_look_again(&model.vision, in_folder("whole.png"), &place, 6, "", NULL, &m), PR_ERR_INVALID);
+    assert_int_equal(engine_look_again(&model.vision, test_file("whole.png"), &place, 6, "", NULL, &m), PR_ERR_INVALID);
     assert_non_null(strstr(pr_error_message(), "outside"));
     if (make_film()) {
         place = (struct engine_place){.at = 2050000, .page = PR_PAGE_NONE};
         frame.at = "2.05s";
         frame.box = "";
-        same_as_picture(&model.vision, in_folder("grey.mkv"), &place, 0, &frame);
+        same_as_picture(&model.vision, test_file("grey.mkv"), &place, 0, &frame);
         place.at = 100000000;
-        assert_int_equal(engine_look_again(&model.vision, in_folder("grey.mkv"), &place, 0, "", NULL, &m),
+        assert_int_equal(engine_look_again(&model.vision, test_file("grey.mkv"), &place, 0, "", NULL, &m),
                          PR_ERR_NOT_FOUND);
     }
     close_vision(&model);
@@ -639,20 +629,6 @@ static void test_bench(void **state)
     assert_int_equal(b.crops, 1);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -661,5 +637,5 @@ int main(void)
         cmocka_unit_test(test_mismatch),   cmocka_unit_test(test_embed), cmocka_unit_test(test_film),
         cmocka_unit_test(test_look_again), cmocka_unit_test(test_bench),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

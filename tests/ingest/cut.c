@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 enum { MAX_FILE = 1 << 16, MAX_UNITS = 50, MAX_SECONDS = 20 /* for one cut */ };
 
 extern const struct ingest_reader ingest_archive, ingest_video;
@@ -25,22 +27,6 @@ const struct ingest_reader *const ingest_readers[] = {&ingest_archive, &ingest_v
 void ingest_report(int64_t at)
 {
     (void)at;
-}
-
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 /* Reads a source to its end. Returns how many pictures it gave; `failures` counts the messages. */
@@ -88,9 +74,9 @@ static void cut_everywhere(const char *name, const char *command, int kept)
 {
     static unsigned char whole[MAX_FILE];
     char text[512], path[64];
-    snprintf(text, sizeof text, "cd %s && %s", folder, command);
+    snprintf(text, sizeof text, "cd %s && %s", test_folder, command);
     assert_int_equal(system(text), 0);
-    snprintf(text, sizeof text, "%s/%s", folder, name);
+    snprintf(text, sizeof text, "%s/%s", test_folder, name);
     FILE *file = fopen(text, "rb");
     assert_non_null(file);
     size_t len = fread(whole, 1, sizeof whole, file);
@@ -147,5 +133,5 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_films), cmocka_unit_test(test_pictures)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

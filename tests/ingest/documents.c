@@ -15,20 +15,11 @@
 #include <cairo.h>
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
-
-static const char *at(const char *name)
-{
-    static char path[4][128];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
+#include "tests/support/folder.h"
 
 static void write_file(const char *name, const char *text)
 {
-    FILE *file = fopen(at(name), "wb");
+    FILE *file = fopen(test_file(name), "wb");
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
@@ -42,14 +33,13 @@ static void write_picture(const char *name, int level)
     cairo_set_source_rgb(cr, level / 255.0, level / 255.0, level / 255.0);
     cairo_paint(cr);
     cairo_destroy(cr);
-    assert_int_equal(cairo_surface_write_to_png(surface, at(name)), CAIRO_STATUS_SUCCESS);
+    assert_int_equal(cairo_surface_write_to_png(surface, test_file(name)), CAIRO_STATUS_SUCCESS);
     cairo_surface_destroy(surface);
 }
 
 static int make_folder(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder) || mkdir(at("set"), 0700) < 0 || mkdir(at("doc"), 0700) < 0)
+    if (test_folder_make(state) < 0 || mkdir(test_file("set"), 0700) < 0 || mkdir(test_file("doc"), 0700) < 0)
         return -1;
     write_picture("set/page 2.png", 2);
     write_picture("set/page 10.png", 10);
@@ -61,19 +51,11 @@ static int make_folder(void **state)
     return 0;
 }
 
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 static struct ingest_source *open_source(const char *name)
 {
     struct ingest_options options = ingest_options_default();
     struct ingest_source *source = NULL;
-    if (ingest_open(at(name), &options, &source) < 0)
+    if (ingest_open(test_file(name), &options, &source) < 0)
         fail_msg("%s", pr_error_message());
     return source;
 }
@@ -107,7 +89,7 @@ static void check_set(const char *name)
     ingest_close(source);
 }
 
-static void test_folder(void **state)
+static void test_folders(void **state)
 {
     (void)state;
     check_set("set");
@@ -125,7 +107,7 @@ static void test_archives(void **state)
         char command[512];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(command, sizeof command, commands[i], folder);
+        snprintf(command, sizeof command, commands[i], test_folder);
 #pragma GCC diagnostic pop
         assert_int_equal(system(command), 0);
         check_set(i == 0 ? "set.cbz" : "set.cbt");
@@ -140,7 +122,7 @@ static void test_zip_bomb(void **state)
     snprintf(command, sizeof command,
              "cd %s && python3 -c \"import zipfile; z = zipfile.ZipFile('bomb.cbz', 'w', zipfile.ZIP_DEFLATED); "
              "z.writestr('a.png', bytes(300 << 20)); z.write('set/page 1.png', 'b.png'); z.close()\"",
-             folder);
+             test_folder);
     assert_int_equal(system(command), 0);
     struct ingest_source *source = open_source("bomb.cbz");
     struct pr_unit unit;
@@ -200,8 +182,8 @@ static void test_playlists_are_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folder),   cmocka_unit_test(test_archives),           cmocka_unit_test(test_zip_bomb),
+        cmocka_unit_test(test_folders),   cmocka_unit_test(test_archives),           cmocka_unit_test(test_zip_bomb),
         cmocka_unit_test(test_markdown), cmocka_unit_test(test_playlists_are_text),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, test_folder_remove);
 }

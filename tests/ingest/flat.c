@@ -3,6 +3,7 @@
  * A film of two hours and a document of a thousand pages are read in memory that doesn't grow with their length.
  */
 #include "ingest/source.h"
+#include "tests/support/folder.h"
 #include "tests/support/make_pdf.h"
 
 #include <setjmp.h>
@@ -16,22 +17,7 @@
 
 enum { MOST_KB = 250 * 1024, GROWTH_KB = 16 * 1024, PAGES = 1000, SECONDS = 7200 };
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
 static char path[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 static long resident_kb(const char *pid)
 {
@@ -94,7 +80,7 @@ static void test_long_film(void **state)
     char command[512];
     if (system("ffmpeg -version > /dev/null 2>&1") != 0)
         skip();
-    snprintf(path, sizeof path, "%s/long.mp4", folder);
+    snprintf(path, sizeof path, "%s/long.mp4", test_folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -y -f lavfi -i testsrc=s=160x90:r=1:d=%d -c:v libx264 -preset ultrafast -g 60 %s",
              SECONDS, path);
@@ -108,7 +94,7 @@ static void test_long_document(void **state)
     static struct make_pdf_line lines[PAGES * 20];
     for (int i = 0; i < PAGES * 20; i++)
         lines[i] = (struct make_pdf_line){i / 20, 72, 100 + i % 20 * 30, "A line of a long document, one of twenty."};
-    snprintf(path, sizeof path, "%s/long.pdf", folder);
+    snprintf(path, sizeof path, "%s/long.pdf", test_folder);
     make_pdf(path, lines, PAGES * 20);
     read_flat(PAGES);
 }
@@ -116,5 +102,5 @@ static void test_long_document(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_long_film), cmocka_unit_test(test_long_document)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -15,30 +15,17 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
+#include "tests/support/folder.h"
+
 static char path[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 /* Runs a shell command in the folder and makes `name`, which it wrote, the current file. */
 static void make(const char *name, const char *command)
 {
     char full[1024];
-    snprintf(full, sizeof full, "cd %s && %s", folder, command);
+    snprintf(full, sizeof full, "cd %s && %s", test_folder, command);
     assert_int_equal(system(full), 0);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
 }
 
 #define FFMPEG "ffmpeg -v error -y "
@@ -151,7 +138,7 @@ static void test_webp_elsewhere(void **state)
     assert_true(shots[9].t0 == 1800000 && shots[9].t1 == 2000000);
     dup2(kept, 0);
     close(kept);
-    snprintf(path, sizeof path, "%s/set", folder);
+    snprintf(path, sizeof path, "%s/set", test_folder);
     assert_int_equal(take_shots(1, -1, kind, shots), 1);
     assert_true(shots[0].picture_width == 40);
     make("set.cbz", "python3 -c \"import zipfile; zipfile.ZipFile('set.cbz', 'w').write('set/moving.webp')\"");
@@ -173,7 +160,7 @@ static size_t put_frame(uint8_t *out, size_t at, const char *name, uint32_t x, u
                         uint32_t duration, uint8_t flags)
 {
     static uint8_t still[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     size_t len = fread(still, 1, sizeof still, file), begin = 12;
@@ -219,7 +206,7 @@ static void test_webp_blending(void **state)
     at = put_frame(file, at, "red.webp", 20, 20, 20, 20, 50, 3); /* replaces blue; cleared afterwards */
     at = put_frame(file, at, "red.webp", 0, 0, 20, 20, 150, 2);  /* replaces what was blended */
     put(file, 4, (uint32_t)at - 8, 4);
-    snprintf(path, sizeof path, "%s/parts.webp", folder);
+    snprintf(path, sizeof path, "%s/parts.webp", test_folder);
     FILE *out = fopen(path, "wb");
     assert_non_null(out);
     assert_int_equal(fwrite(file, 1, at, out), at);
@@ -255,7 +242,7 @@ static void test_cut_photo(void **state)
         assert_int_equal(ingest_next(source, &unit), PR_OK);
         assert_true(unit.partial == (round == 0) && unit.picture_width == 320);
         ingest_close(source);
-        snprintf(path, sizeof path, "%s/whole.jpg", folder);
+        snprintf(path, sizeof path, "%s/whole.jpg", test_folder);
     }
 }
 
@@ -447,5 +434,5 @@ int main(void)
         cmocka_unit_test(test_deep_colours),
         cmocka_unit_test(test_streams),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

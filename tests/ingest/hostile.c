@@ -19,30 +19,22 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 enum { MAX_SECONDS = 60 /* for one file */, MAX_UNITS = 300, MAX_FILE = 4 << 20, ROUNDS = 4 };
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
 static char path[128];
 static bool have_ffmpeg;
 
 static int make_folder(void **state)
 {
-    (void)state;
     have_ffmpeg = system("ffmpeg -version > /dev/null 2>&1") == 0;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return test_folder_make(state);
 }
 
 static void name_path(const char *name)
 {
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
 }
 
 static void write_file(const char *name, const void *data, size_t len)
@@ -208,7 +200,7 @@ static void test_damaged_media(void **state)
     snprintf(command, sizeof command,
              "cd %s && python3 -c \"import zipfile; z = zipfile.ZipFile('set.cbz', 'w', zipfile.ZIP_DEFLATED); "
              "z.write('picture.png'); z.write('picture.jpg')\"",
-             folder);
+             test_folder);
     assert_int_equal(system(command), 0);
     name_path("set.cbz");
     assert_int_equal(look().pictures, 2);
@@ -551,7 +543,8 @@ static void test_cut_at_every_byte(void **state)
     }
     char command[256];
     snprintf(command, sizeof command,
-             "cd %s && python3 -c \"import zipfile; zipfile.ZipFile('small.cbz', 'w').write('small.png')\"", folder);
+             "cd %s && python3 -c \"import zipfile; zipfile.ZipFile('small.cbz', 'w').write('small.png')\"",
+             test_folder);
     assert_int_equal(system(command), 0);
     name_path("small.cbz");
     assert_int_equal(look().pictures, 1);
@@ -591,5 +584,5 @@ int main(void)
         cmocka_unit_test(test_deep_nesting),      cmocka_unit_test(test_page_that_hangs),
         cmocka_unit_test(test_cut_at_every_byte),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, test_folder_remove);
 }

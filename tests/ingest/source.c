@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ingest/source.h"
+#include "tests/support/folder.h"
 #include "tests/support/make_pdf.h"
 
 #include <setjmp.h>
@@ -167,12 +168,10 @@ static void expect_refused(const char *what, int error)
 
 static void test_refusals(void **state)
 {
-    (void)state;
     expect_refused("/nonexistent/file.pdf", PR_ERR_IO);
-    char folder[] = "/tmp/pagereel-empty-XXXXXX";
-    assert_non_null(mkdtemp(folder));
-    expect_refused(folder, PR_ERR_UNSUPPORTED);
-    rmdir(folder);
+    assert_int_equal(test_folder_make(state), 0);
+    expect_refused(test_folder, PR_ERR_UNSUPPORTED);
+    rmdir(test_folder);
     write_file("", 0);
     expect_refused(path, PR_ERR_FORMAT);
     write_file("\x7f"

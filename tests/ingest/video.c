@@ -14,28 +14,15 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
+#include "tests/support/folder.h"
+
 static char path[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 /* A film of 256 x 32 pixels whose 16 columns of 16 pixels show bit 15..0 of its time in milliseconds. */
 static void make_film(const char *name, const char *rate, int seconds, const char *filter, const char *encoder)
 {
     char command[1024];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
     snprintf(command, sizeof command,
              "ffmpeg -v error -y -f lavfi -i \"color=black:s=256x32:r=%s:d=%d,format=gray,"
              "geq=lum='255*mod(floor(round(T*1000)/pow(2,15-floor(X/16))),2)'%s,format=yuv420p\" %s %s",
@@ -217,7 +204,7 @@ static void test_gaps(void **state)
 static void run_in_folder(const char *what)
 {
     char command[512];
-    snprintf(command, sizeof command, "cd %s && %s", folder, what);
+    snprintf(command, sizeof command, "cd %s && %s", test_folder, what);
     assert_int_equal(system(command), 0);
 }
 
@@ -237,7 +224,7 @@ static void test_lengths(void **state)
         char command[256];
         snprintf(command, sizeof command, "ffmpeg -v error -y -i length.mkv -c copy %s %s", made[i][1], made[i][0]);
         run_in_folder(command);
-        snprintf(path, sizeof path, "%s/%s", folder, made[i][0]);
+        snprintf(path, sizeof path, "%s/%s", test_folder, made[i][0]);
         struct ingest_options options = by_budget(4);
         struct ingest_source *source;
         assert_int_equal(ingest_open(path, &options, &source), PR_OK);
@@ -253,7 +240,7 @@ static void test_joined_recordings(void **state)
     (void)state;
     make_film("part.ts", "25", 10, "", "-c:v libx264 -bf 2 -preset veryfast");
     run_in_folder("cat part.ts part.ts part.ts > joined.ts");
-    snprintf(path, sizeof path, "%s/joined.ts", folder);
+    snprintf(path, sizeof path, "%s/joined.ts", test_folder);
     for (int round = 0; round < 2; round++) {
         struct ingest_options options = round ? by_budget(6) : by_rate(1);
         struct ingest_source *source;
@@ -278,9 +265,9 @@ static void test_edit_list(void **state)
     (void)state;
     char command[256];
     make_film("whole.mp4", "25", 8, "", "-c:v libx264 -bf 2 -g 100 -preset veryfast");
-    snprintf(command, sizeof command, "cd %s && ffmpeg -v error -y -ss 2.52 -i whole.mp4 -c copy cut.mp4", folder);
+    snprintf(command, sizeof command, "cd %s && ffmpeg -v error -y -ss 2.52 -i whole.mp4 -c copy cut.mp4", test_folder);
     assert_int_equal(system(command), 0);
-    snprintf(path, sizeof path, "%s/cut.mp4", folder);
+    snprintf(path, sizeof path, "%s/cut.mp4", test_folder);
     struct ingest_options options = by_rate(1);
     assert_int_equal(check_times_from(&options, 2520000), 6);
 }
@@ -303,7 +290,7 @@ static void test_truncated(void **state)
 static void write_side_file(const char *name, const char *text)
 {
     char full[96];
-    snprintf(full, sizeof full, "%s/%s", folder, name);
+    snprintf(full, sizeof full, "%s/%s", test_folder, name);
     FILE *file = fopen(full, "wb");
     assert_non_null(file);
     fputs(text, file);
@@ -326,9 +313,9 @@ static void make_subtitled_film(void)
     snprintf(command, sizeof command,
              "cd %s && ffmpeg -v error -y -i plain.mkv -f srt -i en.txt -map 0 -map 1 -c:v copy -c:s srt "
              "-metadata:s:s:0 language=eng film.mkv && rm plain.mkv en.txt",
-             folder);
+             test_folder);
     assert_int_equal(system(command), 0);
-    snprintf(path, sizeof path, "%s/film.mkv", folder);
+    snprintf(path, sizeof path, "%s/film.mkv", test_folder);
     write_side_file("film.de.vtt", german);
     write_side_file("film.old.srt", old);
     write_side_file("film2.srt", english);
@@ -395,7 +382,7 @@ static void test_sound(void **state)
 {
     (void)state;
     char command[512];
-    snprintf(path, sizeof path, "%s/tone.mkv", folder);
+    snprintf(path, sizeof path, "%s/tone.mkv", test_folder);
     snprintf(command, sizeof command,
              "ffmpeg -v error -y -f lavfi -i color=black:s=64x64:r=5:d=4 -f lavfi -i "
              "'aevalsrc=0.5*sin(2*PI*1000*t)|0.5*sin(2*PI*1000*t):s=44100:d=3.5' -c:v libx264 -c:a flac %s",
@@ -448,5 +435,5 @@ int main(void)
         cmocka_unit_test(test_text_tracks),
         cmocka_unit_test(test_sound),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

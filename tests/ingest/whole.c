@@ -13,21 +13,7 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-test-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
+#include "tests/support/folder.h"
 
 static void test_every_container(void **state)
 {
@@ -64,7 +50,7 @@ static void test_every_container(void **state)
     }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char command[512], path[64];
-        snprintf(path, sizeof path, "%s/%s", folder, files[i][0]);
+        snprintf(path, sizeof path, "%s/%s", test_folder, files[i][0]);
         snprintf(command, sizeof command,
                  "ffmpeg -v error -f lavfi -i testsrc=s=64x48:r=25:d=2 -f lavfi -i sine=d=2 %s %s", files[i][1], path);
         assert_int_equal(system(command), 0);
@@ -134,5 +120,5 @@ static void test_unknown_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_container), cmocka_unit_test(test_unknown_ends)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

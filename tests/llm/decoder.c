@@ -6,6 +6,7 @@
 #include "compute/backend.h"
 #include "compute/pass.h"
 #include "llm/kv_impl.h"
+#include "tests/support/folder.h"
 #include "tests/support/llm_rig.h"
 
 #include <math.h>
@@ -157,12 +158,11 @@ static void made_model_logits(const char *path, const char *options, const char 
 /* A file of blocks against a file of the floats that the blocks stand for. */
 static void blocks_are_the_weights_they_stand_for(void **state)
 {
-    (void)state;
     static const char *const types[] = {"f16",  "bf16", "q4_0", "q4_1", "q5_0",   "q5_1",   "q8_0", "q2_k",
                                         "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "mxfp4"};
-    char folder[] = "/tmp/pagereel-decoder-XXXXXX", path[64], options[64];
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    char path[64], options[64];
+    assert_int_equal(test_folder_make(state), 0);
+    snprintf(path, sizeof path, "%s/model.gguf", test_folder);
     float plain[MAX_VOCAB];
     made_model_logits(path, "--type f32", "ref", plain);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -176,7 +176,7 @@ static void blocks_are_the_weights_they_stand_for(void **state)
         assert_true(worst <= 0.01f);
         assert_true(llm_rig_difference(blocks, plain, 300) > 1e-6f); /* it was rounded at all */
     }
-    rmdir(folder);
+    rmdir(test_folder);
 }
 
 /* ---- placement ---------------------------------------------------------------------------------------------------- */

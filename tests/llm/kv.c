@@ -3,6 +3,7 @@
  * Pages, sequences and files. On ref, what was computed in another order or place is equal to the bit.
  */
 #include "llm/kv_impl.h"
+#include "tests/support/folder.h"
 #include "tests/support/llm_rig.h"
 
 #include "base/file.h"
@@ -244,16 +245,14 @@ static void cache_types_round_as_they_should(void **state)
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
-static char folder[] = "/tmp/pagereel-kv-XXXXXX";
 static char path[64];
 
 static int make_folder(void **state)
 {
-    (void)state;
     llm_rig_ids(text, N, 200, 7);
-    if (!mkdtemp(folder))
+    if (test_folder_make(state) < 0)
         return -1;
-    snprintf(path, sizeof path, "%s/session", folder);
+    snprintf(path, sizeof path, "%s/session", test_folder);
     return 0;
 }
 
@@ -261,13 +260,13 @@ static int remove_folder(void **state)
 {
     (void)state;
     unlink(path);
-    return rmdir(folder);
+    return rmdir(test_folder);
 }
 
 static int files_in_folder(void)
 {
     int n = 0;
-    DIR *dir = opendir(folder);
+    DIR *dir = opendir(test_folder);
     for (struct dirent *e; (e = readdir(dir));)
         n += e->d_name[0] != '.';
     closedir(dir);

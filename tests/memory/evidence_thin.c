@@ -20,9 +20,11 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 enum { COLUMNS = 32, SEGMENTS = 12, TOKENS = 200 };
 static const unsigned char source[BASE_HASH_BYTES] = {9, 8, 7};
-static char folder[] = "/tmp/pagereel-thin-XXXXXX", path[64];
+static char path[64];
 
 static uint16_t row_value(int segment, uint32_t token, int column)
 {
@@ -306,19 +308,10 @@ static void test_full(void **state)
 
 static int make_folder(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
+    if (test_folder_make(state) < 0)
         return -1;
-    snprintf(path, sizeof path, "%s/log", folder);
+    snprintf(path, sizeof path, "%s/log", test_folder);
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void)
@@ -326,5 +319,5 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokens), cmocka_unit_test(test_bytes),
                                        cmocka_unit_test(test_full), cmocka_unit_test(test_merged),
                                        cmocka_unit_test(test_leftover)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, test_folder_remove);
 }

@@ -16,24 +16,16 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pagereel-library-XXXXXX";
+#include "tests/support/folder.h"
+
 static char library_folder[64];
 static struct library *library;
 static int hashed; /* bytes that were hashed since it was last looked at */
 
-static const char *in(const char *name)
-{
-    static char path[4][128];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
-
 /* Writes a file that has been there for `age` seconds. */
 static void write_file(const char *name, const char *text, int age)
 {
-    FILE *file = fopen(in(name), "w");
+    FILE *file = fopen(test_file(name), "w");
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
@@ -41,7 +33,7 @@ static void write_file(const char *name, const char *text, int age)
     clock_gettime(CLOCK_REALTIME, &t[0]);
     t[0].tv_sec -= age;
     t[1] = t[0];
-    assert_int_equal(utimensat(AT_FDCWD, in(name), t, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, test_file(name), t, 0), 0);
 }
 
 static void on_hash(void *user, int64_t done, int64_t total)
@@ -55,7 +47,7 @@ static struct library_source identify(const char *name, enum library_state state
 {
     struct library_source source;
     hashed = 0;
-    assert_int_equal(memory_library_identify(library, in(name), on_hash, NULL, NULL, &source), PR_OK);
+    assert_int_equal(memory_library_identify(library, test_file(name), on_hash, NULL, NULL, &source), PR_OK);
     assert_int_equal(source.state, state);
     assert_int_equal(hashed > 0, reads);
     return source;
@@ -69,20 +61,16 @@ static void reopen(void)
 
 static int set_up(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
+    if (test_folder_make(state) < 0)
         return -1;
-    snprintf(library_folder, sizeof library_folder, "%s/library", folder);
+    snprintf(library_folder, sizeof library_folder, "%s/library", test_folder);
     return memory_library_open(library_folder, &library);
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
-    char command[128];
     memory_library_close(library);
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return test_folder_remove(state);
 }
 
 /* Bytes decide; while device, inode, size and time are as they were, nothing is read. */
@@ -95,7 +83,7 @@ static void test_identity(void **state)
     reopen();
     identify("a", LIBRARY_KNOWN, false);
 
-    assert_int_equal(rename(in("a"), in("b")), 0);
+    assert_int_equal(rename(test_file("a"), test_file("b")), 0);
     assert_int_equal(identify("b", LIBRARY_RENAMED, false).id, a.id); /* moved */
     identify("b", LIBRARY_KNOWN, false);
     write_file("c", "the first film", 100);
@@ -105,11 +93,11 @@ static void test_identity(void **state)
     write_file("b", "another film!!", 100); /* as long as the first, and as old */
     struct library_source b = identify("b", LIBRARY_CHANGED, true);
     assert_int_not_equal(b.id, a.id);
-    unlink(in("b"));
+    unlink(test_file("b"));
     assert_int_equal(identify("b", LIBRARY_GONE, false).id, b.id);
 
     struct library_source source;
-    assert_int_equal(memory_library_identify(library, in("none"), NULL, NULL, NULL, &source), PR_ERR_IO);
+    assert_int_equal(memory_library_identify(library, test_file("none"), NULL, NULL, NULL, &source), PR_ERR_IO);
     assert_int_equal(memory_library_identify(library, "/dev/null", NULL, NULL, NULL, &source), PR_ERR_UNSUPPORTED);
 }
 
@@ -126,10 +114,10 @@ static void test_clock(void **state)
     assert_int_not_equal(identify("future", LIBRARY_CHANGED, true).id, before.id);
 }
 
-static void test_folder(void **state)
+static void test_folders(void **state)
 {
     (void)state;
-    assert_int_equal(mkdir(in("scans"), 0700), 0);
+    assert_int_equal(mkdir(test_file("scans"), 0700), 0);
     write_file("scans/1.png", "x", 100);
     struct library_source one = identify("scans", LIBRARY_NEW, true);
     assert_int_equal(identify("scans", LIBRARY_KNOWN, true).id, one.id);
@@ -224,12 +212,12 @@ static void test_search(void **state)
         }
         assert_int_equal(memory_library_open(library_folder, &library), PR_OK);
         assert_string_equal(best("which lever?", NULL, 0), pumps[0]);
-        assert_int_equal(memory_library_find(library, in("cats"), &found), PR_OK);
+        assert_int_equal(memory_library_find(library, test_file("cats"), &found), PR_OK);
         assert_string_equal(best("pump", &found.id, 1), cats[0]);
     }
 
     /* Read again under another setup: the old passages are gone. */
-    assert_int_equal(memory_library_find(library, in("pumps"), &p), PR_OK);
+    assert_int_equal(memory_library_find(library, test_file("pumps"), &p), PR_OK);
     add_pages(&p, newer, 1);
     assert_string_equal(best("lever", NULL, 0), newer[0]);
     assert_string_equal(best("valve", NULL, 0), "");
@@ -243,7 +231,7 @@ static void test_search(void **state)
     assert_int_equal(memory_library_remove(library, &found), PR_OK);
     assert_string_equal(best("cat", NULL, 0), "");
     assert_string_equal(best("lever", NULL, 0), newer[0]);
-    assert_int_equal(memory_library_find(library, in("cats"), &found), PR_ERR_NOT_FOUND);
+    assert_int_equal(memory_library_find(library, test_file("cats"), &found), PR_ERR_NOT_FOUND);
 }
 
 /* Two on one library: a source that is being added can't be added or removed by another; all else works. */
@@ -257,7 +245,7 @@ static void test_two(void **state)
     struct library_source source = identify("two", LIBRARY_NEW, true), same;
     assert_int_equal(memory_library_open(library_folder, &other), PR_OK);
     assert_int_equal(memory_library_writer(library, &source, NULL, &writer), PR_OK);
-    assert_int_equal(memory_library_find(other, in("two"), &same), PR_OK);
+    assert_int_equal(memory_library_find(other, test_file("two"), &same), PR_OK);
     assert_int_equal(memory_library_writer(other, &same, &busy, &second), PR_ERR_IO);
     assert_true(busy);
     assert_non_null(strstr(pr_error_message(), "another pagereel is adding it"));
@@ -265,13 +253,13 @@ static void test_two(void **state)
     memory_evidence_writer_close(writer);
     assert_int_equal(memory_library_remove(other, &same), PR_OK);
     memory_library_close(other);
-    assert_int_equal(memory_library_find(library, in("two"), &same), PR_ERR_NOT_FOUND);
+    assert_int_equal(memory_library_find(library, test_file("two"), &same), PR_ERR_NOT_FOUND);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_clock), cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_identity), cmocka_unit_test(test_clock), cmocka_unit_test(test_folders),
         cmocka_unit_test(test_search),   cmocka_unit_test(test_two),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

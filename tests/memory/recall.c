@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 static int hours = 20;
 
 /* Processor time: all of it is one thread, and other programs of the machine don't count. */
@@ -132,10 +134,10 @@ static void fill(float *out, size_t n)
 static void many_hours_take_under_a_second(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/pagereel-recall-XXXXXX", path[64], keys_path[64];
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/text.db", folder);
-    snprintf(keys_path, sizeof keys_path, "%s/keys", folder);
+    char path[64], keys_path[64];
+    assert_int_equal(test_folder_make(state), 0);
+    snprintf(path, sizeof path, "%s/text.db", test_folder);
+    snprintf(keys_path, sizeof keys_path, "%s/keys", test_folder);
     struct text_index *index = make_text(path);
     size_t n = (size_t)hours * SEGMENTS, found;
     struct recall_segment *segments = base_alloc_array(n, sizeof *segments);
@@ -197,9 +199,7 @@ static void many_hours_take_under_a_second(void **state)
     base_free(queries);
     base_free(scores);
     base_free(hits);
-    char command[96];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(test_folder_remove(state), 0);
 }
 
 int main(int argc, char **argv)

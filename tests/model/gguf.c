@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "model/gguf.h"
 
+#include "tests/support/folder.h"
 #include "tests/support/gguf_sample.h"
 
 #include <math.h>
@@ -168,33 +169,9 @@ static void other_alignments(void **state)
 
 /* ---- files --------------------------------------------------------------------------------------------------------- */
 
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/pagereel-gguf-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
 static void save(const char *name, const void *data, size_t len)
 {
-    FILE *file = fopen(in_folder(name), "wb");
+    FILE *file = fopen(test_file(name), "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, len, file), len);
     fclose(file);
@@ -222,11 +199,11 @@ static void save_part(const char *name, uint16_t no, uint16_t count, int32_t n_t
 static int open_in_folder(const char *name, const char *message)
 {
     struct gguf *gguf = NULL;
-    int err = model_gguf_open(in_folder(name), &gguf);
+    int err = model_gguf_open(test_file(name), &gguf);
     if (err >= 0)
         gguf_sample_walk(gguf);
     else
-        gguf_sample_message(in_folder(name), message);
+        gguf_sample_message(test_file(name), message);
     model_gguf_close(gguf);
     return err;
 }
@@ -247,7 +224,7 @@ static void not_a_gguf_file(void **state)
     (void)state;
     assert_int_equal(open_in_folder("no-such.gguf", "No such file"), PR_ERR_IO);
     assert_int_equal(open_in_folder("", "is a folder"), PR_ERR_IO);
-    assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
+    assert_int_equal(mkfifo(test_file("fifo"), 0600), 0);
     assert_int_equal(open_in_folder("fifo", "is not an ordinary file"), PR_ERR_IO);
     static const struct {
         const char *content;
@@ -277,7 +254,7 @@ static void reads_a_split_set(void **state)
     save_part("set-00002-of-00003.gguf", 1, 3, 3, "t1");
     save_part("set-00003-of-00003.gguf", 2, 3, 3, "t2");
     struct gguf *gguf;
-    assert_int_equal(model_gguf_open(in_folder("set-00001-of-00003.gguf"), &gguf), PR_OK);
+    assert_int_equal(model_gguf_open(test_file("set-00001-of-00003.gguf"), &gguf), PR_OK);
     assert_int_equal(model_gguf_n_files(gguf), 3);
     assert_int_equal(model_gguf_n_tensors(gguf), 3);
     assert_int_equal(model_gguf_tensor_bytes(gguf), 96);
@@ -285,7 +262,7 @@ static void reads_a_split_set(void **state)
     assert_non_null(t);
     assert_int_equal(t->file, 2);
     assert_true(((const float *)t->data)[7] == 2);
-    assert_string_equal(model_gguf_file(gguf, 2)->path, in_folder("set-00003-of-00003.gguf"));
+    assert_string_equal(model_gguf_file(gguf, 2)->path, test_file("set-00003-of-00003.gguf"));
     model_gguf_close(gguf);
 
     assert_int_equal(open_in_folder("set-00002-of-00003.gguf", "is part 2 of 3; give the first part"), PR_ERR_FORMAT);
@@ -302,17 +279,17 @@ static void refuses_a_wrong_split_set(void **state)
     save_part("swap-00002-of-00003.gguf", 2, 3, 3, "t2");
     save_part("swap-00003-of-00003.gguf", 1, 3, 3, "t1");
     struct gguf *gguf = NULL;
-    assert_int_equal(model_gguf_open(in_folder("swap-00001-of-00003.gguf"), &gguf), PR_ERR_FORMAT);
-    gguf_sample_message(in_folder("swap-00002-of-00003.gguf"), "says that it is part 3 of 3, but its name says 2 of 3");
+    assert_int_equal(model_gguf_open(test_file("swap-00001-of-00003.gguf"), &gguf), PR_ERR_FORMAT);
+    gguf_sample_message(test_file("swap-00002-of-00003.gguf"), "says that it is part 3 of 3, but its name says 2 of 3");
 
     save_part("mix-00001-of-00002.gguf", 0, 2, 2, "t0");
     save_part("mix-00002-of-00002.gguf", 1, 3, 3, "t1");
-    assert_int_equal(model_gguf_open(in_folder("mix-00001-of-00002.gguf"), &gguf), PR_ERR_FORMAT);
-    gguf_sample_message(in_folder("mix-00002-of-00002.gguf"), "says that it is part 2 of 3");
+    assert_int_equal(model_gguf_open(test_file("mix-00001-of-00002.gguf"), &gguf), PR_ERR_FORMAT);
+    gguf_sample_message(test_file("mix-00002-of-00002.gguf"), "says that it is part 2 of 3");
 
     save_part("twice-00001-of-00002.gguf", 0, 2, 2, "t0");
     save_part("twice-00002-of-00002.gguf", 1, 2, 2, "t0");
-    assert_int_equal(model_gguf_open(in_folder("twice-00001-of-00002.gguf"), &gguf), PR_ERR_FORMAT);
+    assert_int_equal(model_gguf_open(test_file("twice-00001-of-00002.gguf"), &gguf), PR_ERR_FORMAT);
     assert_non_null(strstr(pr_error_message(), "tensor \"t0\" is there twice"));
 
     save_part("count-00001-of-00002.gguf", 0, 2, 5, "t0");
@@ -324,8 +301,8 @@ static void refuses_a_wrong_split_set(void **state)
 
     save_part("cut-00001-of-00002.gguf", 0, 2, 2, "t0");
     save("cut-00002-of-00002.gguf", "GGUF\3\0\0\0", 8);
-    assert_int_equal(model_gguf_open(in_folder("cut-00001-of-00002.gguf"), &gguf), PR_ERR_FORMAT);
-    gguf_sample_message(in_folder("cut-00002-of-00002.gguf"), "ends inside the header");
+    assert_int_equal(model_gguf_open(test_file("cut-00001-of-00002.gguf"), &gguf), PR_ERR_FORMAT);
+    gguf_sample_message(test_file("cut-00002-of-00002.gguf"), "ends inside the header");
     assert_null(gguf);
 }
 
@@ -336,10 +313,10 @@ int main(void)
         cmocka_unit_test(asking_for_the_wrong_thing),
         cmocka_unit_test(describes_without_control_characters),
         cmocka_unit_test(other_alignments),
-        cmocka_unit_test_setup_teardown(maps_a_file, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(not_a_gguf_file, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(reads_a_split_set, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(refuses_a_wrong_split_set, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(maps_a_file, test_folder_make, test_folder_remove),
+        cmocka_unit_test_setup_teardown(not_a_gguf_file, test_folder_make, test_folder_remove),
+        cmocka_unit_test_setup_teardown(reads_a_split_set, test_folder_make, test_folder_remove),
+        cmocka_unit_test_setup_teardown(refuses_a_wrong_split_set, test_folder_make, test_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,28 +15,14 @@
 
 #include <cmocka.h>
 
+#include "tests/support/folder.h"
+
 #define SMALL "--layers 4 --dim 256 --heads 4 --kv 2 --ffn 512 --vocab 300 "
-
-static char folder[] = "/tmp/pagereel-random-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 static int generate(const char *name, const char *options)
 {
     char command[1024];
-    snprintf(command, sizeof command, RANDOM_MODEL " %s/%s %s > /dev/null 2>&1", folder, name, options);
+    snprintf(command, sizeof command, RANDOM_MODEL " %s/%s %s > /dev/null 2>&1", test_folder, name, options);
     return system(command);
 }
 
@@ -44,7 +30,7 @@ static struct gguf *open_model(const char *name)
 {
     char path[256];
     struct gguf *gguf = NULL;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
     if (model_gguf_open(path, &gguf) < 0)
         fail_msg("%s", pr_error_message());
     return gguf;
@@ -209,5 +195,5 @@ int main(void)
         cmocka_unit_test(every_architecture), cmocka_unit_test(every_type),    cmocka_unit_test(the_mix_of_q4_k_m),
         cmocka_unit_test(in_parts),           cmocka_unit_test(tokens_differ), cmocka_unit_test(refuses_nonsense),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -3,6 +3,7 @@
  * The pipeline cache on disk: made, used again, and passed over when it is damaged or somebody else's.
  */
 #include "tests/compute/vk/fixture.h"
+#include "tests/support/folder.h"
 
 #include "base/file.h"
 
@@ -11,12 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/pagereel-pipelines-XXXXXX";
-
 /* Runs something on a device that keeps its pipelines in `folder`. */
 static void run_once(void)
 {
-    struct device_options options = {.cache_dir = folder};
+    struct device_options options = {.cache_dir = test_folder};
     struct device *ref, *device = open_vulkan("", &options);
     assert_int_equal(compute_device_open("ref", NULL, &ref), PR_OK);
     struct pass *pass = compute_pass_create((struct device *[]){device, ref}, 2);
@@ -38,12 +37,12 @@ static char *cache_file(void)
 {
     static char path[512];
     int n = 0;
-    DIR *dir = opendir(folder);
+    DIR *dir = opendir(test_folder);
     assert_non_null(dir);
     for (struct dirent *e; (e = readdir(dir));) {
         if (e->d_name[0] == '.')
             continue;
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        snprintf(path, sizeof path, "%s/%s", test_folder, e->d_name);
         n++;
     }
     closedir(dir);
@@ -66,18 +65,12 @@ static void write_cache(const char *data, size_t size)
     fclose(file);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     if (cache_file())
         remove(cache_file());
-    return rmdir(folder);
+    return rmdir(test_folder);
 }
 
 static void a_file_is_left_and_read_again(void **state)
@@ -136,5 +129,5 @@ int main(void)
         cmocka_unit_test(damage_is_passed_over),
         cmocka_unit_test(a_folder_that_cannot_be_written_is_no_error),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, test_folder_make, tear_down);
 }
