@@ -64,11 +64,13 @@ int pr_frame_write(const char *path, const struct pr_settings *settings, struct 
     TRY(engine_source_options(settings, cancel, &options));
     if (!settings->output[0])
         return base_fail(PR_ERR_INVALID, "no file to write; give --output FILE.png");
-    options.sampling = INGEST_RATE;
-    options.rate = 1;
+    int64_t at = 0;
+    options.sampling = INGEST_TIMES;
+    options.times = &at;
+    options.n_times = 1;
     if (settings->at[0])
-        TRY(pr_time_parse(settings->at, &options.from));
-    if (options.from != PR_TIME_NONE && options.from < 0)
+        TRY(pr_time_parse(settings->at, &at));
+    if (at < 0)
         return base_fail(PR_ERR_INVALID, "--at %.60s lies before the start", settings->at);
     if (settings->page[0]) {
         char *end;
