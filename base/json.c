@@ -21,6 +21,9 @@ void base_json_text(struct base_buf *out, const char *text, size_t len)
             base_buf_puts(out, "\\n");
         else if (c < 0x20 || c == 0x7f)
             base_buf_printf(out, "\\u%04x", c);
+        else if (n == 2 && c == 0xc2 &&
+                 (unsigned char)text[i + 1] < 0xa0) /* a terminal may take these as sequences, too */
+            base_buf_printf(out, "\\u%04x", (unsigned char)text[i + 1]);
         else
             base_buf_append(out, text + i, n);
         i += n ? n : 1;

@@ -102,9 +102,9 @@ static void json_times(struct base_buf *out, const struct pr_coverage *c)
     const struct {
         const char *name;
         double ms;
-    } times[] = {{"adding", c->ms.adding},   {"recall", c->ms.recall},      {"choosing", c->ms.choosing},
-                 {"looking", c->ms.looking}, {"prompt", c->ms.prompt},      {"prefill", c->ms.prefill},
-                 {"decode", c->ms.decode},   {"processor", c->ms.processor}};
+    } times[] = {{"adding", c->ms.adding},   {"recall", c->ms.recall}, {"choosing", c->ms.choosing},
+                 {"looking", c->ms.looking}, {"prompt", c->ms.prompt}, {"prefill", c->ms.prefill},
+                 {"decode", c->ms.decode},   {"citing", c->ms.citing}, {"processor", c->ms.processor}};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         base_buf_printf(out, "%s\"%s\":", i ? "," : ",\"ms\":{", times[i].name);
         base_json_double(out, times[i].ms);
@@ -253,10 +253,13 @@ int cli_answer_print(const struct pr_settings *settings, const struct pr_answer 
         struct pr_coverage c = pr_answer_coverage(answer);
         fprintf(stderr,
                 "pagereel: adding %.1f ms, recall %.1f ms, choosing %.1f ms, prompt %.1f ms, reading %.1f ms, "
-                "writing %.1f ms; processor %.1f ms but for the model\n",
-                c.ms.adding, c.ms.recall, c.ms.choosing, c.ms.prompt, c.ms.prefill, c.ms.decode, c.ms.processor);
-        if (!settings->json)
-            fprintf(stderr, "%s\n", pr_answer_prompt(answer));
+                "writing %.1f ms, citing %.1f ms; processor %.1f ms but for the model\n",
+                c.ms.adding, c.ms.recall, c.ms.choosing, c.ms.prompt, c.ms.prefill, c.ms.decode, c.ms.citing,
+                c.ms.processor);
+        if (!settings->json) {
+            cli_tell(pr_answer_prompt(answer));
+            cli_tell("\n");
+        }
     }
     if (settings->json)
         return print_json(settings, answer);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,7 +37,7 @@ void cli_filter(struct cli_filter *filter, const char *text, size_t len, struct 
         unsigned char c = (unsigned char)text[i];
         bool in_sequence = filter->state != FILTER_TEXT && filter->state != FILTER_C2;
         filter->swallowed = in_sequence ? filter->swallowed + 1 : 0;
-        if (in_sequence && filter->swallowed > LONGEST_SEQUENCE)
+        if (in_sequence && (c == '\n' || filter->swallowed > LONGEST_SEQUENCE)) /* lines end all the same */
             filter->state = FILTER_TEXT;
         switch (filter->state) {
         case FILTER_C2: /* 0xc2 0x80 to 0xc2 0x9f: the one-byte forms of ESC @ to ESC _ in UTF-8 */
@@ -65,7 +66,7 @@ void cli_filter(struct cli_filter *filter, const char *text, size_t len, struct 
                 filter->state = FILTER_TEXT;
             break;
         case FILTER_STRING:
-            filter->state = c == 0x1b ? FILTER_STRING_ESCAPE : c == 0x07 || c == '\n' ? FILTER_TEXT : FILTER_STRING;
+            filter->state = c == 0x1b ? FILTER_STRING_ESCAPE : c == 0x07 ? FILTER_TEXT : FILTER_STRING;
             break;
         case FILTER_STRING_ESCAPE:
             filter->state = c == '\\' ? FILTER_TEXT : after_escape(c);
@@ -91,13 +92,31 @@ int cli_write(const char *text, size_t len)
     return cli_flush();
 }
 
+static void write_clean(FILE *file, const char *text, size_t len)
+{
+    struct base_buf clean = {0};
+    cli_filter(&(struct cli_filter){0}, text, len, &clean);
+    fwrite(clean.data ? clean.data : "", 1, clean.len, file);
+    base_buf_finish(&clean);
+}
+
 int cli_printf(const char *format, ...)
 {
+    char *text = NULL;
     va_list args;
     va_start(args, format);
-    vprintf(format, args);
+    int len = vasprintf(&text, format, args);
     va_end(args);
+    if (len < 0)
+        return base_fail(PR_ERR_NOMEM, "no memory for a line of output");
+    write_clean(stdout, text, (size_t)len);
+    free(text);
     return ferror(stdout) ? cli_flush() : PR_OK;
+}
+
+void cli_tell(const char *text)
+{
+    write_clean(stderr, text, strlen(text));
 }
 
 int cli_flush(void)

@@ -21,7 +21,10 @@ void cli_filter(struct cli_filter *filter, const char *text, size_t len, struct 
 
 /* Writes text to standard output at once; to a terminal through a filter. PR_ERR_IO: it can't be written. */
 int cli_write(const char *text, size_t len);
+/* Lines for people, through the filter wherever they go: names and quotes in them are other people's. */
 int cli_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same on standard error. */
+void cli_tell(const char *text);
 /* Writes what is buffered. PR_ERR_IO: something since the start couldn't be written. */
 int cli_flush(void);
 

@@ -27,6 +27,7 @@ static void texts(void **state)
     expect_text("", 0, "\"\"");
     expect_text("a\"b\\c", 5, "\"a\\\"b\\\\c\"");
     expect_text("\n\t\0\033\177", 5, "\"\\n\\u0009\\u0000\\u001b\\u007f\"");
+    expect_text("\xc2\x9b\xc2\x80\xc2\xa0", 6, "\"\\u009b\\u0080\xc2\xa0\"");
     expect_text("\xc3\xa4\xf0\x9f\x8e\x9e", 6, "\"\xc3\xa4\xf0\x9f\x8e\x9e\"");
     expect_text("\xff"
                 "a\xc3",

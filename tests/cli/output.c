@@ -29,8 +29,9 @@ static const struct {
     {"a\rb\bc\x7f"
      "d\x01",
      "abcd"},
-    {"line\033]never ends\nnext", "linenext"},
+    {"line\033]never ends\nnext", "line\nnext"},
     {"\033[", ""},
+    {"a \"\033[1\nb\"", "a \"\nb\""},
 };
 
 static void sequences_are_taken_out(void **state)
