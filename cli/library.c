@@ -253,15 +253,17 @@ struct showing {
 
 static void json_segment(struct base_buf *out, const struct pr_segment *segment)
 {
-    static const char *const kinds[] = {"frames", "page", "text", "outline"};
+    static const char *const kinds[] = {"frames", "page", "text", "outline", "note"};
     base_buf_puts(out, "{");
     if (segment->damaged) {
         base_buf_puts(out, "\"damaged\":true}");
         return;
     }
     put_text(out, "segment", kinds[segment->kind]);
-    if (segment->span.page != PR_PAGE_NONE) {
-        base_buf_printf(out, ",\"page\":%d,", segment->span.page + 1);
+    if (segment->span.page != PR_PAGE_NONE)
+        base_buf_printf(out, ",\"page\":%d", segment->span.page + 1);
+    if (segment->span.page != PR_PAGE_NONE || segment->kind == PR_SEGMENT_NOTE) {
+        base_buf_puts(out, ",");
         put_text(out, "label", segment->label);
     }
     if (segment->span.t0 != PR_TIME_NONE) {

@@ -38,7 +38,7 @@ const struct command cli_commands[] = {
      "films there are, how many of them have no text or weren't read to their end, how many passages were found (at most 1000 are "
      "counted) and read, whether the model sees, how many segments of pictures there are and were shown, with how many visual_tokens, "
      "damaged places of the library, the tokens of the prompt, and how many of those an earlier question of the conversation had read "
-     "(prompt_reused); ms, milliseconds for adding, recall, choosing, looking, prompt, prefill and decode, and the processor time of all but "
+     "(prompt_reused); ms, milliseconds for adding, recall, choosing, looking, prompt, prefill, decode and citing, and the processor time of all but "
      "looking, prefill and decode. With --verbose also prompt, the user message as the model got it.",
      "pagereel ask -m model.gguf paper.pdf \"Which method do the authors propose?\"\n"
      "pagereel ask -m model.gguf --json manual.pdf \"How is the pump started?\"\n"

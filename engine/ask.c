@@ -14,10 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    LOOP = 96,         /* bytes of an answer that repeat its own words: it would go on so */
-    DIALOGUE_SHARE = 4 /* of the context that earlier questions and answers may take: 1/4 */
-};
+enum { DIALOGUE_SHARE = 4 /* of the context that earlier questions and answers may take: 1/4 */ };
 static const double LEAST_COVERAGE =
     0.3; /* of a question's words, that a passage must have for the model to be asked */
 
@@ -225,6 +222,7 @@ struct stream {
     pr_token_fn fn;
     void *user;
     double first; /* when the first token came; 0: not yet */
+    bool loops;   /* the answer began to say the same over and over */
 };
 
 static bool on_token(void *user, const struct pr_token *token)
@@ -232,11 +230,11 @@ static bool on_token(void *user, const struct pr_token *token)
     struct stream *stream = user;
     if (stream->first == 0)
         stream->first = engine_now();
-    const struct base_buf *text = &stream->answer->text;
     base_buf_append(&stream->answer->text, token->text, token->len);
     if (stream->fn && !stream->fn(stream->user, token))
         return false;
-    return text->len == 0 || engine_repeats_from(text, text->data, text->len - 1, LOOP) == text->len;
+    stream->loops = engine_loops(&stream->answer->text);
+    return !stream->loops;
 }
 
 static int ask_model(struct pr_chat *chat, const struct ask_set *set, const char *question, struct stream *stream,
@@ -308,11 +306,14 @@ static char *words_of(const struct pr_chat *chat, const char *question)
     return words.data;
 }
 
-static void copy_notes(const struct asking *asking, struct pr_answer *answer)
+static void copy_notes(const struct asking *asking, const struct stream *stream, struct pr_answer *answer)
 {
     answer->notes = base_alloc_array(asking->n_notes + 1, sizeof *answer->notes);
     for (size_t i = 0; i < asking->n_notes; i++)
         answer->notes[answer->n_notes++] = base_strdup(asking->notes[i]);
+    if (stream->loops)
+        answer->notes[answer->n_notes++] =
+            base_strdup("the model went on to say the same over and over, so its answer was ended");
 }
 
 /* What the working set may take of the budget: looks, earlier turns and examples have their share. */
@@ -335,7 +336,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     struct ask_set set = {0};
     struct pr_answer *answer = base_alloc(sizeof *answer);
     struct pr_coverage *coverage = &answer->coverage;
-    struct stream stream = {answer, fn, user, 0};
+    struct stream stream = {.answer = answer, .fn = fn, .user = user};
     char *words = words_of(chat, question);
     double start = engine_now(), cpu = engine_cpu(), then;
     bool cut;
@@ -358,7 +359,6 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     TRY(engine_ask_look(asking, &set, chat->settings.look, engine_chat_budget(chat) / 4, cancel));
     coverage->ms.looking = 1e3 * (engine_now() - then);
     engine_ask_cite(&set, answer);
-    copy_notes(asking, answer);
     coverage->sees = asking->vision != NULL;
     coverage->passages_found = (int64_t)found.n_hits;
     coverage->passages_read = set.passages;
@@ -375,11 +375,17 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     cut = err == PR_ERR_CANCELLED && answer->text.len > 0;
     if (!cut)
         TRY(err);
+    then = engine_now();
+    cpu = engine_cpu();
+    copy_notes(asking, &stream, answer);
     if (!answer->why)
         engine_ask_judge(&set, question, answer);
     TRY(engine_ask_narrow(asking, &set, &found, question, answer));
+    coverage->ms.citing = 1e3 * (engine_now() - then);
+    coverage->ms.processor += 1e3 * (engine_cpu() - cpu);
     if (!chat->given)
         remember(chat, question, answer);
+    chat->seconds_adding = chat->cpu_adding = 0; /* it is told of once */
     *out = answer;
     answer = NULL;
     err = cut ? base_fail(PR_ERR_CANCELLED, "interrupted") : PR_OK;

@@ -19,20 +19,41 @@ enum {
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
-/* The line of an entry that shares most with `words`; n_lines: none shares any. Sharing is counted by an index of the lines. */
-static int best_line(const struct ask_entry *entry, const char *words, size_t *out)
+/* A model's own words are no quote. */
+static bool is_quotable(const struct ask_entry *entry)
+{
+    return entry->n_lines > 0 && entry->what != ASK_NOTES;
+}
+
+static int64_t line_id(size_t entry, size_t line)
+{
+    return (int64_t)(entry << 32 | line);
+}
+
+/* An index of all lines that can be quoted. The caller closes *out, on failure, too. */
+static int index_lines(const struct ask_set *set, struct text_index **out)
 {
     int err;
-    struct text_index *index;
+    TRY(memory_text_index_open(NULL, out));
+    for (size_t i = 0; i < set->n; i++) {
+        const struct ask_entry *entry = &set->entries[i];
+        for (size_t l = 0; is_quotable(entry) && l < entry->n_lines; l++)
+            TRY(memory_text_index_add(*out, line_id(i, l), entry->text.data + entry->lines[l].at, entry->lines[l].len));
+    }
+    err = PR_OK;
+fail:
+    return err;
+}
+
+/* The line of entry number i that shares most with `words`; n_lines: none shares any. */
+static int best_line(struct text_index *index, const struct ask_set *set, size_t i, const char *words, size_t *out)
+{
+    int err;
     struct text_hit hit;
-    size_t n = 0;
-    TRY(memory_text_index_open(NULL, &index));
-    for (size_t i = 0; i < entry->n_lines && err >= 0; i++)
-        err = memory_text_index_add(index, (int64_t)i, entry->text.data + entry->lines[i].at, entry->lines[i].len);
-    if (err >= 0)
-        err = memory_text_index_search(index, words, NULL, 1, &hit, &n);
-    memory_text_index_close(index);
-    *out = n > 0 ? (size_t)hit.id : entry->n_lines;
+    size_t n = 0, n_lines = set->entries[i].n_lines;
+    const struct text_range range = {.first = line_id(i, 0), .last = line_id(i, n_lines)};
+    TRY(memory_text_index_search(index, words, &range, 1, &hit, &n));
+    *out = n > 0 ? (size_t)(hit.id - range.first) : n_lines;
 fail:
     return err;
 }
@@ -143,19 +164,19 @@ static void point_at(const struct point best[BEST], struct pr_citation *citation
 int engine_ask_narrow(const struct asking *asking, const struct ask_set *set, const struct ask_found *found,
                       const char *question, struct pr_answer *answer)
 {
-    int err = PR_OK;
+    int err;
+    struct text_index *index = NULL;
     struct base_buf both = {0};
     base_buf_printf(&both, "%s %s", question, pr_answer_text(answer));
-    for (size_t i = 0; i < answer->n_citations && err >= 0; i++) {
+    TRY(index_lines(set, &index));
+    for (size_t i = 0; i < answer->n_citations; i++) {
         const struct ask_entry *entry = &set->entries[i];
         struct pr_citation *citation = &answer->citations[i];
         struct point best[BEST] = {0};
         bool cited = citation->by_model || citation->by_words;
         size_t line;
-        if (entry->n_lines > 0 && entry->what != ASK_NOTES) { /* a model's own words are no quote */
-            err = best_line(entry, cited ? both.data : question, &line);
-            if (err < 0)
-                break;
+        if (is_quotable(entry)) {
+            TRY(best_line(index, set, i, cited ? both.data : question, &line));
             quote(entry, line, answer, citation);
             if (line < entry->n_lines)
                 continue;
@@ -163,6 +184,9 @@ int engine_ask_narrow(const struct asking *asking, const struct ask_set *set, co
         if (!entry->gist && best_tokens(asking, entry, found, best))
             point_at(best, citation);
     }
+    err = PR_OK;
+fail:
+    memory_text_index_close(index);
     base_buf_finish(&both);
     return err;
 }

@@ -91,7 +91,9 @@ static const struct pr_option options[] = {
     {"json", 0, FIELD(json), NULL, "no",
      .commands =
          " read chat ask add list show plan run inspect tokenize embed devices bench-llm bench-ppl bench-vision bench-needle bench-time ",
-     .help = "Print one JSON object instead of text."},
+     .help =
+         "Print JSON instead of text. What ask, chat, read, add, list, show and plan print then is described by a JSON "
+         "Schema, share/pagereel/output.schema.json (docs/output.schema.json)."},
     {"special", 0, FIELD(special), NULL, "no", .commands = " tokenize ",
      .help = "Text of control tokens, such as <|im_end|>, becomes those tokens."},
     {"text", 'f', PATH_FIELD(text), "FILE", "", .commands = " bench-ppl ", .help = "The text to read, in UTF-8."},

@@ -172,8 +172,9 @@ struct pr_coverage {
         double looking;         /* again, at the source */
         double prompt;          /* writing it down */
         double prefill, decode; /* the model's own */
+        double citing;          /* what the answer rests on */
         double
-            processor; /* time of all threads in adding, recall, choosing and prompt: what they take on a quiet machine */
+            processor; /* time of all threads in all but looking, prefill and decode: what it takes on a quiet machine */
     } ms;              /* milliseconds */
 };
 struct pr_coverage pr_answer_coverage(const struct pr_answer *answer);

@@ -60,7 +60,7 @@ class Ask(unittest.TestCase):
         self.assertEqual(answer["prompt"], "Excerpts:\n[S1] page 2\n> Its valve closes at nine bar.\n\nQuestion: When does the valve close?")
         self.assertEqual([(c["tag"], c["page"], c["quote"]) for c in answer["citations"]], [("S1", 2, "Its valve closes at nine bar.")])
         self.assertFalse(answer["coverage"]["sees"])
-        self.assertEqual(set(answer["ms"]), {"adding", "recall", "choosing", "looking", "prompt", "prefill", "decode", "processor"})
+        self.assertEqual(set(answer["ms"]), {"adding", "recall", "choosing", "looking", "prompt", "prefill", "decode", "citing", "processor"})
 
     def test_text_stays_data(self):
         prompt = self.ask(self.text, "Is the bell loud?")["prompt"]

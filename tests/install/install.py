@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Installs a build into an empty folder and uses what is there: program, man pages, library with headers and pkg-config file
 from C and C++. usage: install.py BUILD_FOLDER MESON..."""
+import json
 import os
 import shutil
 import subprocess
@@ -52,6 +53,10 @@ class Install(unittest.TestCase):
         for command in commands:
             with open(self.find(f"/man1/pagereel-{command.replace(' ', '-')}.1")) as page:
                 self.assertIn(f"pagereel\\-{command.replace(' ', chr(92) + '-')} \\- ", page.read())
+
+    def test_schema(self):
+        with open(self.find("/share/pagereel/output.schema.json")) as file:
+            self.assertIn("ask", json.load(file)["$defs"])
 
     def test_the_worker_is_found(self):
         text = os.path.join(self.folder, "notes.txt")
