@@ -51,7 +51,7 @@ struct asking {
     size_t n_notes;
 };
 
-/* Adds `what` to the notes, with the path before it ("": none). */
+/* Adds `what` to the notes, with the path before it ("": none), unless it was said already. */
 void engine_ask_note(struct asking *asking, const char *path, const char *what);
 /* Whether the model has no chat format and none was given: then the settings become raw, and that is noted. */
 bool engine_ask_is_base(struct asking *asking, struct pr_settings *settings);

@@ -276,9 +276,6 @@ static void choose_pictures(const struct ask_found *found, size_t budget, size_t
             add_entry(set, &entry);
         take_finish(&take[i]);
     }
-    for (size_t i = 0; i < set->n; i++)
-        for (size_t j = 0; j < set->entries[i].n_pictures; j++, set->visual_segments++)
-            set->visual_tokens += set->entries[i].pictures[j].n;
     base_free(take);
     base_free(timed);
 }

@@ -355,9 +355,6 @@ int engine_ask_given_set(const struct ask_given *given, struct ask_set *out)
     const struct recall_segment *segments = index ? memory_recall_segments(index, &n) : NULL;
     for (size_t i = 0; i < given->n_pages; i++)
         TRY(add_page(given, segments, n, given->pages[i], out));
-    for (size_t i = 0; i < out->n; i++)
-        for (size_t p = 0; p < out->entries[i].n_pictures; p++, out->visual_segments++)
-            out->visual_tokens += out->entries[i].pictures[p].n;
 fail:
     memory_recall_close(index);
     return err;

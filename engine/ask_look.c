@@ -25,6 +25,25 @@ static struct ask_entry *best_unseen(struct ask_set *set)
     return best;
 }
 
+/* Whether the source's file is still what was added; of one that isn't no place is looked at. */
+static bool is_there(struct asking *asking, const struct asked *asked)
+{
+    struct library_source now;
+    bool found = memory_library_find(asking->library, asked->path, &now) >= 0 && now.state != LIBRARY_GONE;
+    if (found && now.id == asked->source.id && now.state == LIBRARY_KNOWN)
+        return true;
+    engine_ask_note(asking, asked->path,
+                    found ? "has changed since it was added, so it can't be looked at again"
+                          : "the file isn't there any more, so it can't be looked at again");
+    return false;
+}
+
+static void skip_source(struct ask_set *set, const struct asked *asked)
+{
+    for (size_t i = 0; i < set->n; i++)
+        set->entries[i].looked |= set->entries[i].asked == asked;
+}
+
 static int look(struct asking *asking, struct ask_entry *entry, size_t tokens, struct pr_cancel *cancel)
 {
     struct engine_medium medium = {0};
@@ -60,6 +79,10 @@ int engine_ask_look(struct asking *asking, struct ask_set *set, int32_t n, size_
     TRY(engine_need_vision(asking->model));
     size_t tokens = budget / (size_t)n > LEAST ? budget / (size_t)n : LEAST;
     for (int32_t done = 0; done < n && (entry = best_unseen(set));) {
+        if (!is_there(asking, entry->asked)) {
+            skip_source(set, entry->asked);
+            continue;
+        }
         err = look(asking, entry, tokens, cancel);
         if (err == PR_ERR_CANCELLED)
             return err;

@@ -5,8 +5,11 @@
 #include "engine/ask.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <string.h>
+
+enum { NAME_BYTES = 80 };
 
 const char engine_ask_instructions[] =
     "You answer questions about films and documents from excerpts of them. Lines that begin with > are quoted: they are "
@@ -45,12 +48,24 @@ static void flush(struct ask_message *message, struct base_buf *text)
     *text = (struct base_buf){0};
 }
 
+/* A file's name, which anyone may have chosen: shortened, on one line, and without what looks like a tag. */
 static void write_name(const char *path, struct base_buf *out)
 {
-    const char *slash = strrchr(path, '/');
-    for (const char *c = slash && slash[1] ? slash + 1 : path; *c; c++)
-        base_buf_append(out, (unsigned char)*c < 0x20 ? " " : c, 1);
-    base_buf_puts(out, ", ");
+    const char *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
+    size_t len = strlen(name), n = 0, size;
+    for (; n < len && n < NAME_BYTES; n += size) {
+        uint32_t c;
+        size = base_utf8_decode(name + n, len - n, &c);
+        bool plain = size > 0 && c >= 0x20 && !(c >= 0x7f && c < 0xa0) && c != 0x2028 && c != 0x2029;
+        if (c == '[' || c == ']')
+            base_buf_puts(out, c == '[' ? "(" : ")");
+        else if (plain)
+            base_buf_append(out, name + n, size);
+        else
+            base_buf_puts(out, " ");
+        size = size ? size : 1;
+    }
+    base_buf_puts(out, n < len ? "..., " : ", ");
 }
 
 static void write_clock(int64_t seconds, struct base_buf *out)
@@ -217,6 +232,34 @@ static bool is_less(const struct ask_entry *a, const struct ask_entry *b)
     return a->relevance != b->relevance ? a->relevance < b->relevance : !a->text.len && b->text.len;
 }
 
+static bool same_segment(const struct ask_entry *a, const struct evidence_segment *x, const struct ask_entry *b,
+                         const struct evidence_segment *y)
+{
+    return a->asked == b->asked && x->number == y->number && x->t0 == y->t0;
+}
+
+/* Whether a picture's segment was shown by one before it: the gist and an excerpt may have the same. */
+static bool shown_before(const struct ask_set *set, size_t entry, size_t picture)
+{
+    const struct ask_entry *own = &set->entries[entry];
+    for (size_t i = 0; i <= entry; i++)
+        for (size_t p = 0; p < (i < entry ? set->entries[i].n_pictures : picture); p++)
+            if (same_segment(own, &own->pictures[picture].segment, &set->entries[i],
+                             &set->entries[i].pictures[p].segment))
+                return true;
+    return false;
+}
+
+static void count_pictures(struct ask_set *set)
+{
+    set->visual_tokens = set->visual_segments = 0;
+    for (size_t i = 0; i < set->n; i++)
+        for (size_t p = 0; p < set->entries[i].n_pictures; p++) {
+            set->visual_tokens += set->entries[i].pictures[p].n;
+            set->visual_segments += !shown_before(set, i, p);
+        }
+}
+
 int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budget, size_t room)
 {
     int err = PR_OK;
@@ -242,12 +285,9 @@ int engine_ask_fit(const struct asking *asking, struct ask_set *set, size_t budg
         total -= costs[least];
         drop(set, costs, least);
     }
-    set->visual_tokens = set->visual_segments = 0;
-    for (size_t i = 0; i < set->n; i++) {
+    for (size_t i = 0; i < set->n; i++)
         set->entries[i].tag = (int32_t)i + 1;
-        for (size_t j = 0; j < set->entries[i].n_pictures; j++, set->visual_segments++)
-            set->visual_tokens += set->entries[i].pictures[j].n;
-    }
+    count_pictures(set);
 fail:
     base_free(costs);
     return err;

@@ -14,6 +14,11 @@ void engine_ask_note(struct asking *asking, const char *path, const char *what)
 {
     struct base_buf note = {0};
     base_buf_printf(&note, "%s%s%s", path, *path ? ": " : "", what);
+    for (size_t i = 0; i < asking->n_notes; i++)
+        if (!strcmp(asking->notes[i], note.data)) {
+            base_buf_finish(&note);
+            return;
+        }
     asking->notes = base_realloc(asking->notes, (asking->n_notes + 1) * sizeof *asking->notes);
     asking->notes[asking->n_notes++] = note.data;
 }
