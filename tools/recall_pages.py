@@ -1,54 +1,62 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How often a question's page is among those that the model reads: sentences of real documents, reworded, as questions.
+"""How often a question's page is among those that the model reads: questions that people wrote to real documents (recall_questions.tsv).
 
-usage: recall_pages.py PROGRAM MODEL FILE.pdf... [--questions N] [--drop SHARE]
-needs: pdftotext
+usage: recall_pages.py PROGRAM MODEL FOLDER [--budgets 1024,6144] [--half tuning|held-out] [--misses]
 
-Of each document N sentences are drawn (always the same ones), SHARE of their words are dropped and the others shuffled; the page is known. Any
-text model will do, since only recall is looked at.
+FOLDER holds the documents, which come with Debian packages (the table names them). Any text model will do, since only recall is looked at; it
+counts tokens as the model does. Each question is asked in a process of its own.
 """
 import argparse
+import collections
 import json
 import os
-import random
-import re
 import subprocess
 import tempfile
 
 
-def sentences(path):
-    pages = subprocess.run(['pdftotext', path, '-'], check=True, capture_output=True, text=True).stdout.split('\f')
-    for number, page in enumerate(pages, 1):
-        for sentence in re.split(r'(?<=[.!?])\s+', re.sub(r'\s+', ' ', page)):
-            words = re.findall(r"[^\W\d_]{3,}", sentence)
-            if 9 <= len(words) <= 30 and '. .' not in sentence:
-                yield number, words
+def table(half):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recall_questions.tsv'), encoding='utf-8') as file:
+        for line in file:
+            if not line.startswith('#'):
+                name, part, pages, question = line.rstrip('\n').split('\t')
+                if half in (None, part):
+                    yield name, part, [int(page) for page in pages.split(',')], question
+
+
+def ask(args, library, path, budget, question):
+    """The pages that the model was shown."""
+    done = subprocess.run([args.program, 'ask', '--library', library, '-m', args.model, '--device', 'cpu', '--raw', '-n', '1', '--budget',
+                           str(budget), '--json', path, question], check=True, capture_output=True, text=True)
+    return [c.get('page') for c in json.loads(done.stdout)['citations']]
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('program')
     p.add_argument('model')
-    p.add_argument('files', nargs='+')
-    p.add_argument('--questions', type=int, default=20)
-    p.add_argument('--drop', type=float, default=0.4)
+    p.add_argument('folder')
+    p.add_argument('--budgets', default='1024,6144')
+    p.add_argument('--half', choices=['tuning', 'held-out'])
+    p.add_argument('--misses', action='store_true')
     args = p.parse_args()
-    total = hits = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for path in args.files:
-            rng = random.Random(os.path.basename(path))
-            every = list(sentences(path))
-            asked = rng.sample(every, min(args.questions, len(every)))
-            good = 0
-            for page, words in asked:
-                kept = rng.sample(words, max(4, round(len(words) * (1 - args.drop))))
-                out = subprocess.run([args.program, 'ask', '--library', folder, '-m', args.model, '--device', 'cpu', '--raw', '-n', '1', '--json', path,
-                                      ' '.join(kept) + '?'], check=True, capture_output=True, text=True).stdout
-                good += page in [c.get('page') for c in json.loads(out)['citations']]
-            total, hits = total + len(asked), hits + good
-            print(f'{os.path.basename(path)}: {good} of {len(asked)}', flush=True)
-    print(f'all: {hits} of {total}')
+    hits, asked = collections.Counter(), collections.Counter()
+    budgets = [int(b) for b in args.budgets.split(',')]
+    questions = [q for q in table(args.half) if os.path.exists(os.path.join(args.folder, q[0]))]
+    with tempfile.TemporaryDirectory() as library:
+        for budget in budgets:
+            for name, part, pages, question in questions:
+                shown = ask(args, library, os.path.join(args.folder, name), budget, question)
+                hit = any(page in shown for page in pages)
+                if args.misses and not hit:
+                    print(f'{budget}: {name} {part}: {question} stands on {pages}, not on {shown}', flush=True)
+                for key in name, part, 'all':
+                    asked[key, budget] += 1
+                    hits[key, budget] += hit
+    print('| | questions |' + ''.join(f' budget {b} |' for b in budgets) + '\n|---|---|' + '---|' * len(budgets))
+    for key in dict.fromkeys(key for key, _ in asked):
+        n = asked[key, budgets[0]]
+        print(f'| {key} | {n} |' + ''.join(f' {hits[key, b]} ({100 * hits[key, b] / n:.0f} %) |' for b in budgets))
 
 
 if __name__ == '__main__':
