@@ -3,14 +3,11 @@
 #include "ingest/still.h"
 #include "ingest/whole.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "base/file.h"
+
 #include <libavutil/avstring.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const char still_demuxers[] = "apng,bmp_pipe,exr_pipe,gif,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_pipe,pam_pipe,"
                                      "pbm_pipe,pcx_pipe,pgm_pipe,png_pipe,ppm_pipe,"
@@ -169,19 +166,13 @@ int ingest_still_decode(struct ingest_still *still, const void *data, size_t siz
 
 int ingest_still_decode_file(struct ingest_still *still, const char *path, int64_t max_pixels, struct pr_unit *unit)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        int err = base_fail(PR_ERR_IO, "%s: can't be opened: %s", path, fd < 0 ? strerror(errno) : "no regular file");
-        if (fd >= 0)
-            close(fd);
+    struct base_map map;
+    int err = base_file_map(path, &map);
+    if (err < 0)
         return err;
-    }
-    void *map = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    close(fd);
-    if (map == MAP_FAILED)
-        return base_fail(PR_ERR_FORMAT, "%s: is empty or can't be read", path);
-    int err = ingest_still_decode(still, map, (size_t)st.st_size, path, max_pixels, unit);
-    munmap(map, (size_t)st.st_size);
+    if (!map.data)
+        return base_fail(PR_ERR_FORMAT, "%s: is empty", path);
+    err = ingest_still_decode(still, map.data, map.size, path, max_pixels, unit);
+    base_file_unmap(&map);
     return err;
 }

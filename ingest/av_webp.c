@@ -6,19 +6,16 @@
 #include "ingest/av.h"
 #include "ingest/whole.h"
 
-#include <fcntl.h>
+#include "base/file.h"
+
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <webp/demux.h>
 
 struct av_webp {
     WebPAnimDecoder *decoder;
     WebPAnimInfo info;
-    void *map;    /* of the file; NULL: the bytes are the caller's */
-    void *mended; /* a copy of a file that breaks off, with what is whole of it */
-    size_t size;
+    struct base_map map; /* of the file; empty: the bytes are the caller's */
+    void *mended;        /* a copy of a file that breaks off, with what is whole of it */
     int64_t shown_until; /* milliseconds: the end of the last frame */
 };
 
@@ -75,23 +72,15 @@ int av_webp_open_bytes(const void *bytes, size_t size, const char *name, struct 
 
 int av_webp_open(const char *path, struct av_webp **out, struct av_webp_info *info)
 {
+    struct base_map map;
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    void *map = MAP_FAILED;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (map == MAP_FAILED)
+    if (base_file_map(path, &map) < 0)
         return PR_OK; /* not here: who opens it next says why it can't be read */
-    int err = av_webp_open_bytes(map, (size_t)st.st_size, path, out, info);
-    if (*out) {
+    int err = av_webp_open_bytes(map.data, map.size, path, out, info);
+    if (*out)
         (*out)->map = map;
-        (*out)->size = (size_t)st.st_size;
-    } else {
-        munmap(map, (size_t)st.st_size);
-    }
+    else
+        base_file_unmap(&map);
     return err;
 }
 
@@ -101,8 +90,7 @@ void av_webp_close(struct av_webp *webp)
         return;
     if (webp->decoder)
         WebPAnimDecoderDelete(webp->decoder);
-    if (webp->map)
-        munmap(webp->map, webp->size);
+    base_file_unmap(&webp->map);
     base_free(webp->mended);
     base_free(webp);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ingest/whole.h"
 
-#include <fcntl.h>
+#include "base/file.h"
+
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { TAIL = 1 << 16 };
 
@@ -300,16 +298,10 @@ size_t ingest_end_webp(void *bytes, size_t size)
 
 bool ingest_is_cut_file(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    void *map = MAP_FAILED;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (map == MAP_FAILED)
+    struct base_map map;
+    if (base_file_map(path, &map) < 0)
         return false;
-    bool cut = ingest_is_cut(map, (size_t)st.st_size);
-    munmap(map, (size_t)st.st_size);
+    bool cut = map.size > 0 && ingest_is_cut(map.data, map.size);
+    base_file_unmap(&map);
     return cut;
 }

@@ -182,7 +182,7 @@ static void test_playlists_are_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folders),   cmocka_unit_test(test_archives),           cmocka_unit_test(test_zip_bomb),
+        cmocka_unit_test(test_folders),  cmocka_unit_test(test_archives),           cmocka_unit_test(test_zip_bomb),
         cmocka_unit_test(test_markdown), cmocka_unit_test(test_playlists_are_text),
     };
     return cmocka_run_group_tests(tests, make_folder, test_folder_remove);
