@@ -87,11 +87,11 @@ static int open_pictures(struct asking *asking, pr_progress_fn progress, void *u
     engine_encoder_identity(&asking->model->vision, encoder);
     for (size_t i = 0; i < asking->n_sources; i++) {
         struct asked *asked = &asking->sources[i];
-        asked->seen = asked->evidence ? engine_visual_find(asked->evidence, encoder) : NULL;
+        asked->seen = engine_visual_recalled(asked->index, encoder);
         if (!asked->seen)
             continue;
-        int err = engine_keys_open(asking->model, asking->library, &asked->source, asked->evidence, asked->seen,
-                                   progress, user, engine_cancel(cancel), &asked->keys);
+        int err = engine_keys_open(asking->model, asking->library, &asked->source, asked->index, asked->seen, progress,
+                                   user, engine_cancel(cancel), &asked->keys);
         if (err == PR_ERR_CANCELLED)
             return err;
         if (err < 0)

@@ -31,7 +31,9 @@ struct asked {
     struct library_source source;
     char *path;                        /* as it was given */
     size_t order;                      /* among the sources */
-    struct evidence *evidence;         /* NULL: couldn't be opened */
+    struct recall_index *index;        /* what its log says, without opening it */
+    struct library *library;           /* for engine_ask_evidence(): */
+    struct evidence *evidence;         /* opened when something of it is read */
     struct memory_keys *keys;          /* of what was seen; NULL: none */
     const struct evidence_setup *seen; /* what this model made of its pictures; NULL: nothing */
 };
@@ -59,6 +61,8 @@ bool engine_ask_is_base(struct asking *asking, struct pr_settings *settings);
 int engine_ask_sources_open(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress,
                             void *user, struct pr_cancel *cancel);
 void engine_ask_sources_close(struct asking *asking);
+/* The log of a source, opened now if it isn't yet. NULL: it can't be. */
+const struct evidence *engine_ask_evidence(struct asked *asked);
 struct asked *engine_ask_find(const struct asking *asking, int64_t id);
 /* Fills what the sources say of themselves. */
 void engine_ask_cover(const struct asking *asking, struct pr_coverage *out);
@@ -77,7 +81,7 @@ struct ask_line {
 
 /* A passage that was found and could be read. */
 struct ask_passage {
-    const struct asked *asked;
+    struct asked *asked;
     uint64_t segment;
     size_t line;
     enum evidence_kind kind;
@@ -91,7 +95,7 @@ void engine_ask_passage_finish(struct ask_passage *passage);
 
 /* A segment of visual tokens that was found. */
 struct ask_seen {
-    const struct asked *asked;
+    struct asked *asked;
     uint64_t number;
     int64_t t0, t1;
     int32_t page;
@@ -119,7 +123,7 @@ void engine_ask_rate(struct asking *asking, const char *question, struct ask_fou
 bool engine_ask_sketch(const struct asking *asking, const char *question, int8_t sketch[RECALL_MEAN]);
 void engine_ask_found_finish(struct ask_found *found);
 /* For a question about the whole: passages spread over it, as hits; otherwise nothing changes. */
-int engine_ask_general(struct asking *asking, const char *question, struct ask_found *out);
+void engine_ask_general(const struct asking *asking, const char *question, struct ask_found *out);
 /* Reads the passage of a hit. PR_ERR_NOT_FOUND, PR_ERR_FORMAT: it is lost. */
 int engine_ask_read_passage(const struct asking *asking, const struct library_hit *hit, struct ask_passage *out);
 
@@ -135,7 +139,7 @@ struct ask_picture {
 
 /* What stands behind one tag. */
 struct ask_entry {
-    const struct asked *asked;
+    struct asked *asked;
     enum ask_what what;
     bool gist;
     int64_t t0, t1;

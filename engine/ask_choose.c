@@ -61,8 +61,8 @@ static struct ask_entry *add_entry(struct ask_set *set, const struct ask_entry *
 static bool read_segment(const struct ask_seen *seen, struct evidence_segment *out)
 {
     size_t i;
-    return memory_evidence_find(seen->asked->evidence, seen->number, &i) &&
-           memory_evidence_read(seen->asked->evidence, i, out) >= 0;
+    const struct evidence *evidence = engine_ask_evidence(seen->asked);
+    return evidence && memory_evidence_find(evidence, seen->number, &i) && memory_evidence_read(evidence, i, out) >= 0;
 }
 
 /* What is shown of a segment. */
@@ -179,13 +179,13 @@ static void choose_frames(const struct ask_found *found, const size_t *timed, si
                           struct take *take)
 {
     size_t k = budget / PER_SEGMENT ? budget / PER_SEGMENT : 1, n_bids = 0;
-    double *scores = base_alloc_array(n + 1, sizeof *scores);
+    float *scores = base_alloc_array(n + 1, sizeof *scores);
     bool *chosen = base_alloc_array(n + 1, sizeof *chosen);
     for (size_t i = 0; i < n; i++)
-        scores[i] = found->seen[timed[i]].relevance;
+        scores[i] = (float)found->seen[timed[i]].relevance;
     memory_recall_spread(scores, n, k, 0.35, chosen);
     for (size_t i = n; i-- > 1;) /* clips beat frames */
-        if (chosen[i] && scores[i] > 0.5)
+        if (chosen[i] && scores[i] > 0.5f)
             chosen[i - 1] = true;
     struct bid *bids = base_alloc_array(n + 1, sizeof *bids);
     for (size_t i = 0; i < n; i++) {
@@ -439,10 +439,8 @@ static void add_subtitles(const struct ask_found *found, struct ask_set *set)
         for (size_t i = 0; i < found->n_texts; i++) {
             const struct ask_seen *text = &found->texts[i];
             struct evidence_segment segment;
-            size_t at;
             if (text->asked != entry->asked || text->t0 >= entry->t1 || text->t1 <= entry->t0 ||
-                !memory_evidence_find(text->asked->evidence, text->number, &at) ||
-                memory_evidence_read(text->asked->evidence, at, &segment) < 0)
+                !read_segment(text, &segment))
                 continue;
             for (size_t l = 0; l < segment.n_lines && entry->text.len < SUBTITLE_BYTES; l++) {
                 const struct evidence_line *line = &segment.lines[l];

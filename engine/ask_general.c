@@ -48,23 +48,16 @@ static size_t list_texts(const struct asking *asking, const struct recall_segmen
     return kept;
 }
 
-int engine_ask_general(struct asking *asking, const char *question, struct ask_found *out)
+void engine_ask_general(const struct asking *asking, const char *question, struct ask_found *out)
 {
-    int err = PR_OK;
     if (!is_general(question))
-        return PR_OK;
+        return;
     out->n_hits = 0;
     size_t each = asking->n_sources < SPREAD ? SPREAD / asking->n_sources : 1;
-    for (size_t s = 0; s < asking->n_sources && out->n_hits < SPREAD && err >= 0; s++) {
+    for (size_t s = 0; s < asking->n_sources && out->n_hits < SPREAD; s++) {
         const struct asked *asked = &asking->sources[s];
-        struct recall_index *index;
         size_t n;
-        if (!asked->evidence)
-            continue;
-        err = memory_recall_open(asking->library, &asked->source, asked->evidence, &index);
-        if (err < 0)
-            break;
-        const struct recall_segment *segments = memory_recall_segments(index, &n);
+        const struct recall_segment *segments = memory_recall_segments(asked->index, &n);
         uint32_t *list = base_alloc_array(n + 1, sizeof *list);
         size_t n_texts = list_texts(asking, segments, n, false, list), m = list_texts(asking, segments, n, true, list);
         if (2 * m < n_texts) /* the reading didn't get far */
@@ -74,8 +67,6 @@ int engine_ask_general(struct asking *asking, const char *question, struct ask_f
             out->hits[out->n_hits++] =
                 (struct library_hit){asked->source.id, segments[list[i * m / k]].number, 0, 1.0 / (double)(i + 1), 1};
         base_free(list);
-        memory_recall_close(index);
     }
     out->coverage = out->n_hits > 0 ? 1 : 0;
-    return err;
 }

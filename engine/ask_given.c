@@ -30,7 +30,7 @@ struct frame {
 
 struct ask_given {
     struct asking *asking;
-    const struct asked *asked;
+    struct asked *asked;
     struct frame *frames;
     size_t n_frames;
     int32_t *pages;
@@ -198,8 +198,8 @@ static int give_frames(struct ask_given *given, enum ask_way way, size_t room, s
     int err;
     int32_t n;
     int64_t *times = NULL;
-    const struct evidence_info *info = memory_evidence_info(given->asked->evidence);
-    int64_t start = info->start == PR_TIME_NONE ? 0 : info->start, duration = info->duration;
+    const struct recall_summary *summary = memory_recall_summary(given->asked->index);
+    int64_t start = summary->start == PR_TIME_NONE ? 0 : summary->start, duration = summary->duration;
     double rate = given->asking->settings->fps;
     if (duration == PR_TIME_NONE || duration <= 0)
         TRY(base_fail(PR_ERR_UNSUPPORTED, "%s: its length is unknown", given->asked->path));
@@ -219,37 +219,27 @@ fail:
 /* ---- pages -------------------------------------------------------------------------------------------------------- */
 
 /* What one page of the document takes, on the average. */
-static int mean_page(const struct ask_given *given, int32_t n_pages, size_t *out)
+static size_t mean_page(const struct ask_given *given, int32_t n_pages)
 {
-    struct recall_index *index;
     size_t n, tokens = 0;
-    int err = memory_recall_open(given->asking->library, &given->asked->source, given->asked->evidence, &index);
-    if (err < 0)
-        return err;
-    const struct recall_segment *segments = memory_recall_segments(index, &n);
+    const struct recall_segment *segments = memory_recall_segments(given->asked->index, &n);
     for (size_t i = 0; i < n; i++)
         if (segments[i].page >= 0 && segments[i].kind == EVIDENCE_PAGE)
             tokens += segments[i].n_tokens == 0 ? (size_t)segments[i].n_lines * LINE_TOKENS
                       : given->asked->seen && segments[i].setup == given->asked->seen->number ? segments[i].n_tokens
                                                                                               : 0;
-    memory_recall_close(index);
-    *out = tokens / (size_t)n_pages + WORDS;
-    return PR_OK;
+    return tokens / (size_t)n_pages + WORDS;
 }
 
-static int give_pages(struct ask_given *given, enum ask_way way, size_t room)
+static void give_pages(struct ask_given *given, enum ask_way way, size_t room)
 {
-    size_t each;
-    int32_t n_pages = memory_evidence_info(given->asked->evidence)->n_pages;
-    int err = mean_page(given, n_pages, &each);
-    if (err < 0)
-        return err;
+    int32_t n_pages = (int32_t)memory_recall_summary(given->asked->index)->n_pages;
+    size_t each = mean_page(given, n_pages);
     int32_t n = room / each < 1 ? 1 : room / each < (size_t)n_pages ? (int32_t)(room / each) : n_pages;
     given->pages = base_alloc_array((size_t)n, sizeof *given->pages);
     for (int32_t i = 0; i < n; i++)
         given->pages[given->n_pages++] =
             way == ASK_UNIFORM ? (int32_t)((2 * (int64_t)i + 1) * n_pages / (2 * n)) : n_pages - n + i;
-    return PR_OK;
 }
 
 /* ---- a working set ------------------------------------------------------------------------------------------------ */
@@ -259,15 +249,15 @@ int engine_ask_given_create(struct asking *asking, enum ask_way way, int64_t at,
 {
     int err;
     struct ask_given *given = base_alloc(sizeof *given);
-    const struct asked *first = asking->n_sources > 0 ? &asking->sources[0] : NULL;
+    struct asked *first = asking->n_sources > 0 ? &asking->sources[0] : NULL;
     size_t room = budget * 2 / 3; /* as pictures and the gist may take */
     for (size_t i = 0; i < asking->n_sources; i++)
         first = asking->sources[i].order == 0 ? &asking->sources[i] : first;
     given->asking = asking;
     given->asked = first;
-    if (!first || !first->evidence)
+    if (!first)
         TRY(base_fail(PR_ERR_NOT_FOUND, "there is no source to give evidence of"));
-    bool paged = memory_evidence_info(first->evidence)->n_pages > 0;
+    bool paged = memory_recall_summary(first->index)->n_pages > 0;
     if (!paged && !first->seen)
         TRY(base_fail(PR_ERR_NOT_FOUND, "%s: wasn't looked at", first->path));
     if (!paged)
@@ -278,7 +268,7 @@ int engine_ask_given_create(struct asking *asking, enum ask_way way, int64_t at,
     } else if (way == ASK_PLACE) {
         TRY(read_frames(given, &at, 1, cancel));
     } else if (paged) {
-        TRY(give_pages(given, way, room));
+        give_pages(given, way, room);
     } else {
         TRY(give_frames(given, way, room, cancel));
     }
@@ -311,20 +301,24 @@ static void add_picture(struct ask_entry *entry, const struct evidence_segment *
 }
 
 /* Everything that the library has of a page. */
-static int add_page(const struct ask_given *given, const struct recall_segment *segments, size_t n, int32_t page,
-                    struct ask_set *out)
+static int add_page(const struct ask_given *given, int32_t page, struct ask_set *out)
 {
     int err = PR_OK;
+    size_t n;
+    const struct recall_segment *segments = memory_recall_segments(given->asked->index, &n);
+    const struct evidence *evidence = engine_ask_evidence(given->asked);
     struct ask_entry *entry = add_entry(out, given);
+    if (!evidence)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: what was read of it isn't there any more", given->asked->path);
     entry->page = page;
     for (size_t i = 0; i < n; i++) {
         struct evidence_segment segment;
         size_t at;
         bool seen = given->asked->seen && segments[i].setup == given->asked->seen->number;
         if (segments[i].page != page || segments[i].kind != EVIDENCE_PAGE || (segments[i].n_tokens > 0 && !seen) ||
-            !memory_evidence_find(given->asked->evidence, segments[i].number, &at))
+            !memory_evidence_find(evidence, segments[i].number, &at))
             continue;
-        TRY(memory_evidence_read(given->asked->evidence, at, &segment));
+        TRY(memory_evidence_read(evidence, at, &segment));
         for (size_t l = 0; l < segment.n_lines; l++) {
             base_buf_puts(&entry->text, entry->text.len ? "\n" : "");
             base_buf_append(&entry->text, segment.lines[l].text, segment.lines[l].len);
@@ -341,8 +335,6 @@ fail:
 int engine_ask_given_set(const struct ask_given *given, struct ask_set *out)
 {
     int err = PR_OK;
-    struct recall_index *index = NULL;
-    size_t n = 0;
     *out = (struct ask_set){0};
     for (size_t i = 0; i < given->n_frames; i++) {
         struct ask_entry *entry = add_entry(out, given);
@@ -350,12 +342,8 @@ int engine_ask_given_set(const struct ask_given *given, struct ask_set *out)
         entry->t1 = given->frames[i].t1;
         add_picture(entry, &given->frames[i].segment);
     }
-    if (given->n_pages > 0)
-        TRY(memory_recall_open(given->asking->library, &given->asked->source, given->asked->evidence, &index));
-    const struct recall_segment *segments = index ? memory_recall_segments(index, &n) : NULL;
     for (size_t i = 0; i < given->n_pages; i++)
-        TRY(add_page(given, segments, n, given->pages[i], out));
+        TRY(add_page(given, given->pages[i], out));
 fail:
-    memory_recall_close(index);
     return err;
 }

@@ -72,33 +72,6 @@ static size_t vote(struct asking *asking, const struct ask_found *found, uint32_
     return n;
 }
 
-struct scored {
-    float score;
-    uint32_t at;
-};
-
-static int by_score(const void *a, const void *b)
-{
-    const struct scored *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
-    return (x->at > y->at) - (x->at < y->at);
-}
-
-/* The places of the best `keep` scores, best first. */
-static size_t rank(const float *scores, size_t n, size_t keep, uint32_t *list)
-{
-    struct scored *all = base_alloc_array(n + 1, sizeof *all);
-    for (size_t i = 0; i < n; i++)
-        all[i] = (struct scored){scores[i], (uint32_t)i};
-    qsort(all, n, sizeof *all, by_score);
-    keep = keep < n ? keep : n;
-    for (size_t i = 0; i < keep; i++)
-        list[i] = all[i].at;
-    base_free(all);
-    return keep;
-}
-
 /* ---- the question in the space of means --------------------------------------------------------------------------- */
 
 /* The sketch of the mean embedding of a question's tokens; false: the model has no table of them. */
@@ -169,13 +142,13 @@ static size_t rank_keys(struct asking *asking, const char *question, struct ask_
             if (key_score(asking, found, &found->seen[shorts[i]], FIRST_KEYS, &scores[n]))
                 at[n++] = shorts[i];
         memory_recall_level(scores, n, WINDOW);
-        size_t final = rank(scores, n, FINALISTS, order);
+        size_t final = memory_recall_best(scores, n, FINALISTS, order);
         for (size_t i = 0; i < final; i++) {
             scores[i] = 0;
             list[i] = at[order[i]];
             key_score(asking, found, &found->seen[list[i]], MORE_KEYS, &scores[i]);
         }
-        n = rank(scores, final, final, order);
+        n = memory_recall_best(scores, final, final, order);
         for (size_t i = 0; i < n; i++)
             at[i] = list[order[i]];
         memcpy(list, at, n * sizeof *list);
@@ -208,7 +181,7 @@ void engine_ask_rate(struct asking *asking, const char *question, struct ask_fou
     for (size_t i = 0; i < n; i++)
         means[i] = found->seen[i].mean;
     memory_recall_level(means, n, WINDOW);
-    size_t n_mean = rank(means, n, n < SHORT_LIST ? n : SHORT_LIST, list);
+    size_t n_mean = memory_recall_best(means, n, SHORT_LIST, list);
     memory_recall_fuse(list, n_mean < FINALISTS ? n_mean : FINALISTS, MEAN_WEIGHT, relevance);
     memcpy(shorts + n_voted, list, n_mean * sizeof *list);
     n_short = n_voted + n_mean;

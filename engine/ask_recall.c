@@ -32,9 +32,10 @@ int engine_ask_read_passage(const struct asking *asking, const struct library_hi
                                 .line = hit->line,
                                 .score = hit->score,
                                 .coverage = hit->coverage};
-    if (!out->asked || !out->asked->evidence || !memory_evidence_find(out->asked->evidence, hit->segment, &i))
+    const struct evidence *evidence = out->asked ? engine_ask_evidence(out->asked) : NULL;
+    if (!evidence || !memory_evidence_find(evidence, hit->segment, &i))
         return base_fail(PR_ERR_NOT_FOUND, "segment %llu isn't there", (unsigned long long)hit->segment);
-    int err = memory_evidence_read(out->asked->evidence, i, &segment);
+    int err = memory_evidence_read(evidence, i, &segment);
     if (err < 0)
         return err;
     out->kind = segment.kind;
@@ -98,7 +99,17 @@ static int by_place(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-static void add_seen(struct ask_seen **list, size_t *n, const struct asked *asked, const struct recall_segment *segment,
+/* Logs are nearly always in this order already, and many. */
+static void put_in_order(struct ask_seen *list, size_t n)
+{
+    bool ordered = true;
+    for (size_t i = 1; i < n && ordered; i++)
+        ordered = by_place(&list[i - 1], &list[i]) <= 0;
+    if (!ordered)
+        qsort(list, n, sizeof *list, by_place);
+}
+
+static void add_seen(struct ask_seen **list, size_t *n, struct asked *asked, const struct recall_segment *segment,
                      const int8_t *sketch)
 {
     if (!(*n & (*n - 1)))
@@ -114,18 +125,14 @@ static void add_seen(struct ask_seen **list, size_t *n, const struct asked *aske
 }
 
 /* What this model has made of the pictures, and timed text, in range. */
-static int list_seen(struct asking *asking, const int8_t *sketch, struct ask_found *out)
+static void list_seen(struct asking *asking, const int8_t *sketch, struct ask_found *out)
 {
     for (size_t s = 0; s < asking->n_sources; s++) {
-        const struct asked *asked = &asking->sources[s];
-        struct recall_index *index;
+        struct asked *asked = &asking->sources[s];
         size_t n;
-        if (!asked->evidence || !asked->seen)
+        if (!asked->seen)
             continue;
-        int err = memory_recall_open(asking->library, &asked->source, asked->evidence, &index);
-        if (err < 0)
-            return err;
-        const struct recall_segment *segments = memory_recall_segments(index, &n);
+        const struct recall_segment *segments = memory_recall_segments(asked->index, &n);
         for (size_t i = 0; i < n; i++) {
             const struct recall_segment *segment = &segments[i];
             if (!engine_ask_in_range(asking, segment->t0, segment->t1, segment->page))
@@ -135,14 +142,10 @@ static int list_seen(struct asking *asking, const int8_t *sketch, struct ask_fou
             else if (segment->kind == EVIDENCE_TIMED_TEXT)
                 add_seen(&out->texts, &out->n_texts, asked, segment, NULL);
         }
-        out->damaged += memory_recall_damage(index);
-        memory_recall_close(index);
+        out->damaged += (int64_t)memory_recall_summary(asked->index)->damaged;
     }
-    if (out->n_seen > 0)
-        qsort(out->seen, out->n_seen, sizeof *out->seen, by_place);
-    if (out->n_texts > 0)
-        qsort(out->texts, out->n_texts, sizeof *out->texts, by_place);
-    return PR_OK;
+    put_in_order(out->seen, out->n_seen);
+    put_in_order(out->texts, out->n_texts);
 }
 
 int engine_ask_recall(struct asking *asking, const char *question, struct ask_found *out)
@@ -151,8 +154,8 @@ int engine_ask_recall(struct asking *asking, const char *question, struct ask_fo
     int8_t sketch[RECALL_MEAN];
     *out = (struct ask_found){0};
     TRY(find_passages(asking, question, out));
-    TRY(engine_ask_general(asking, question, out));
-    TRY(list_seen(asking, asking->vision && engine_ask_sketch(asking, question, sketch) ? sketch : NULL, out));
+    engine_ask_general(asking, question, out);
+    list_seen(asking, asking->vision && engine_ask_sketch(asking, question, sketch) ? sketch : NULL, out);
     engine_ask_rate(asking, question, out);
 fail:
     return err;

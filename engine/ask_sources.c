@@ -46,6 +46,13 @@ struct asked *engine_ask_find(const struct asking *asking, int64_t id)
     return low < asking->n_sources && asking->sources[low].source.id == id ? &asking->sources[low] : NULL;
 }
 
+const struct evidence *engine_ask_evidence(struct asked *asked)
+{
+    if (!asked->evidence && asked->library)
+        memory_library_evidence(asked->library, &asked->source, &asked->evidence);
+    return asked->evidence;
+}
+
 static int by_id(const void *a, const void *b)
 {
     const struct asked *x = a, *y = b;
@@ -88,7 +95,16 @@ static int open_source(struct asking *asking, struct asked *asked, pr_progress_f
             return err;
     }
     note_state(asking, asked->path, asked->source.state);
-    return memory_library_evidence(asking->library, &asked->source, &asked->evidence);
+    asked->library = asking->library;
+    return memory_recall_open(asking->library, &asked->source, &asked->index);
+}
+
+static void close_source(struct asked *asked)
+{
+    memory_keys_close(asked->keys);
+    memory_recall_close(asked->index);
+    memory_evidence_close(asked->evidence);
+    base_free(asked->path);
 }
 
 static int open_named(struct asking *asking, const char *const *paths, size_t n, pr_progress_fn progress, void *user,
@@ -111,8 +127,7 @@ static int open_named(struct asking *asking, const char *const *paths, size_t n,
         if (asking->sources[i].source.id != asking->sources[kept - 1].source.id) {
             asking->sources[kept++] = asking->sources[i];
         } else {
-            memory_evidence_close(asking->sources[i].evidence);
-            base_free(asking->sources[i].path);
+            close_source(&asking->sources[i]);
         }
     }
     asking->n_sources = kept;
@@ -130,8 +145,8 @@ static int open_all(struct asking *asking)
     asking->sources = base_alloc_array(n, sizeof *asking->sources);
     for (size_t i = 0; i < n; i++) {
         struct asked *asked = &asking->sources[asking->n_sources];
-        asked->source = list[i];
-        if (memory_library_evidence(asking->library, &list[i], &asked->evidence) < 0)
+        *asked = (struct asked){.source = list[i], .library = asking->library};
+        if (memory_recall_open(asking->library, &list[i], &asked->index) < 0)
             continue;
         asked->path = base_strdup(list[i].path);
         asked->order = i;
@@ -145,11 +160,8 @@ static int open_all(struct asking *asking)
 
 void engine_ask_sources_close(struct asking *asking)
 {
-    for (size_t i = 0; i < asking->n_sources; i++) {
-        memory_keys_close(asking->sources[i].keys);
-        memory_evidence_close(asking->sources[i].evidence);
-        base_free(asking->sources[i].path);
-    }
+    for (size_t i = 0; i < asking->n_sources; i++)
+        close_source(&asking->sources[i]);
     base_free(asking->sources);
     for (size_t i = 0; i < asking->n_notes; i++)
         base_free(asking->notes[i]);
@@ -159,9 +171,9 @@ void engine_ask_sources_close(struct asking *asking)
 void engine_ask_cover(const struct asking *asking, struct pr_coverage *out)
 {
     for (size_t i = 0; i < asking->n_sources; i++) {
-        const struct evidence *evidence = asking->sources[i].evidence;
-        const struct evidence_progress progress = memory_evidence_progress(evidence);
-        bool film = memory_evidence_info(evidence)->duration != PR_TIME_NONE;
+        const struct recall_summary *summary = memory_recall_summary(asking->sources[i].index);
+        const struct evidence_progress progress = summary->progress;
+        bool film = summary->duration != PR_TIME_NONE;
         out->sources++;
         out->incomplete += !progress.complete;
         out->pages += (int64_t)progress.pages;
@@ -169,7 +181,7 @@ void engine_ask_cover(const struct asking *asking, struct pr_coverage *out)
         out->pages_without_text += (int64_t)progress.without_text;
         out->films += film;
         out->films_without_text += film && progress.units == 0;
-        out->damaged += (int64_t)memory_evidence_damage(evidence);
+        out->damaged += (int64_t)summary->damage;
     }
 }
 

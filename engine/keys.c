@@ -125,50 +125,66 @@ static int segment_keys(struct shallow *s, const struct evidence_segment *segmen
     return err;
 }
 
-static int add_missing(struct pr_model *model, const char *path, const struct evidence *evidence,
-                       const struct evidence_setup *setup, struct memory_keys *keys, pr_progress_fn fn, void *user,
-                       const struct base_cancel *cancel)
+/* Whether a segment has no keys and should have; those of a segment that was merged since are forgotten. */
+static bool is_missing(struct memory_keys *keys, const struct recall_segment *segment,
+                       const struct evidence_setup *setup)
+{
+    return segment->setup == setup->number && segment->n_tokens > 0 &&
+           !memory_keys_check(keys, segment->number, segment->n_raw);
+}
+
+static int add_segment(struct shallow *shallow, const struct evidence *evidence, const struct evidence_setup *setup,
+                       uint64_t number, float *out, struct memory_keys *keys, const struct base_cancel *cancel)
+{
+    struct evidence_segment segment;
+    size_t at;
+    if (base_cancelled(cancel))
+        return base_fail(PR_ERR_CANCELLED, "interrupted");
+    if (!memory_evidence_find(evidence, number, &at) || memory_evidence_read(evidence, at, &segment) < 0)
+        return PR_OK;
+    uint32_t raw = segment.n_raw, n = segment.n_tokens < ENGINE_KEYS ? segment.n_tokens : ENGINE_KEYS;
+    int err = n > 0 ? segment_keys(shallow, &segment, setup, n, out, cancel) : PR_OK;
+    memory_evidence_release(&segment);
+    return err >= 0 && n > 0 ? memory_keys_add(keys, number, raw, out, n) : err;
+}
+
+static int add_missing(struct pr_model *model, struct library *library, const struct library_source *source,
+                       const struct recall_index *index, const struct evidence_setup *setup, struct memory_keys *keys,
+                       pr_progress_fn fn, void *user, const struct base_cancel *cancel)
 {
     int err = PR_OK;
-    struct pr_progress progress = {.source = path, .what = PR_ADDING_KEYS, .seconds_left = -1};
-    for (size_t i = 0; i < memory_evidence_count(evidence); i++)
-        progress.total += memory_evidence_setup_of(evidence, i) == setup->number;
+    size_t n;
+    struct pr_progress progress = {.source = source->path, .what = PR_ADDING_KEYS, .seconds_left = -1};
+    struct evidence *evidence = NULL;
     struct shallow shallow = {0};
-    float *out =
-        base_alloc_array((size_t)ENGINE_KEYS * (size_t)model->hp->n_kv * (size_t)model->hp->d_head, sizeof *out);
-    for (size_t i = 0; i < memory_evidence_count(evidence); i++) {
-        struct evidence_segment segment;
-        uint64_t number = memory_evidence_number(evidence, i);
-        uint32_t n;
-        if (memory_evidence_setup_of(evidence, i) != setup->number)
-            continue;
-        progress.done++;
-        memory_keys_check(keys, number, memory_evidence_raw(evidence, i));
-        if (memory_keys_has(keys, number) || memory_evidence_read(evidence, i, &segment) < 0)
+    float *out = NULL;
+    const struct recall_segment *segments = memory_recall_segments(index, &n);
+    for (size_t i = 0; i < n; i++)
+        progress.total += segments[i].setup == setup->number;
+    for (size_t i = 0; i < n; i++) {
+        progress.done += segments[i].setup == setup->number;
+        if (!is_missing(keys, &segments[i], setup))
             continue;
         if (fn)
             fn(user, &progress);
-        uint32_t raw = segment.n_raw;
-        n = segment.n_tokens < ENGINE_KEYS ? segment.n_tokens : ENGINE_KEYS;
-        err = shallow.kv ? PR_OK : begin(model, &shallow);
-        if (err >= 0 && base_cancelled(cancel))
-            err = base_fail(PR_ERR_CANCELLED, "interrupted");
-        if (err >= 0 && n > 0)
-            err = segment_keys(&shallow, &segment, setup, n, out, cancel);
-        memory_evidence_release(&segment);
-        if (err >= 0 && n > 0)
-            err = memory_keys_add(keys, number, raw, out, n);
-        TRY(err);
+        if (!evidence) {
+            out = base_alloc_array((size_t)ENGINE_KEYS * (size_t)model->hp->n_kv * (size_t)model->hp->d_head,
+                                   sizeof *out);
+            TRY(memory_library_evidence(library, source, &evidence));
+            TRY(begin(model, &shallow));
+        }
+        TRY(add_segment(&shallow, evidence, setup, segments[i].number, out, keys, cancel));
     }
 fail:
     end(&shallow);
+    memory_evidence_close(evidence);
     base_free(out);
     return err;
 }
 
 int engine_keys_open(struct pr_model *model, struct library *library, const struct library_source *source,
-                     const struct evidence *evidence, const struct evidence_setup *setup, pr_progress_fn fn, void *user,
-                     const struct base_cancel *cancel, struct memory_keys **out)
+                     const struct recall_index *index, const struct evidence_setup *setup, pr_progress_fn fn,
+                     void *user, const struct base_cancel *cancel, struct memory_keys **out)
 {
     int err;
     struct memory_keys *keys = NULL;
@@ -181,7 +197,7 @@ int engine_keys_open(struct pr_model *model, struct library *library, const stru
     TRY(memory_library_keys_path(library, source, params.model, &path));
     TRY(memory_keys_open(path.data, &params, &keys));
     if (memory_keys_can_add(keys))
-        TRY(add_missing(model, source->path, evidence, setup, keys, fn, user, cancel));
+        TRY(add_missing(model, library, source, index, setup, keys, fn, user, cancel));
     memory_keys_done_adding(keys);
     *out = keys;
     keys = NULL;
@@ -196,18 +212,18 @@ int engine_keys_make(const struct pr_settings *settings, struct library *library
 {
     unsigned char encoder[ENGINE_ENCODER_BYTES];
     struct pr_model *model = NULL;
-    struct evidence *evidence = NULL;
+    struct recall_index *index = NULL;
     struct memory_keys *keys = NULL;
     const struct evidence_setup *setup;
     int err = *settings->model ? pr_model_open(settings, cancel, &model) : PR_OK;
-    if (model && engine_peek_vision(model) >= 0 && memory_library_evidence(library, source, &evidence) >= 0) {
+    if (model && engine_peek_vision(model) >= 0 && memory_recall_open(library, source, &index) >= 0) {
         engine_encoder_identity(&model->vision, encoder);
-        setup = engine_visual_find(evidence, encoder);
+        setup = engine_visual_recalled(index, encoder);
         if (setup)
-            err = engine_keys_open(model, library, source, evidence, setup, fn, user, engine_cancel(cancel), &keys);
+            err = engine_keys_open(model, library, source, index, setup, fn, user, engine_cancel(cancel), &keys);
     }
     memory_keys_close(keys);
-    memory_evidence_close(evidence);
+    memory_recall_close(index);
     pr_model_close(model);
     return err == PR_ERR_CANCELLED ? err : PR_OK;
 }

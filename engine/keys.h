@@ -8,6 +8,7 @@
 #include "engine/model.h"
 #include "memory/keys.h"
 #include "memory/library.h"
+#include "memory/recall_index.h"
 #include "pagereel/pagereel.h"
 
 enum {
@@ -18,11 +19,12 @@ enum {
 /* Layers that keys are made with: a seventh of the model's. */
 int32_t engine_key_layers(const struct hparams *hp);
 
-/* Opens the keys of the segments that a log holds under a visual setup, made for those that have none yet. PR_ERR_CANCELLED: those
+/* Opens the keys of the segments that a log holds under a visual setup, made for those that have none yet; only then is the log opened.
+ * PR_ERR_CANCELLED: those
  * that were made stay; fn (may be NULL) hears of them. The model must have a decoder. The caller closes *out with memory_keys_close(). */
 int engine_keys_open(struct pr_model *model, struct library *library, const struct library_source *source,
-                     const struct evidence *evidence, const struct evidence_setup *setup, pr_progress_fn fn, void *user,
-                     const struct base_cancel *cancel, struct memory_keys **out);
+                     const struct recall_index *index, const struct evidence_setup *setup, pr_progress_fn fn,
+                     void *user, const struct base_cancel *cancel, struct memory_keys **out);
 
 /* What a question asks keys with: queries[*n, n_head * d_head] of its last tokens, at most ENGINE_KEY_QUERIES. The caller frees *queries
  * with base_free(). */

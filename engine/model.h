@@ -26,6 +26,7 @@ struct pr_model {
     const struct hparams *hp;
     char *mmproj;                /* as the settings had it */
     struct engine_vision vision; /* opened when it is needed first */
+    uint64_t fingerprint;        /* what engine_fingerprint() said; 0: it wasn't asked */
     char name[128];
 };
 
@@ -58,4 +59,4 @@ int engine_peek_vision(struct pr_model *model);
 int engine_need_decoder(const struct pr_model *model);
 
 /* What binds saved sessions to a model: a hash of its keys' figures, and of every tensor's name, shape and first bytes. */
-uint64_t engine_fingerprint(const struct pr_model *model);
+uint64_t engine_fingerprint(struct pr_model *model);

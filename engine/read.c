@@ -39,7 +39,6 @@ struct reading {
     struct asking asking;
     struct asked *asked;
     struct pr_settings settings; /* of the sliding session */
-    struct recall_index *index;
     struct part *parts;
     size_t n_parts;
     struct evidence_writer *writer;
@@ -70,7 +69,7 @@ static int by_place(const void *a, const void *b)
 static void list_parts(struct reading *r)
 {
     size_t n, kept = 0;
-    const struct recall_segment *segments = memory_recall_segments(r->index, &n);
+    const struct recall_segment *segments = memory_recall_segments(r->asked->index, &n);
     for (size_t i = 0; i < n; i++) {
         const struct recall_segment *s = &segments[i];
         if (!is_read(r, s) || !engine_ask_in_range(&r->asking, s->t0, s->t1, s->page))
@@ -119,7 +118,7 @@ static int read_part(struct reading *r, const struct part *part, size_t bytes, s
 {
     size_t n, pictures = 0;
     int32_t stream = -1;
-    const struct recall_segment *segments = memory_recall_segments(r->index, &n);
+    const struct recall_segment *segments = memory_recall_segments(r->asked->index, &n);
     *out = (struct ask_entry){.asked = r->asked, .t0 = part->t0, .t1 = part->t1, .page = part->page};
     for (size_t i = 0; i < n; i++)
         pictures += lies_in(part, &segments[i]) && is_read(r, &segments[i]) && segments[i].n_tokens > 0 &&
@@ -167,7 +166,7 @@ static void keep_note(struct reading *r, const struct part *part, const char *te
 static bool find_note(struct reading *r, const struct part *part, struct base_buf *out)
 {
     size_t n;
-    const struct recall_segment *segments = memory_recall_segments(r->index, &n);
+    const struct recall_segment *segments = memory_recall_segments(r->asked->index, &n);
     for (size_t i = n; i-- > 0;) {
         const struct recall_segment *s = &segments[i];
         struct evidence_segment segment;
@@ -402,11 +401,12 @@ static int open_source(struct reading *r, const char *source, pr_progress_fn pro
     TRY(engine_library_open(asking->settings, &asking->library));
     TRY(engine_ask_sources_open(asking, &source, 1, progress, user, cancel));
     r->asked = &asking->sources[0];
+    if (!engine_ask_evidence(r->asked))
+        TRY(base_fail(PR_ERR_NOT_FOUND, "%s: what was read of it isn't there any more", source));
     if (asking->vision) {
         engine_encoder_identity(&asking->model->vision, encoder);
-        r->asked->seen = engine_visual_find(r->asked->evidence, encoder);
+        r->asked->seen = engine_visual_recalled(r->asked->index, encoder);
     }
-    TRY(memory_recall_open(asking->library, &r->asked->source, r->asked->evidence, &r->index));
     list_parts(r);
     if (r->n_parts == 0)
         TRY(base_fail(PR_ERR_NOT_FOUND, "%s: there is nothing to read in it%s", source,
@@ -479,7 +479,6 @@ fail:
     base_free(r.parts);
     pr_session_destroy(r.session);
     memory_evidence_writer_close(r.writer);
-    memory_recall_close(r.index);
     engine_ask_sources_close(&r.asking);
     memory_library_close(r.asking.library);
     return err;

@@ -81,16 +81,32 @@ void engine_visual_setup(const struct engine_vision *vision, const struct pr_set
              100 * (double)s->keep, out->row_type == TYPE_Q8_0 ? " in q8_0" : "");
 }
 
+static bool is_of(const struct evidence_setup *setup, const unsigned char *encoder)
+{
+    return setup->made == EVIDENCE_VISUAL && (!encoder || !memcmp(setup->fingerprint, encoder, ENGINE_ENCODER_BYTES));
+}
+
 const struct evidence_setup *engine_visual_find(const struct evidence *evidence,
                                                 const unsigned char encoder[ENGINE_ENCODER_BYTES])
 {
     const struct evidence_setup *best = NULL, *setup;
     for (size_t i = 0; (setup = memory_evidence_setup_at(evidence, i)); i++)
-        if (setup->made == EVIDENCE_VISUAL &&
-            (!encoder || !memcmp(setup->fingerprint, encoder, ENGINE_ENCODER_BYTES)) &&
-            (!best || memory_evidence_seen(evidence, setup->number).complete ||
-             !memory_evidence_seen(evidence, best->number).complete))
+        if (is_of(setup, encoder) && (!best || memory_evidence_seen(evidence, setup->number).complete ||
+                                      !memory_evidence_seen(evidence, best->number).complete))
             best = setup;
+    return best;
+}
+
+const struct evidence_setup *engine_visual_recalled(const struct recall_index *index,
+                                                    const unsigned char encoder[ENGINE_ENCODER_BYTES])
+{
+    const struct evidence_setup *best = NULL, *setup;
+    bool complete, best_complete = false;
+    for (size_t i = 0; (setup = memory_recall_setup_at(index, i, &complete)); i++)
+        if (is_of(setup, encoder) && (!best || complete || !best_complete)) {
+            best = setup;
+            best_complete = complete;
+        }
     return best;
 }
 

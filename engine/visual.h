@@ -8,6 +8,7 @@
 
 #include "engine/vision.h"
 #include "memory/evidence.h"
+#include "memory/recall_index.h"
 
 enum { ENGINE_ENCODER_BYTES = BASE_HASH_BYTES / 2 };
 
@@ -24,6 +25,9 @@ void engine_visual_setup(const struct engine_vision *vision, const struct pr_set
  * those with memory_evidence_setup_of() == its number. */
 const struct evidence_setup *engine_visual_find(const struct evidence *evidence,
                                                 const unsigned char encoder[ENGINE_ENCODER_BYTES]);
+/* The same by what recall keeps of the log. */
+const struct evidence_setup *engine_visual_recalled(const struct recall_index *index,
+                                                    const unsigned char encoder[ENGINE_ENCODER_BYTES]);
 /* What was written under exactly this setup's fingerprint, or NULL. */
 const struct evidence_setup *engine_visual_exact(const struct evidence *evidence, const struct evidence_setup *wanted);
 /* As engine_visual_find(), of whatever model: what `show` tells of. */

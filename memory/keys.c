@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 2, FIRST = 8 /* rows with a checksum of their own */, MOST_KEYS = 1 << 16, MOST_COLUMNS = 1 << 16 };
-static const char magic[8] = "PRKEYS\r\n";
+enum { VERSION = 3, FIRST = 8 /* rows with a checksum of their own */, MOST_KEYS = 1 << 16, MOST_COLUMNS = 1 << 16 };
+static const char magic[8] = "PRKEYS\r\n", directory_magic[8] = "PRKEYDIR";
+static const uint64_t DIRECTORY = UINT64_MAX; /* in the place of a segment */
 
 struct disk_head { /* 128 bytes */
     char magic[8];
@@ -35,7 +36,18 @@ struct disk_keys {
     uint64_t first, rest; /* checksums of the first 8 rows, and of the others with the padding */
     uint64_t checksum;    /* of the bytes before it */
 };
-_Static_assert(sizeof(struct disk_head) == 128 && sizeof(struct disk_keys) == 40, "as documented");
+/* A directory stands for the records before it, so that opening a file doesn't walk over them. It is a record of the segment DIRECTORY: n
+ * entries with their checksum in `first`, and what finds it from the end of the file. */
+struct disk_entry {
+    uint64_t segment, offset; /* offset: of its rows */
+    uint32_t n, raw;
+};
+struct disk_end {
+    uint64_t directory; /* where its record begins */
+    char magic[8];
+};
+_Static_assert(sizeof(struct disk_head) == 128 && sizeof(struct disk_keys) == 40 && sizeof(struct disk_entry) == 24,
+               "as documented");
 
 struct entry {
     uint64_t segment;
@@ -45,13 +57,15 @@ struct entry {
 
 struct memory_keys {
     char *path;
-    int fd;
+    int fd; /* -1: nothing will be added any more */
     bool locked, damaged;
+    bool listed; /* the file ends with a directory of all its records */
     struct keys_params params;
     enum type type;
     size_t columns, row_bytes, end;
     char *data; /* the file when it was opened, mapped; what is added is read back when it is opened again */
     size_t mapped;
+    size_t added_at;       /* of the file: */
     struct base_buf added; /* what was added since, in its order */
     struct entry *entries; /* ascending */
     size_t n, cap;
@@ -70,6 +84,11 @@ static struct disk_head head_of(const struct keys_params *p)
 static size_t body_bytes(const struct memory_keys *keys, uint32_t n)
 {
     return base_align(n * keys->row_bytes, 8);
+}
+
+static size_t directory_bytes(size_t n)
+{
+    return n * sizeof(struct disk_entry) + sizeof(struct disk_end);
 }
 
 static size_t first_bytes(const struct memory_keys *keys, uint32_t n)
@@ -102,36 +121,76 @@ static struct entry *find(const struct memory_keys *keys, uint64_t segment)
     return i < keys->n && keys->entries[i].segment == segment ? &keys->entries[i] : NULL;
 }
 
+static void make_room(struct memory_keys *keys, size_t n)
+{
+    if (n <= keys->cap)
+        return;
+    keys->cap = n > 2 * keys->cap ? n : 2 * keys->cap;
+    keys->entries = base_realloc(keys->entries, keys->cap * sizeof *keys->entries);
+}
+
 /* The last keys of a segment count. */
 static void add_entry(struct memory_keys *keys, const struct disk_keys *disk, size_t offset)
 {
     size_t i = place_of(keys, disk->segment);
     if (i == keys->n || keys->entries[i].segment != disk->segment) {
-        if (keys->n == keys->cap) {
-            keys->cap = keys->cap ? 2 * keys->cap : 64;
-            keys->entries = base_realloc(keys->entries, keys->cap * sizeof *keys->entries);
-        }
+        make_room(keys, keys->n + 1);
         memmove(&keys->entries[i + 1], &keys->entries[i], (keys->n - i) * sizeof *keys->entries);
         keys->n++;
     }
     keys->entries[i] = (struct entry){.segment = disk->segment, .offset = offset, .n = disk->n, .raw = disk->raw};
 }
 
+/* The head of a record at a place, if it and what follows it lie in the file; *size gets the bytes of all of it. */
+static bool read_head(const struct memory_keys *keys, size_t at, struct disk_keys *out, size_t *size)
+{
+    if (at > keys->mapped || sizeof *out > keys->mapped - at)
+        return false;
+    memcpy(out, keys->data + at, sizeof *out);
+    if (out->checksum != base_hash64(out, offsetof(struct disk_keys, checksum)) ||
+        (out->segment != DIRECTORY && out->n > MOST_KEYS))
+        return false;
+    *size = sizeof *out + (out->segment == DIRECTORY ? directory_bytes(out->n) : body_bytes(keys, out->n));
+    return *size <= keys->mapped - at;
+}
+
+/* Takes the entries of the directory that the file ends with; false: there is none. */
+static bool read_directory(struct memory_keys *keys)
+{
+    struct disk_end end;
+    struct disk_keys head;
+    size_t size;
+    if (keys->mapped < sizeof(struct disk_head) + sizeof end)
+        return false;
+    memcpy(&end, keys->data + keys->mapped - sizeof end, sizeof end);
+    if (memcmp(end.magic, directory_magic, sizeof end.magic) || !read_head(keys, end.directory, &head, &size) ||
+        head.segment != DIRECTORY || end.directory + size != keys->mapped)
+        return false;
+    const struct disk_entry *entries = (const void *)(keys->data + end.directory + sizeof head);
+    if (base_hash64(entries, head.n * sizeof *entries) != head.first)
+        return false;
+    make_room(keys, head.n);
+    for (uint32_t i = 0; i < head.n; i++) {
+        const struct disk_entry *e = &entries[i];
+        if (e->n > MOST_KEYS || e->offset < sizeof(struct disk_head) + sizeof head || e->offset > end.directory ||
+            body_bytes(keys, e->n) > end.directory - e->offset || (i > 0 && e->segment <= entries[i - 1].segment))
+            return keys->n = 0, false;
+        keys->entries[keys->n++] = (struct entry){.segment = e->segment, .offset = e->offset, .n = e->n, .raw = e->raw};
+    }
+    keys->end = keys->mapped;
+    return keys->listed = true;
+}
+
 /* Enters records whose heads are whole; the rest of the file begins at keys->end. Rows are checked when they are first asked for, since a
  * question asks for few of them. */
 static void walk(struct memory_keys *keys)
 {
+    struct disk_keys disk;
+    size_t size;
     keys->end = sizeof(struct disk_head);
-    while (keys->end + sizeof(struct disk_keys) <= keys->mapped) {
-        struct disk_keys disk;
-        memcpy(&disk, keys->data + keys->end, sizeof disk);
-        size_t rows = keys->end + sizeof disk;
-        if (disk.checksum != base_hash64(&disk, offsetof(struct disk_keys, checksum)) || disk.n > MOST_KEYS ||
-            body_bytes(keys, disk.n) > keys->mapped - rows)
-            return;
-        add_entry(keys, &disk, rows);
-        keys->end = rows + body_bytes(keys, disk.n);
-    }
+    for (; read_head(keys, keys->end, &disk, &size); keys->end += size)
+        if (disk.segment != DIRECTORY)
+            add_entry(keys, &disk, keys->end + sizeof disk);
 }
 
 static int write_at(const struct memory_keys *keys, size_t offset, const void *data, size_t size)
@@ -208,10 +267,11 @@ int memory_keys_open(const char *path, const struct keys_params *params, struct 
     keys->locked = flock(keys->fd, LOCK_EX | LOCK_NB) == 0;
     TRY(map_file(keys, &head, &right));
     keys->end = sizeof head;
-    if (right)
+    if (right && !read_directory(keys))
         walk(keys);
-    else if (keys->locked)
+    else if (!right && keys->locked)
         TRY(begin_anew(keys, &head));
+    keys->added_at = keys->end;
     *out = keys;
     return PR_OK;
 fail:
@@ -219,26 +279,10 @@ fail:
     return err;
 }
 
-void memory_keys_close(struct memory_keys *keys)
-{
-    if (!keys)
-        return;
-    if (keys->data)
-        munmap(keys->data, keys->mapped);
-    if (keys->fd >= 0)
-        close(keys->fd);
-    if (keys->damaged && !keys->locked)
-        unlink(keys->path); /* the next one makes it anew */
-    base_buf_finish(&keys->added);
-    base_free(keys->entries);
-    base_free(keys->path);
-    base_free(keys);
-}
-
 static const char *rows_of(const struct memory_keys *keys, const struct entry *entry)
 {
-    size_t begin = keys->end - keys->added.len; /* of what was added */
-    return entry->offset < begin ? keys->data + entry->offset : keys->added.data + (entry->offset - begin);
+    return entry->offset < keys->added_at ? keys->data + entry->offset
+                                          : keys->added.data + (entry->offset - keys->added_at);
 }
 
 bool memory_keys_has(const struct memory_keys *keys, uint64_t segment)
@@ -259,7 +303,8 @@ static bool check(const struct memory_keys *keys, struct entry *entry, uint32_t 
     size_t first = first_bytes(keys, entry->n);
     memcpy(&disk, rows - sizeof disk, sizeof disk);
     if (n > entry->n_checked && entry->n_checked == 0) {
-        if (base_hash64(rows, first) != disk.first)
+        if (disk.checksum != base_hash64(&disk, offsetof(struct disk_keys, checksum)) ||
+            disk.segment != entry->segment || disk.n != entry->n || base_hash64(rows, first) != disk.first)
             return false;
         entry->n_checked = entry->n < FIRST ? entry->n : FIRST;
     }
@@ -284,11 +329,14 @@ bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most,
     return entry != NULL;
 }
 
-void memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw)
+bool memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw)
 {
     struct entry *entry = find(keys, segment);
-    if (entry && entry->raw != raw)
+    if (entry && entry->raw != raw) {
         drop(keys, entry);
+        return false;
+    }
+    return entry != NULL;
 }
 
 bool memory_keys_can_add(const struct memory_keys *keys)
@@ -296,11 +344,64 @@ bool memory_keys_can_add(const struct memory_keys *keys)
     return keys->locked;
 }
 
+/* Writes a record behind the others, and cuts off what an interrupted one left there. */
+static int append(struct memory_keys *keys, const struct base_buf *record)
+{
+    struct stat st;
+    int err = write_at(keys, keys->end, record->data, record->len);
+    if (err < 0)
+        return err;
+    keys->end += record->len;
+    if (fstat(keys->fd, &st) == 0 && (size_t)st.st_size > keys->end && ftruncate(keys->fd, (off_t)keys->end) < 0)
+        return can_not(keys, "can't be cut");
+    return PR_OK;
+}
+
+/* Without it, records are walked over. */
+static void write_directory(struct memory_keys *keys)
+{
+    struct base_buf record = {0};
+    struct disk_keys head = {.segment = DIRECTORY, .n = (uint32_t)keys->n};
+    struct disk_end end = {.directory = keys->end};
+    struct disk_entry *entries = base_alloc_array(keys->n, sizeof *entries);
+    for (size_t i = 0; i < keys->n; i++)
+        entries[i] = (struct disk_entry){keys->entries[i].segment, keys->entries[i].offset, keys->entries[i].n,
+                                         keys->entries[i].raw};
+    head.first = base_hash64(entries, keys->n * sizeof *entries);
+    head.checksum = base_hash64(&head, offsetof(struct disk_keys, checksum));
+    memcpy(end.magic, directory_magic, sizeof end.magic);
+    base_buf_append(&record, &head, sizeof head);
+    base_buf_append(&record, entries, keys->n * sizeof *entries);
+    base_buf_append(&record, &end, sizeof end);
+    keys->listed = append(keys, &record) >= 0;
+    base_buf_finish(&record);
+    base_free(entries);
+}
+
 void memory_keys_done_adding(struct memory_keys *keys)
 {
-    if (keys->locked)
-        flock(keys->fd, LOCK_UN);
+    if (keys->locked && !keys->listed && keys->n > 0)
+        write_directory(keys);
+    if (keys->fd >= 0)
+        close(keys->fd); /* which unlocks it; a library has many sources, and a process few descriptors */
+    keys->fd = -1;
     keys->locked = false;
+}
+
+void memory_keys_close(struct memory_keys *keys)
+{
+    if (!keys)
+        return;
+    bool adding = keys->locked;
+    memory_keys_done_adding(keys);
+    if (keys->data)
+        munmap(keys->data, keys->mapped);
+    if (keys->damaged && !adding)
+        unlink(keys->path); /* the next one makes it anew */
+    base_buf_finish(&keys->added);
+    base_free(keys->entries);
+    base_free(keys->path);
+    base_free(keys);
 }
 
 int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, const float *rows, uint32_t n)
@@ -318,11 +419,12 @@ int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, co
     disk.checksum = base_hash64(&disk, offsetof(struct disk_keys, checksum));
     base_buf_append(&record, &disk, sizeof disk);
     base_buf_append(&record, body, size);
-    int err = write_at(keys, keys->end, record.data, record.len);
+    size_t at = keys->end;
+    int err = append(keys, &record);
     if (err >= 0) {
-        add_entry(keys, &disk, keys->end + sizeof disk);
+        add_entry(keys, &disk, at + sizeof disk);
         base_buf_append(&keys->added, record.data, record.len);
-        keys->end += record.len;
+        keys->listed = false;
     }
     base_buf_finish(&record);
     base_free(body);

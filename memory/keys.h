@@ -30,7 +30,7 @@ struct memory_keys; /* an open file; belongs to one thread at a time, but any nu
  * PR_ERR_IO. The caller owns *out. */
 int memory_keys_open(const char *path, const struct keys_params *params, struct memory_keys **out);
 bool memory_keys_can_add(const struct memory_keys *keys);
-/* Lets other processes add; reading goes on. */
+/* Lists what there is at the end of the file, so that it opens without a walk over it, and lets other processes add; reading goes on. */
 void memory_keys_done_adding(struct memory_keys *keys);
 void memory_keys_close(struct memory_keys *keys); /* takes NULL */
 
@@ -40,8 +40,8 @@ bool memory_keys_has(const struct memory_keys *keys, uint64_t segment);
  * A segment that has lost tokens since has keys of more than it holds. Damaged ones are dropped; the file is then deleted when it is
  * closed, unless keys are being added to it. */
 bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most, uint32_t *n);
-/* Forgets the keys of a segment of another number of raw tokens: it was merged with its neighbours since. */
-void memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw);
+/* Whether there are keys of a segment of so many raw tokens; those of another number are forgotten: it was merged with its neighbours since. */
+bool memory_keys_check(struct memory_keys *keys, uint64_t segment, uint32_t raw);
 /* Adds the keys [n, n_kv * d_head] of a segment of `raw` tokens before compression. PR_ERR_IO: the disk is full or can't be written; then it isn't there. */
 int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, const float *rows, uint32_t n);
 

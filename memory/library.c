@@ -598,9 +598,12 @@ fail:
 
 /* ---- search ------------------------------------------------------------------------------------------------------- */
 
+/* Which passages may be found. */
 struct accept {
     library_accept_fn fn;
     void *user;
+    const int64_t *ids; /* ascending; [0]: of all sources */
+    size_t n_ids;
 };
 
 static struct library_hit resolve(int64_t id, double score)
@@ -610,11 +613,19 @@ static struct library_hit resolve(int64_t id, double score)
                                 (size_t)(id & ((1 << LINE_BITS) - 1)), score, 0};
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 static bool accept_id(void *user, int64_t id)
 {
     const struct accept *accept = user;
     struct library_hit hit = resolve(id, 0);
-    return accept->fn(accept->user, &hit);
+    if (accept->n_ids && !bsearch(&hit.source, accept->ids, accept->n_ids, sizeof *accept->ids, by_number))
+        return false;
+    return !accept->fn || accept->fn(accept->user, &hit);
 }
 
 static int by_score(const void *a, const void *b)
@@ -629,39 +640,34 @@ static int by_score(const void *a, const void *b)
     return (x->line > y->line) - (x->line < y->line);
 }
 
-static int search_once(struct library *library, const char *question, const int64_t *ids, size_t n_ids,
-                       struct accept *accept, size_t k, struct library_hit *hits, size_t *n)
+/* One search, however many sources: how rare words are is counted once, and all that match are ranked together. */
+static int search_once(struct library *library, const char *question, struct accept *accept, size_t k,
+                       struct library_hit *hits, size_t *n)
 {
-    int err = PR_OK;
-    size_t n_ranges = n_ids ? n_ids : 1, total = 0;
     struct text_hit *found = base_alloc_array(k, sizeof *found);
-    struct library_hit *all = base_alloc_array(k * n_ranges, sizeof *all);
-    for (size_t i = 0; i < n_ranges && err >= 0; i++) {
-        struct text_range range = {n_ids ? passage_id(ids[i], 0, 0) : 0,
-                                   n_ids ? passage_id(ids[i] + 1, 0, 0) - 1 : INT64_MAX, accept->fn ? accept_id : NULL,
-                                   accept};
-        size_t n_found;
-        err = memory_text_index_search(library->text, question, &range, k, found, &n_found);
-        for (size_t j = 0; j < n_found && err >= 0; j++) {
-            all[total] = resolve(found[j].id, found[j].score);
-            all[total++].coverage = found[j].coverage;
-        }
+    struct text_range range = {0, INT64_MAX, accept->n_ids > 1 || accept->fn ? accept_id : NULL, accept};
+    if (accept->n_ids) {
+        range.first = passage_id(accept->ids[0], 0, 0);
+        range.last = passage_id(accept->ids[accept->n_ids - 1] + 1, 0, 0) - 1;
     }
-    qsort(all, total, sizeof *all, by_score);
-    *n = total < k ? total : k;
-    memcpy(hits, all, *n * sizeof *hits);
+    int err = memory_text_index_search(library->text, question, &range, k, found, n);
+    for (size_t i = 0; i < *n && err >= 0; i++) {
+        hits[i] = resolve(found[i].id, found[i].score);
+        hits[i].coverage = found[i].coverage;
+    }
     base_free(found);
-    base_free(all);
+    if (err >= 0 && *n > 0)
+        qsort(hits, *n, sizeof *hits, by_score);
     return err;
 }
 
 int memory_library_search(struct library *library, const char *question, const int64_t *ids, size_t n_ids,
                           library_accept_fn accept, void *user, size_t k, struct library_hit *hits, size_t *n)
 {
-    struct accept with = {accept, user};
-    int err = search_once(library, question, ids, n_ids, &with, k, hits, n);
+    struct accept with = {accept, user, ids, n_ids};
+    int err = search_once(library, question, &with, k, hits, n);
     if (err != PR_ERR_FORMAT)
         return err;
     err = reindex(library, true);
-    return err < 0 ? err : search_once(library, question, ids, n_ids, &with, k, hits, n);
+    return err < 0 ? err : search_once(library, question, &with, k, hits, n);
 }

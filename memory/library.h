@@ -84,6 +84,6 @@ struct library_hit {
 };
 /* Which passages of a source may be found; NULL: all. */
 typedef bool (*library_accept_fn)(void *user, const struct library_hit *hit);
-/* The at most k best passages of the sources with these ids (n_ids 0: of all), best first. */
+/* The at most k best passages of the sources with these ids (ascending; n_ids 0: of all), best first. */
 int memory_library_search(struct library *library, const char *question, const int64_t *ids, size_t n_ids,
                           library_accept_fn accept, void *user, size_t k, struct library_hit *hits, size_t *n);

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum { FUSE_K = 60, DEEPEST = 5 };
 
@@ -36,52 +35,92 @@ void memory_recall_level(float *scores, size_t n, size_t window)
     base_free(level);
 }
 
-struct candidate {
-    double score;
-    size_t at;
-};
+/* ---- the best of many --------------------------------------------------------------------------------------------- */
 
-/* Best first; among equals the earlier one. */
-static int by_score(const void *a, const void *b)
+static bool better(const float *scores, uint32_t a, uint32_t b)
 {
-    const struct candidate *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
-    return (x->at > y->at) - (x->at < y->at);
+    return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
 }
 
-static size_t spread(const double *scores, size_t first, size_t n, size_t k, double margin, int depth, bool *chosen)
+/* Moves the first of a heap down to its place: parents are worse than their children. */
+static void sink(const float *scores, uint32_t *heap, size_t n)
+{
+    uint32_t moving = heap[0];
+    size_t at = 0;
+    for (size_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && better(scores, heap[child], heap[child + 1]))
+            child++;
+        if (better(scores, heap[child], moving))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+static void rise(const float *scores, uint32_t *heap, size_t at)
+{
+    uint32_t moving = heap[at];
+    for (; at > 0 && better(scores, heap[(at - 1) / 2], moving); at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = moving;
+}
+
+size_t memory_recall_best(const float *scores, size_t n, size_t k, uint32_t *list)
+{
+    k = k < n ? k : n;
+    for (size_t i = 0; i < n && k > 0; i++) {
+        if (i < k) {
+            list[i] = (uint32_t)i;
+            rise(scores, list, i);
+        } else if (better(scores, (uint32_t)i, list[0])) {
+            list[0] = (uint32_t)i;
+            sink(scores, list, k);
+        }
+    }
+    for (size_t left = k; left > 1; left--) { /* the worst goes behind the others */
+        uint32_t worst = list[0];
+        list[0] = list[left - 1];
+        sink(scores, list, left - 1);
+        list[left - 1] = worst;
+    }
+    return k;
+}
+
+/* ---- over the timeline -------------------------------------------------------------------------------------------- */
+
+/* best: room for k. */
+static size_t spread(const float *scores, size_t first, size_t n, size_t k, double margin, int depth, uint32_t *best,
+                     bool *chosen)
 {
     if (k == 0 || n == 0)
         return 0;
-    struct candidate *best = base_alloc_array(n, sizeof *best);
     double mean = 0, top = 0;
+    float least = scores[first];
+    k = memory_recall_best(scores + first, n, k, best);
     for (size_t i = 0; i < n; i++) {
-        best[i] = (struct candidate){scores[first + i], first + i};
-        mean += scores[first + i] / (double)n;
+        mean += (double)scores[first + i] / (double)n;
+        least = fminf(least, scores[first + i]);
     }
-    qsort(best, n, sizeof *best, by_score);
-    k = k < n ? k : n;
     for (size_t i = 0; i < k; i++)
-        top += best[i].score / (double)k;
-    double range = best[0].score - best[n - 1].score;
-    size_t done = 0;
+        top += (double)scores[first + best[i]] / (double)k;
+    double range = (double)(scores[first + best[0]] - least);
     if (k == 1 || k == n || depth == DEEPEST || top - mean > margin * range) {
-        for (; done < k; done++)
-            chosen[best[done].at] = true;
-        base_free(best);
-        return done;
+        for (size_t i = 0; i < k; i++)
+            chosen[first + best[i]] = true;
+        return k;
     }
-    base_free(best);
     /* What a half is too short for goes to the other one. */
     size_t half = n / 2, left = (k + 1) / 2 < half ? (k + 1) / 2 : half;
-    done = spread(scores, first, half, left, margin, depth + 1, chosen);
-    return done + spread(scores, first + half, n - half, k - done, margin, depth + 1, chosen);
+    size_t done = spread(scores, first, half, left, margin, depth + 1, best, chosen);
+    return done + spread(scores, first + half, n - half, k - done, margin, depth + 1, best, chosen);
 }
 
-size_t memory_recall_spread(const double *scores, size_t n, size_t k, double margin, bool *chosen)
+size_t memory_recall_spread(const float *scores, size_t n, size_t k, double margin, bool *chosen)
 {
+    uint32_t *best = base_alloc_array(k + 1, sizeof *best);
     for (size_t i = 0; i < n; i++)
         chosen[i] = false;
-    return spread(scores, 0, n, k, margin, 0, chosen);
+    size_t done = spread(scores, 0, n, k, margin, 0, best, chosen);
+    base_free(best);
+    return done;
 }

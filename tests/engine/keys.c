@@ -38,9 +38,12 @@ static size_t score_all(struct pr_model *model, const struct pr_settings *s, con
     assert_int_equal(memory_library_evidence(library, &source, &evidence), PR_OK);
     assert_int_equal(engine_peek_vision(model), PR_OK);
     engine_encoder_identity(&model->vision, identity);
-    const struct evidence_setup *setup = engine_visual_find(evidence, identity);
+    struct recall_index *index;
+    assert_int_equal(memory_recall_open(library, &source, &index), PR_OK);
+    const struct evidence_setup *setup = engine_visual_recalled(index, identity);
     assert_non_null(setup);
-    assert_int_equal(engine_keys_open(model, library, &source, evidence, setup, NULL, NULL, NULL, &keys), PR_OK);
+    assert_int_equal(setup->number, engine_visual_find(evidence, identity)->number);
+    assert_int_equal(engine_keys_open(model, library, &source, index, setup, NULL, NULL, NULL, &keys), PR_OK);
     assert_int_equal(engine_keys_queries(model, "Where is the red square?", &queries, &n_queries), PR_OK);
     assert_true(n_queries > 0 && n_queries <= ENGINE_KEY_QUERIES);
     for (size_t i = 0; i < memory_evidence_count(evidence); i++) {
@@ -61,6 +64,7 @@ static size_t score_all(struct pr_model *model, const struct pr_settings *s, con
     }
     base_free(queries);
     memory_keys_close(keys);
+    memory_recall_close(index);
     memory_evidence_close(evidence);
     memory_library_close(library);
     return n;

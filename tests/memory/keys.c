@@ -5,9 +5,11 @@
  */
 #include "memory/keys.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #include <cmocka.h>
 
 enum { KV = 2, HEAD = 16, D = KV * HEAD, N_HEAD = 4, N = 5, RAW = 40 };
+enum { DIRECTORY = 40 + 4 * 24 + 16 }; /* bytes of that of four segments */
 
 static char path[] = "/tmp/pagereel-keys-XXXXXX";
 
@@ -90,8 +93,9 @@ static void test_round_trip(void **state)
         for (uint64_t segment = 6; segment < 10; segment++)
             check(keys, segment, heads[t], t ? 0.01f : 0.1f);
         check(keys, 3, heads[t], t ? 0.01f : 0.1f);
-        memory_keys_check(keys, 7, RAW);
-        memory_keys_check(keys, 8, RAW + 1); /* it was merged */
+        assert_true(memory_keys_check(keys, 7, RAW));
+        assert_false(memory_keys_check(keys, 8, RAW + 1)); /* it was merged */
+        assert_false(memory_keys_check(keys, 100, RAW));
         assert_true(memory_keys_find(keys, 7, 1000, &n) && memory_keys_find(keys, 9, 1000, &n));
         assert_false(memory_keys_find(keys, 8, 1000, &n));
         memory_keys_close(keys);
@@ -152,10 +156,61 @@ static void test_damage_shows_late(void **state)
     memory_keys_close(keys);
 }
 
-/* Whatever happens to the file, what is found is right. */
-static void test_damage(void **state)
+static int count_descriptors(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* A file that ends with a directory isn't walked over; what is added behind it counts, too, and an open library holds no descriptors. */
+static void test_directory(void **state)
 {
     (void)state;
+    struct stat without, with;
+    int descriptors = count_descriptors();
+    unlink(path);
+    struct memory_keys *keys = open_keys(7, HEAD);
+    for (uint64_t segment = 4; segment > 0; segment--)
+        add(keys, segment, D);
+    assert_int_equal(stat(path, &without), 0);
+    memory_keys_done_adding(keys);
+    assert_int_equal(count_descriptors(), descriptors);
+    assert_int_equal(stat(path, &with), 0);
+    assert_int_equal(with.st_size - without.st_size, DIRECTORY);
+    check(keys, 1, HEAD, 0.1f);
+    memory_keys_close(keys);
+
+    keys = open_keys(7, HEAD);
+    memory_keys_done_adding(keys);
+    memory_keys_close(keys);
+    assert_int_equal(stat(path, &without), 0);
+    assert_int_equal(without.st_size, with.st_size); /* nothing new, no other directory */
+
+    FILE *file = fopen(path, "r+b"); /* the head of the first record: a walk would end there */
+    fseek(file, 128, SEEK_SET);
+    fputc(0x7e, file);
+    fclose(file);
+    keys = open_keys(7, HEAD);
+    check(keys, 1, HEAD, 0.1f);
+    check(keys, 3, HEAD, 0.1f);
+    add(keys, 9, D);
+    add(keys, 2, D);
+    memory_keys_done_adding(keys);
+    memory_keys_close(keys);
+    keys = open_keys(7, HEAD);
+    check(keys, 9, HEAD, 0.1f);
+    check(keys, 2, HEAD, 0.1f);
+    check(keys, 3, HEAD, 0.1f);
+    uint32_t n;
+    assert_false(memory_keys_find(keys, 4, 10, &n)); /* the damaged one */
+    memory_keys_close(keys);
+}
+
+/* Whatever happens to the file, what is found is right. */
+static void damage(bool directory)
+{
     char good[4096], bad[4096];
     unlink(path);
     struct memory_keys *keys = open_keys(7, HEAD);
@@ -165,7 +220,8 @@ static void test_damage(void **state)
     FILE *file = fopen(path, "rb");
     size_t size = fread(good, 1, sizeof good, file);
     fclose(file);
-    assert_true(size > 0 && size < sizeof good);
+    assert_true(size > DIRECTORY && size < sizeof good);
+    size -= directory ? 0 : DIRECTORY;
     for (size_t at = 0; at < size + 40; at += 13) {
         bool cut = at >= size;
         size_t left = cut ? (at - size) * size / 40 : size;
@@ -193,6 +249,13 @@ static void test_damage(void **state)
     }
 }
 
+static void test_damage(void **state)
+{
+    (void)state;
+    damage(false);
+    damage(true);
+}
+
 static int make_path(void **state)
 {
     (void)state;
@@ -209,6 +272,7 @@ static int remove_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_one_adds),
-                                       cmocka_unit_test(test_damage_shows_late), cmocka_unit_test(test_damage)};
+                                       cmocka_unit_test(test_directory), cmocka_unit_test(test_damage_shows_late),
+                                       cmocka_unit_test(test_damage)};
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

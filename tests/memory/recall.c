@@ -62,13 +62,36 @@ static void drift_is_levelled(void **state)
         assert_true(same[i] == 0);
 }
 
+static void the_best_of_many(void **state)
+{
+    (void)state;
+    float scores[500];
+    uint32_t list[500];
+    uint64_t random = 5;
+    for (size_t n = 0; n < 500; n = 2 * n + 1)
+        for (size_t k = 0; k <= n + 1; k += 1 + n / 7) {
+            for (size_t i = 0; i < n; i++) {
+                random = random * 6364136223846793005u + 1442695040888963407u;
+                scores[i] = (float)(random >> 60); /* many are equal */
+            }
+            size_t found = memory_recall_best(scores, n, k, list);
+            assert_int_equal(found, k < n ? k : n);
+            for (size_t i = 0; i < found; i++) { /* as many are better as stand before it */
+                size_t rank = 0;
+                for (size_t j = 0; j < n; j++)
+                    rank += scores[j] > scores[list[i]] || (scores[j] == scores[list[i]] && j < list[i]);
+                assert_int_equal(rank, i);
+            }
+        }
+}
+
 static void choices_cover_the_timeline(void **state)
 {
     (void)state;
-    double scores[64] = {0};
+    float scores[64] = {0};
     bool chosen[64];
     for (int i = 0; i < 64; i++)
-        scores[i] = 0.1 + 0.001 * i; /* nothing stands out: the end is a little better */
+        scores[i] = 0.1f + 0.001f * (float)i; /* nothing stands out: the end is a little better */
     assert_int_equal(memory_recall_spread(scores, 64, 8, 0.8, chosen), 8);
     for (int part = 0; part < 4; part++) {
         int n = 0;
@@ -133,7 +156,6 @@ static void fill(float *out, size_t n)
 /* What a question does: words, small means of all segments, levelled and ranked, then keys of a short list. */
 static void many_hours_take_under_a_second(void **state)
 {
-    (void)state;
     char path[64], keys_path[64];
     assert_int_equal(test_folder_make(state), 0);
     snprintf(path, sizeof path, "%s/text.db", test_folder);
@@ -208,6 +230,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_fused),
         cmocka_unit_test(drift_is_levelled),
+        cmocka_unit_test(the_best_of_many),
         cmocka_unit_test(choices_cover_the_timeline),
         cmocka_unit_test(many_hours_take_under_a_second),
     };
