@@ -210,8 +210,11 @@ int cli_add(const struct args *args)
         *last = '\0';
         int err = pr_add(&args->settings, args->words[i], cli_progress, NULL, cli_cancel(), &entry);
         cli_progress_end();
-        if (err == PR_ERR_CANCELLED)
+        if (err == PR_ERR_CANCELLED) {
+            if (isatty(STDERR_FILENO))
+                fputs("What was done stays; add it again to go on from there.\n", stderr);
             return err;
+        }
         if (err < 0) {
             result = err;
             snprintf(last, sizeof last, "%s", pr_error_message());

@@ -5,7 +5,9 @@ capped, planned, shown.
 usage: watch.py PROGRAM [--kills N]"""
 import json
 import os
+import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -260,6 +262,34 @@ class Watch(unittest.TestCase):
         self.json("add", "--keep", "1", "--fps", "10", self.busy)
         segments, entry = self.check_timeline(self.busy, 60)
         self.assertEqual(entry["tokens"], 600 * 9)
+
+    def test_terminal(self):
+        """On a terminal: how far it is and how long it takes yet; Ctrl-C leaves what was done, and the next one goes on from there."""
+        add = ["--keep", "1", "--fps", "10", self.busy]
+        whole, = self.json("add", *add)
+        shutil.rmtree(self.library)
+        os.mkdir(self.library)
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(PROGRAM, self.command("add", *add), self.env)
+        shown = b""
+        while not re.search(rb"busy\.mkv: looking at its pictures, [3-9]\d %, [\d.]+ (s|min) left", shown):
+            shown += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        try:
+            while piece := os.read(terminal, 4096):
+                shown += piece
+        except OSError:  # the other end is closed
+            pass
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130)
+        self.assertIn(b"What was done stays; add it again to go on from there.", shown)
+        self.assertTrue(shown.endswith(b"pagereel: interrupted\r\n"), shown[-100:])
+        rest, = self.json("add", *add)
+        print(f"interrupted on a terminal: {whole['encoded'] - rest['encoded']} of {whole['encoded']} frames needn't be looked at again")
+        self.assertLess(rest["encoded"], 0.9 * whole["encoded"])
+        _, entry = self.check_timeline(self.busy, 60)
+        self.assertEqual(entry["tokens"], whole["tokens"])
 
     def test_damaged(self):
         """What lies before the damage isn't looked at again."""
