@@ -18,6 +18,7 @@ PLACES = {  # centre of an item on the picture, as shares of width and height
     "left": (0.2, 0.5), "right": (0.8, 0.5), "top": (0.5, 0.22), "bottom": (0.5, 0.74), "middle": (0.5, 0.48),
     "top left": (0.2, 0.22), "top right": (0.8, 0.22), "bottom left": (0.2, 0.74), "bottom right": (0.8, 0.74),
 }
+CONTRAST = 120  # between text and what it stands on, in steps of luminance: what people read at a glance
 MOTIONS = ("still", "still", "still", "appears", "leaves", "moves left", "moves right", "grows", "shrinks")
 
 
@@ -111,10 +112,19 @@ class Deck:
     def __init__(self, rng, vocabulary):
         self.rng, self.all, self.left = rng, list(vocabulary), []
 
-    def deal(self):
-        if not self.left:
-            self.left = self.rng.sample(self.all, len(self.all))
-        return self.left.pop()
+    def deal(self, longest=99):
+        """The next word of at most `longest` letters; longer ones go to the end of the deck."""
+        for _ in range(len(self.all)):
+            if not self.left:
+                self.left = self.rng.sample(self.all, len(self.all))
+            word = self.left.pop()
+            if len(word) <= longest:
+                return word
+            self.left.insert(0, word)
+        return word[:longest]
+
+
+LABEL = 6  # letters of a bar's label: more don't fit under a bar in a size that can be read
 
 
 def _case(rng, text):
@@ -126,7 +136,7 @@ def _item(rng, shot, places, kinds):
     for _ in range(20):
         colour = rng.choice(picture.COLOURS)
         rgb = picture.shade(rng, colour)
-        if sum(abs(a - b) for a, b in zip(rgb, shot.paper)) > 120:
+        if sum(abs(a - b) for a, b in zip(rgb, shot.paper)) > 140:
             break
     else:
         colour, rgb = ("black", (15, 15, 15)) if picture.luminance(shot.paper) > 127 else ("white", (245, 245, 245))
@@ -139,7 +149,7 @@ def _sign(rng, shot, deck, places):
     board_colour = rng.choice(picture.COLOURS)
     board = picture.shade(rng, board_colour)
     text = _case(rng, deck.deal()) if rng.random() < 0.75 else str(rng.randint(1, 999))
-    return Sign(text, places.pop(), rng.uniform(0.09, 0.15), rng.randrange(64), picture.ink(rng, board, 110), board, board_colour)
+    return Sign(text, places.pop(), rng.uniform(0.13, 0.19), rng.randrange(64), picture.ink(rng, board, CONTRAST), board, board_colour)
 
 
 def _shot(rng, t0, t1, deck):
@@ -154,7 +164,7 @@ def _shot(rng, t0, t1, deck):
         shot.background, shot.paper = "white", picture.shade(rng, "white")
         one = rng.choice(picture.COLOURS[:7])
         colours = [one] * 5 if rng.random() < 0.5 else rng.sample([c for c in picture.COLOURS if c != "white"], 5)
-        shot.bars = [(deck.deal(), rng.randint(5, 99), c, picture.shade(rng, c)) for c in colours[:rng.randint(3, 5)]]
+        shot.bars = [(deck.deal(LABEL), rng.randint(5, 99), c, picture.shade(rng, c)) for c in colours[:rng.randint(3, 4)]]
     else:
         if rng.random() < 0.12:
             shot.clock = f"{rng.randint(0, 23)}:{rng.randint(0, 59):02}"
@@ -206,9 +216,10 @@ def _face(index):
     return faces[index % len(faces)]
 
 
-def _centred(scene, x, y, text, face, size, fill):
+def _centred(scene, x, y, text, face, size, room=0.96):
+    """Where a line about (x, y) stands and its size, so that it takes `room` of the width at the most."""
     wide = fonts.width(face, size, text)
-    room = scene.size[0] * 0.96
+    room *= scene.size[0]
     while wide > room and size > 6:
         size -= 1
         wide = fonts.width(face, size, text)
@@ -234,34 +245,34 @@ def frame(film, t, width=480, height=270, burn_subtitles=True):
             scene.shape(item.kind, item.colour, (middle - half, box[1] * height, middle + half, box[3] * height), item.rgb)
     for sign in shot.signs:
         px, py = PLACES[sign.place]
-        x, y, wide, high, size = _centred(scene, px * width, py * height, sign.text, _face(sign.face), round(sign.size * height), sign.ink)
+        x, y, wide, high, size = _centred(scene, px * width, py * height, sign.text, _face(sign.face), round(sign.size * height), 0.44)
         pad = size * 0.35
         scene.draw.rectangle((x - pad, y - pad, x + wide + pad, y + high + pad), fill=sign.board)
         scene.text(x, y, sign.text, _face(sign.face), size, sign.ink)
     if shot.lines:
-        size, ink = round(height * (0.2 if len(shot.lines) < 3 else 0.15)), picture.ink(rng, shot.paper, 110)
+        size, ink = round(height * (0.2 if len(shot.lines) < 3 else 0.15)), picture.ink(rng, shot.paper, CONTRAST)
         for k, line in enumerate(shot.lines):
             y = height * (0.5 + (k - (len(shot.lines) - 1) / 2) * 0.24)
-            x, top, _, _, fit = _centred(scene, width / 2, y, line, _face(int(shot.look * 64)), size, ink)
+            x, top, _, _, fit = _centred(scene, width / 2, y, line, _face(int(shot.look * 64)), size)
             scene.text(x, top, line, _face(int(shot.look * 64)), fit, ink)
     if shot.bars:
         _bars(scene, shot, width, height)
     face = _face(int(shot.look * 8))
     for text, x in ((shot.clock, 0.1), (shot.score, 0.9)):
         if text:
-            x, y, wide, high, size = _centred(scene, x * width, height * 0.09, text, face, round(height * 0.11), (255, 255, 255))
+            x, y, wide, high, size = _centred(scene, x * width, height * 0.1, text, face, round(height * 0.14))
             scene.draw.rectangle((x - 4, y - 4, x + wide + 4, y + high + 4), fill=(20, 20, 25))
             scene.text(x, y, text, face, size, (255, 255, 255))
     said = film.subtitle(t) if burn_subtitles else None
     if said:
-        x, y, wide, high, size = _centred(scene, width / 2, height * 0.93, said.text, face, round(height * 0.075), (255, 255, 255))
+        x, y, wide, high, size = _centred(scene, width / 2, height * 0.93, said.text, face, round(height * 0.075))
         scene.draw.rectangle((x - 5, y - 4, x + wide + 5, y + high + 5), fill=(10, 10, 10))
         scene.text(x, y, said.text, face, size, (255, 255, 255))
     return scene
 
 
 def _bars(scene, shot, width, height):
-    face, size, dark = _face(int(shot.look * 12)), round(height * 0.075), (25, 25, 25)
+    face, size, dark = _face(int(shot.look * 12)), round(height * 0.1), (25, 25, 25)
     left, right, top, bottom = width * 0.06, width * 0.97, height * 0.14, height * 0.86
     scene.draw.line((left, bottom, right, bottom), fill=dark, width=2)
     step, most = (right - left) / len(shot.bars), max(v for _, v, _, _ in shot.bars)
@@ -271,7 +282,7 @@ def _bars(scene, shot, width, height):
         scene.draw.rectangle(box, fill=rgb)
         scene.objects.append(picture.Object("bar", colour, box, value / most))
         for text, y in ((label, bottom + size * 0.75), (str(value), box[1] - size * 0.55)):
-            x, at, _, _, fit = _centred(scene, middle, y, text, face, size, dark)
+            x, at, _, _, fit = _centred(scene, middle, y, text, face, size, 0.95 * step / width)
             scene.text(x, at, text, face, fit, dark)
 
 

@@ -11,8 +11,7 @@ from PIL import Image, ImageFont
 STEMS = [
     "DejaVuSans-Bold", "LiberationSans-Bold", "FreeSansBold", "Lato-Bold",
     "DejaVuSans", "LiberationSans-Regular", "FreeSans", "Lato-Regular", "OpenSans-Bold", "OpenSans-Regular", "Roboto-Bold",
-    "Roboto-Regular", "Carlito-Bold", "Carlito-Regular", "DejaVuSansMono-Bold", "DejaVuSansMono", "LiberationMono-Bold",
-    "LiberationMono-Regular", "DejaVuSerif-Bold", "DejaVuSerif", "LiberationSerif-Bold", "LiberationSerif-Regular",
+    "Roboto-Regular", "DejaVuSerif-Bold", "LiberationSerif-Bold",
 ]
 
 

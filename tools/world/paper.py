@@ -253,19 +253,21 @@ def _scene(scene, block, y, k, put):
         put((left + right) / 2, top + 10, line, 16, fill=fill, middle=True)
 
 
+def lines(page, n):
+    """The text of a page's n-th block, line by line, as the program reads it from the file."""
+    block = page.blocks[n]
+    if block.kind in ("title", "heading"):
+        return [block.title]
+    if block.kind == "text":
+        return block.lines
+    if block.kind == "table":
+        return [" ".join(block.header)] + [" ".join(map(str, r)) for r in block.rows] + [f"Table {page.number}.{n}: {block.title}"]
+    return block.lines + [f"{row[0]} {row[1]}{'%' * (block.kind == 'pie')}" for row in block.rows] + [f"Figure {page.number}.{n}: {block.title}"]
+
+
 def text(page):
-    """The exact text of a page, line by line, as the program reads it from the file."""
-    out = []
-    for n, block in enumerate(page.blocks):
-        if block.kind in ("title", "heading"):
-            out.append(block.title)
-        elif block.kind == "text":
-            out += block.lines
-        elif block.kind == "table":
-            out += [" ".join(block.header)] + [" ".join(map(str, r)) for r in block.rows] + [f"Table {page.number}.{n}: {block.title}"]
-        else:
-            out += block.lines + [f"{row[0]} {row[1]}{'%' * (block.kind == 'pie')}" for row in block.rows] + [f"Figure {page.number}.{n}: {block.title}"]
-    return out
+    """The exact text of a page."""
+    return [line for n in range(len(page.blocks)) for line in lines(page, n)]
 
 
 def of_page(rng, page, held_out=False, alone=True):

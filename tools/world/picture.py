@@ -20,6 +20,8 @@ GRID = SIZE // PATCH
 LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789:.-%$,!?'&/+()"  # class 0 is "no letter"; case is not told apart
 INDEX = {c: i for i, c in enumerate(LETTERS)}
 SPELL = 12  # letters of a word that are learnt
+DIGITS = " 0123456789:-%"  # of numbers, times and scores, of which SLOTS characters are learnt one by one; class 0 is none
+SLOTS = 5
 AMOUNTS = 21  # 0 none, 1..20: 0-5 %, 5-10 %, ...
 COLOURS = list(words.COLOURS)
 KINDS = words.KINDS + words.AREAS
@@ -184,6 +186,9 @@ class Level:
     short: float = 0.0  # share of words of lines that are cut to one to four letters
     frames: float = 0.0  # share of windows cut from frames of films, and
     papers: float = 0.0  # from pages of papers, instead of pictures of this file
+    aspects: tuple = (1.0, 1.0, 4 / 3, 16 / 9)
+    fit: float = 0.0  # share of pictures that are seen as small as programs make them, as 4 of 5 frames are
+    outside: float = 0.26  # share of words that are in no list
 
 
 # Letters that fit into a patch come first: an encoder of patches learns them long before it puts larger ones together; and short words
@@ -193,6 +198,8 @@ LEVELS = [
     Level(8, (12, 32), 0.05, reading=0.75, pages=0.6, plain=0.4, stretch=1.4, apart=4, short=0.2, frames=0.1, papers=0.05),
     Level(14, (12, 44), 0.2, reading=0.45, pages=0.5, plain=0.2, apart=3, short=0.1, frames=0.35, papers=0.08),
     Level(99, (11, 52), 0.4, reading=0.45, pages=0.4, plain=0.1, apart=2, frames=0.45, papers=0.12),
+    # What is asked about: frames of films, and pictures that are as large and hold more words.
+    Level(99, (20, 52), 0.3, reading=0.75, pages=0.05, apart=2, frames=0.5, papers=0.04, aspects=(4 / 3, 16 / 9, 16 / 9), fit=0.5, outside=0.1),
 ]
 
 
@@ -240,7 +247,7 @@ def _backdrop(rng, scene, colour):
 def _words_everywhere(rng, scene, level, vocabulary, scale, taken, count, paper):
     for _ in range(count):
         face, size = rng.choice(fonts.faces()[:level.faces]), _size(rng, level, scale)
-        text = words.printed(rng, vocabulary)
+        text = words.printed(rng, vocabulary, level.outside)
         top, bottom = fonts.extent(face, size)
         wide, high = fonts.width(face, size, text), bottom - top
         board = rng.random() < 0.25
@@ -252,7 +259,7 @@ def _words_everywhere(rng, scene, level, vocabulary, scale, taken, count, paper)
         if board:
             under = shade(rng, rng.choice(COLOURS))
             scene.draw.rectangle(box, fill=under)
-        colour = ink(rng, under, 60 if level.dirt > 0.2 else 100)
+        colour = ink(rng, under, 60 if level.dirt > 0.3 else 100)
         stroke = 1 if not board and rng.random() < 0.1 else 0
         scene.text(box[0] + pad, box[1] + pad, text, face, size, colour, stroke, ink(rng, colour) if stroke else None)
 
@@ -270,7 +277,7 @@ def _paragraph(rng, scene, level, vocabulary, scale, taken, paper, whole=False):
     for _ in range(lines):
         line = ""
         while True:
-            more = words.printed(rng, vocabulary)
+            more = words.printed(rng, vocabulary, level.outside)
             if rng.random() < level.short:
                 more = more[:rng.randint(1, 4)]
             more = " " * (rng.randint(min(2, level.apart), level.apart) if line else 0) + more
@@ -374,7 +381,7 @@ def _spoil(rng, image):
 
 def scene(rng, level, vocabulary):
     """A random scene of a level."""
-    aspect = min(level.stretch, rng.choice((1.0, 1.0, 4 / 3, 16 / 9)))
+    aspect = min(level.stretch, rng.choice(level.aspects))
     scale = rng.uniform(0.9, 1.5)
     width, height = round(SIZE * scale * aspect), round(SIZE * scale)
     plain = rng.random() < level.plain

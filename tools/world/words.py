@@ -32,12 +32,12 @@ def invent(rng):
                    for _ in range(syllables))[:10]
 
 
-def printed(rng, words):
-    """Something that a sign, title or label may say: a word, a number, a time, a score."""
+def printed(rng, words, outside=0.26):
+    """Something that a sign, title or label may say: a word, a number, a time, a score. `outside`: share of words that are in no list."""
     kind = rng.random()
-    if kind < 0.50:
+    if kind < 0.76 - outside:
         text = rng.choice(words)
-    elif kind < 0.68:
+    elif kind < 0.76 - 0.3 * outside:
         text = invent(rng)
     elif kind < 0.76:
         return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(rng.randint(1, 7)))
