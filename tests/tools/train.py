@@ -17,7 +17,7 @@ from train import tokenizer
 try:
     import torch
     import numpy as np
-    from train import answer, ask, encoder, keep, kernels, memory, model, muon, prompts, windows
+    from train import answer, ask, encoder, keep, kernels, memory, model, muon, pool, prompts, windows
     from world import film, fonts, picture, questions, words
     fonts.faces()
     missing = None
@@ -105,7 +105,7 @@ class Models(unittest.TestCase):
         self.assertAlmostEqual(rates[id(net.connector.fc.weight)], 1e-3)
 
     def test_the_encoder_learns_one_batch(self):
-        net = encoder.Reader(tiny()[0])
+        net = encoder.Reader(tiny()[0], len(words.read()), 64)
         x, truth = windows.Windows(1, words.read()).batch(0, 0, 0, 128, 8)
         optimizer, seen = torch.optim.AdamW(net.parameters(), 3e-3), []
         for _ in range(25):
@@ -122,11 +122,12 @@ class Models(unittest.TestCase):
         scene.draw.rectangle((0, 0, 256, 256), fill=(250, 250, 250))
         scene.text(20, 20, "Ab 7", fonts.faces()[0], 40, (0, 0, 0))
         scene.shape("star", "red", (128, 128, 224, 224), (200, 0, 0))
-        sheet = windows.Sheet(scene)
+        sheet = windows.Sheet(scene, {"ab": 1})
         _, truth = sheet.window(random.Random(1), 256, whole=True)
         found = [picture.LETTERS[i] for row in truth["centre"].reshape(16, 16, 2, 4).transpose(0, 2, 1, 3).reshape(32, 64) for i in row if i]
         self.assertEqual(found, ["a", "b", "7"])
         self.assertEqual([picture.LETTERS[i] for i in sheet.spell[1] if i], ["7"])
+        self.assertEqual(sheet.named.tolist(), [[1, 0, 0, 0, 0, 0], [2, 8, 0, 0, 0, 0]])
         self.assertEqual(picture.KINDS[truth["kind"][11, 11] - 1], "star")
         self.assertEqual(picture.COLOURS[truth["colour"][11, 11]], "red")
         self.assertEqual(picture.COLOURS[truth["colour"][0, 15]], "white")
@@ -190,29 +191,51 @@ class Models(unittest.TestCase):
         whole, part = net(x).view(16, 16, -1), net(x[:, 48:176, 128:], corner=(3, 8)).view(8, 8, -1)
         self.assertLess(float((whole[3:11, 8:] - part).abs().max()), 1e-4)
 
+    def small_pool(self):
+        make = torch.Generator().manual_seed(1)
+        return pool.Pool(1, words.read(), lambda pictures: torch.randn(len(pictures), 64, 64, generator=make), 8, 24, 16)
+
     def test_answers_alone_are_learnt_and_told_apart(self):
         words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
-        net = answer.Answerer(*tiny())
-        for make in (prompts.align, prompts.single, prompts.clip, prompts.page, prompts.lookup):
-            episode = make(random.Random(3), picture.LEVELS[1], words.read())
-            _, targets, weights, turns = answer.prepare(net, words_of, [episode])
-            for n, (_, wanted, _) in enumerate(episode.turns):
-                self.assertEqual(words_of.decode(targets[turns == n].tolist()), " " + wanted + tokenizer.END)
-            self.assertEqual(int(turns.max()), len(episode.turns) - 1)
-            self.assertTrue((weights[turns >= 0] == answer.WEIGHTS[2]).all())
-            self.assertTrue((weights[targets < 0] == 0).all())
-            asked = words_of.decode(targets[weights == answer.WEIGHTS[1]].tolist())
-            self.assertEqual(asked, "".join(f" {question}{tokenizer.END}\nAssistant:" for question, _, _ in episode.turns))
+        net, here = answer.Answerer(*tiny()), self.small_pool()
+        for make in (prompts.single, prompts.clip, prompts.page, prompts.lookup, prompts.both):
+            episode = make(random.Random(3), here)
+            made = answer.prepare(net, words_of, [episode])
+            for n, each in enumerate(episode.turns):
+                self.assertEqual(words_of.decode(made.ids[made.turns == n].tolist()), " " + each.answer + tokenizer.END)
+            self.assertEqual(int(made.turns.max()), len(episode.turns) - 1)
+            self.assertTrue((made.weights[made.turns >= 0] == 1).all())
+            self.assertTrue((made.weights[made.ids < 0] == 0).all())
 
-    def test_a_bank_asks_other_things_about_the_same_pictures(self):
-        net = answer.Answerer(*tiny())
-        bank, fresh = answer.Bank(1, words.read(), net), answer.Bank(1, words.read(), net)
-        shares = {"single": 1.0}
-        steps = [bank.episodes(step, shares, picture.LEVELS[1]) for step in range(10)]
-        self.assertLessEqual(len(bank.have), 16 * bank.BLOCK / answer.AGAIN)
-        one, two = next((a, b) for s in steps for a in s for t in steps for b in t if a is not b and a.seen is b.seen and a.turns != b.turns)
-        self.assertEqual(one.pieces, two.pieces)
-        self.assertEqual([e.turns for e in fresh.episodes(7, shares, picture.LEVELS[1])], [e.turns for e in steps[7]])
+    def test_answers_stand_in_what_is_shown(self):
+        here = self.small_pool()
+        for seed in range(20):
+            episode = prompts.lookup(random.Random(seed), here)
+            told = " ".join(p for p in episode.pieces if isinstance(p, str)).lower().replace("\n> ", " ")
+            for each in episode.turns:
+                said = each.answer.split(" [")[0].lower()
+                self.assertEqual(said != "not found.", bool(each.entries))
+                self.assertTrue(not each.entries or all(w in told for w in said.split()), (each, told))
+
+    def test_a_pool_is_renewed_a_few_at_a_time(self):
+        here = self.small_pool()
+        before = list(here.pictures), list(here.segments), list(here.leaves)
+        for _ in range(8):
+            here.renew()
+        for old, now in zip(before, (here.pictures, here.segments, here.leaves)):
+            self.assertEqual(len(old), len(now))
+            self.assertFalse(old[0] is now[0])
+        for segment in here.segments:
+            shown = segment.pictures(100, len(segment.values))
+            self.assertEqual(sum(len(rows) for _, rows in shown), len(segment.values))
+            self.assertEqual(shown[0][0], 100)
+
+    def test_recall_is_judged_among_all_excerpts_of_a_step(self):
+        words_of, net, here = tokenizer.Tokenizer.learn(Tokenizers.texts, 400), answer.Answerer(*tiny()), self.small_pool()
+        episodes = [prompts.clip(random.Random(seed), here, n=4) for seed in range(4)]
+        loss, share = answer.recall(net, words_of, episodes)
+        self.assertGreater(float(loss.detach()), 0)
+        self.assertTrue(0 <= share <= 1)
 
     def test_prompts_are_what_the_program_writes(self):
         source = (ROOT / "engine/ask_prompt.c").read_text(encoding="utf-8")
@@ -225,19 +248,18 @@ class Models(unittest.TestCase):
             r"<fake_token_around_image>\n)+(> [^\n]*\n)*\n"
         asked = r"Question: [^\n]*<end_of_utterance>\nAssistant: [^\n]*<end_of_utterance>(\nUser: )?"
         begun = re.escape(f"<|im_start|>System: {prompts.SYSTEM}<end_of_utterance>\nUser: ")
+        here = self.small_pool()
         for seed in range(3):
-            text = self.written(prompts.clip(random.Random(seed), picture.LEVELS[0], words.read(), parts=2))
+            text = self.written(prompts.clip(random.Random(seed), here, n=3))
             self.assertRegex(text, rf"\A{begun}(Overview:\n({entry})+)?Excerpts:\n({entry})+({asked})+\Z")
-            page = self.written(prompts.page(random.Random(seed), picture.LEVELS[0], words.read()))
-            self.assertRegex(page, rf"\A{begun}Excerpts:\n(\[S\d+\] page \d+\n(<fake_token_around_image><global-img>PICTURE"
+            page = self.written(prompts.page(random.Random(seed), here))
+            self.assertRegex(page, rf"\A{begun}Excerpts:\n(\[S\d+\] (page \d+|outline)\n(<fake_token_around_image><global-img>PICTURE"
                                    rf"<fake_token_around_image>\n)?(> [^\n]*\n)*\n)+({asked})+\Z")
 
     def written(self, episode):
         """The text of an episode, with PICTURE for visual tokens."""
         words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
-        seen = torch.randn(len(episode.pictures), 64, 64)
-        show = answer.showing(answer.Answerer(*tiny()), seen, episode.pictures)
-        return "".join(words_of.decode(p[1]) if isinstance(p, tuple) else "PICTURE" for p in prompts.tokens(words_of, episode, show))
+        return "".join(words_of.decode(p[1]) if isinstance(p, tuple) else "PICTURE" for p in prompts.tokens(words_of, episode))
 
     def test_memory_keeps_of_a_film_what_changes(self):
         rows = torch.randn(6, 64, 256).numpy()

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Second stage: connector and decoder learn to answer from what the encoder sees; later the encoder learns along.
-
-Phases follow one another as held-out accuracy allows: `align` (tell all words and things of a picture), `single` (questions about
-one picture), `ask` (clips and pages with tags, times, subtitles, dropped tokens: what `pagereel ask` shows), all with the encoder as it
-is; `all` (the encoder learns along).
+"""Second stage: the decoder learns to answer from what the encoder sees. Encoder and connector stay as they are; words, things and colours
+begin with the embeddings by which the first stage has told them in visual tokens.
 
     answer.py STATE [--steps N]     begins from STATE/encoder.pt, goes on from STATE/answer.pt; SIGTERM saves and ends
+    answer.py STATE --measure       what it answers right so far
 """
 
 import argparse
@@ -16,27 +14,26 @@ import random
 import sys
 import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import encoder, keep, kernels, memory, model, muon, prompts, tokenizer  # noqa: E402
+from train import encoder, keep, kernels, model, muon, pool, prompts, tokenizer  # noqa: E402
 from world import picture, words  # noqa: E402
 
-VOCABULARY = 1024
-MAKERS = {"align": (prompts.align, 24), "single": (prompts.single, 16), "clip": (prompts.clip, 5), "page": (prompts.page, 4), "lookup": (prompts.lookup, 16)}
-# Name, shares of episodes, held-out accuracy that ends it, share of all steps at which it ends all the same, whether the encoder learns
-# along.
+VOCABULARY = 900  # tokens besides the words that the world prints
+TOGETHER = 5000  # tokens of a step, about
+# Shares of episodes, and the share of all steps at which they end: what is short comes first.
 PHASES = [
-    ("align", {"align": 0.4, "single": 0.3, "lookup": 0.3}, 0.6, 0.12, False),
-    ("single", {"align": 0.2, "single": 0.4, "lookup": 0.2, "clip": 0.1, "page": 0.1}, 0.9, 0.4, False),
-    ("ask", {"align": 0.25, "single": 0.3, "lookup": 0.2, "clip": 0.15, "page": 0.1}, 0.92, 2.0, False),
-    ("all", {"align": 0.1, "single": 0.35, "lookup": 0.05, "clip": 0.35, "page": 0.15}, 2.0, 2.0, True),
+    ({"lookup": 0.5, "single": 0.5}, 0.12),
+    ({"lookup": 0.2, "single": 0.3, "clip": 0.3, "page": 0.2}, 0.4),
+    ({"lookup": 0.1, "single": 0.2, "clip": 0.4, "page": 0.15, "both": 0.15}, 1.0),
 ]
-WEIGHTS = (0.02, 0.2, 1.0)  # of what the prompt says, of questions, and of answers: to tell what will be asked teaches to find it
-AGAIN = 6  # times that pictures are asked about while the encoder is fixed: looking at them costs more than answering
+WEIGHTS = {prompts.PART: 0.02, prompts.QUESTION: 0.1, prompts.ANSWER: 1.0}
+FOUND = {"when", "sign", "subtitle", "colour", "where", "motion", "count"}  # kinds whose excerpt shows what the question names
+RECALL = 0.2  # weight of finding excerpts by the first layer's keys, as the program's recall does
+ROWS, QUERIES, BEST = 96, 16, 4  # of an excerpt, of a question; keys that make a score (engine/ask_rate.c)
 
 
 class Answerer(nn.Module):
@@ -44,198 +41,239 @@ class Answerer(nn.Module):
         super().__init__()
         self.vision, self.connector, self.text = model.Vision(vision), model.Connector(vision, text), model.Text(text)
 
+    @torch.no_grad()
     def look(self, pictures):
-        """Pictures [n, image, image, 3] in bytes to patches [n, patches, width]."""
-        return self.vision(torch.from_numpy(np.stack(pictures)), quick=kernels.library() is not None)
-
-    def see(self, episodes):
-        """All pictures of episodes as visual tokens [n, tokens, width]; what was looked at before isn't looked at again."""
-        shown = [e for e in episodes if e.pictures]
-        if not shown:
-            return torch.zeros(0, self.vision.shape.tokens, self.text.shape.width)
-        fresh = [p for e in shown if e.seen is None for p in e.pictures]
-        looked = iter(self.look(fresh).split([len(e.pictures) for e in shown if e.seen is None]) if fresh else [])
-        x = torch.cat([next(looked) if e.seen is None else e.seen for e in shown])
-        return self.connector(x.to(self.connector.fc.weight.dtype))
+        """Pictures [SIZE, SIZE, 3] in bytes to visual tokens [n, tokens, width]."""
+        out = []
+        for at in range(0, len(pictures), 16):
+            pixels = torch.stack([torch.from_numpy(p.copy()) for p in pictures[at:at + 16]])
+            with torch.autocast("cpu", torch.bfloat16):
+                out.append(self.connector(self.vision(pixels, quick=kernels.library() is not None)).float())
+        return torch.cat(out)
 
 
-class Bank:
-    """Episodes of a training. Without `net`, each is made anew; with it (its encoder stays as it is), those of BLOCK steps share
-    their pictures, looked at once. Depends on the seed and the step's number alone."""
+@torch.no_grad()
+def begin(net, words_of, names, vocabulary, vision):
+    """Encoder and connector as the first stage left them, with visual tokens as long as twice an embedding, and the embeddings of what it
+    tells. `names`: its table."""
+    net.vision.load_state_dict(vision["vision"])
+    net.connector.load_state_dict(vision["connector"])
+    sample = pool.Pool(0, vocabulary, net.look, 32, 1, 1)
+    embed = net.text.embed.weight
+    length = embed[:, 1:].norm(dim=1).mean()
+    net.connector.fc.weight *= 2 * length / torch.cat([p.rows.float().norm(dim=1) for p in sample.pictures]).mean()
 
-    BLOCK = 48
+    forms = F.normalize(torch.randn(4, embed.shape[1] - 1), dim=1)  # what tells HARBOR from harbor is the same for all words
 
-    def __init__(self, seed, vocabulary, net=None):
-        self.seed, self.vocabulary, self.net, self.have = seed, vocabulary, net, {}
+    def put(table, listed):
+        table = F.normalize((table - table.mean(0))[:, 1:], dim=1)
+        for row, word in zip(table, listed):
+            for form, cased in zip(forms, (word + "s", word.upper(), word.capitalize(), word)):
+                ids = words_of.encode(" " + cased)
+                if len(ids) == 1:
+                    embed[ids[0], 1:] = F.normalize(row + 0.4 * form, dim=0) * length
 
-    def episodes(self, step, shares, level):
-        rng = random.Random(f"{self.seed} answer {step}")
-        what = rng.choices(list(shares), list(shares.values()))[0]
-        maker, count = MAKERS[what]
-        if self.net is None:
-            return [maker(rng, level, self.vocabulary) for _ in range(count)]
-        block, out = step // self.BLOCK, []
-        self.have = {k: v for k, v in self.have.items() if k[0] == block}
-        for _ in range(count):
-            which = rng.randrange(max(count, round(self.BLOCK * count * shares[what] / AGAIN)))
-            key = (block, what, which)
-            if key not in self.have:
-                episode = maker(random.Random(f"{self.seed} answer {key}"), level, self.vocabulary)
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                    episode.seen = self.net.look(episode.pictures) if episode.pictures else None
-                self.have[key] = episode
-            episode = self.have[key]
-            out.append(dataclasses.replace(episode, turns=episode.again(rng) or episode.turns))
-        return out
+    put(names["word.weight"][1:-1], vocabulary)
+    put(names["kind.weight"][1:], picture.KINDS)
+    put(names["colour.weight"], picture.COLOURS)
 
 
-def showing(net, seen, pixels):
-    """`show` of prompts.tokens for an episode whose pictures' visual tokens are `seen` [n, tokens, width]."""
-    side = net.vision.shape.grid // net.vision.shape.shuffle
+def tokenizer_of(folder, seed, vocabulary):
+    """The tokenizer of a state folder (or of the repository); learnt and stored if there is none."""
+    stored = keep.file(folder, "tokenizer.json")
+    if not stored.exists():
+        shown = vocabulary + words.KINDS + list(words.COLOURS)
+        tokenizer.Tokenizer.learn(prompts.corpus(seed, vocabulary), VOCABULARY, shown).save(stored)
+    return tokenizer.Tokenizer.load(stored)
 
-    def show(piece):
-        if isinstance(piece, prompts.Shown):
-            full = torch.from_numpy(~memory.blank(pixels[piece.picture], side))
-            return [(None, seen[piece.picture][full])] if full.any() else []
-        rows = seen[piece.pictures].float()
-        values, origin = memory.compress(rows.detach().numpy(), piece.times, side)
-        n = piece.tokens or memory.prefix(len(origin), piece.share)
-        frames, cells = (torch.tensor(v) for v in zip(*origin[:n]))
-        first = rows[frames, cells]
-        values = torch.from_numpy(values[:n]) + (first - first.detach())  # what merging makes of them, learnt through the first of each
-        return [(piece.times[origin[part[0]][0]][0], values[part]) for part in memory.pictures(origin[:n])]
 
-    return show
+def batch(rng, here, what, held_out=False):
+    """Episodes of one step, of about the same length."""
+    def some(per, make):
+        return [make() for _ in range(max(2, round(TOGETHER / per)))]
+    if what == "single":
+        return some(300, lambda: prompts.single(rng, here, held_out))
+    if what == "clip":
+        n = rng.choice((1, 1, 2, 2, 3, 4, 6, 8, 12))
+        return some(n * 110 + 300, lambda: prompts.clip(rng, here, held_out, n))
+    if what == "both":
+        return some(1500, lambda: prompts.both(rng, here, held_out))
+    n, seen = rng.choice((1, 1, 2, 3)), 0 if what == "lookup" else rng.choice((0, 2, 6, 12))
+    if what == "lookup":
+        return some(n * 170 + 200, lambda: prompts.page(rng, here, held_out, n, 0, prompts.LESSON))
+    return some((n + seen) * 55 + n * 170 + 250, lambda: prompts.page(rng, here, held_out, n, seen))
+
+
+@dataclasses.dataclass
+class Prepared:
+    rows: torch.Tensor  # [b, n, width], padded at the end
+    ids: torch.Tensor  # [b, n] of what comes next; -1: a picture, or nothing
+    weights: torch.Tensor
+    turns: torch.Tensor  # which turn's answer it belongs to; -1: none
 
 
 def prepare(net, words_of, episodes):
-    """Rows [b, n, width] padded at the end; [b, n]: ids of what comes next (-1: a picture, or nothing), how much each weighs, and which
-    turn's answer it belongs to (-1: none)."""
-    seen = net.see(episodes)
-    base, sequences, told = 0, [], ([], [], [])
+    sequences, told = [], ([], [], [])
     for episode in episodes:
-        parts, ids, weights, turn_of, turn = [], [], [], [], -1
-        for part in prompts.tokens(words_of, episode, showing(net, seen[base:base + len(episode.pictures)], episode.pictures)):
+        parts, ids, weights, turns = [], [], [], []
+        for part in prompts.tokens(words_of, episode):
             if isinstance(part, tuple):
                 parts.append(net.text.embed(torch.tensor(part[1])))
                 ids += part[1]
-                for what in part[2]:
-                    turn += what == 2 and not (turn_of and turn_of[-1] >= 0)
-                    turn_of.append(turn if what == 2 else -1)
-                    weights.append(WEIGHTS[what])
+                weights += [WEIGHTS[what] for what, _ in part[2]]
+                turns += [number if what == prompts.ANSWER else -1 for what, number in part[2]]
             else:
-                parts.append(part.to(net.text.embed.weight.dtype))
-                ids += [-1] * len(part)
-                weights += [0.0] * len(part)
-                turn_of += [-1] * len(part)
-        base += len(episode.pictures)
+                n = len(part.values)
+                parts.append(part.values.to(net.text.embed.weight.dtype))
+                ids += [-1] * n
+                weights += [0.0] * n
+                turns += [-1] * n
         sequences.append(torch.cat(parts))
-        for out, values, none in zip(told, (ids, weights, turn_of), (-1, 0.0, -1)):
+        for out, values, none in zip(told, (ids, weights, turns), (-1, 0.0, -1)):
             out.append(torch.tensor(values[1:] + [none]))
     pad = nn.utils.rnn.pad_sequence
-    return pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1)
+    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1))
 
 
 def predict(net, words_of, episodes, answers=False):
     """Logits [m, vocab] of what is to be learnt (`answers`: of answers alone), its ids and weights [m], and (episode, turn) of each."""
-    rows, targets, weights, turns = prepare(net, words_of, episodes)
-    states, _ = net.text(rows.bfloat16() if kernels.library() else rows)
-    at = ((turns if answers else targets) >= 0).nonzero(as_tuple=True)
-    return net.text.logits(states[at]), targets[at], weights[at], at[0], turns[at]
+    made = prepare(net, words_of, episodes)
+    states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows)
+    at = ((made.turns if answers else made.ids) >= 0).nonzero(as_tuple=True)
+    return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at]
+
+
+def recall(net, words_of, episodes):
+    """How badly the first layer's keys find the excerpt of a question among all of a step: cross-entropy of its scores, and the share of
+    questions for which it is the first; None if nothing was asked."""
+    held, asked = {}, []
+    for e, episode in enumerate(episodes):
+        for piece in episode.pieces:
+            if isinstance(piece, prompts.Rows):
+                held.setdefault((e, piece.entry), []).append(piece.values)
+        asked += [(e, t) for t in episode.turns if t.kind in FOUND and len(t.entries) == 1]
+    keys = {key: n for n, key in enumerate(held)}
+    asked = [(keys[(e, t.entries[0])], words_of.encode(t.question)[-QUERIES:]) for e, t in asked if (e, t.entries[0]) in keys][:32]
+    if len(keys) < 2 or not asked:
+        return None
+    layer, s = net.text.layers[0], net.text.shape
+    rows = [torch.cat([p.float() for p in parts])[:ROWS] for parts in held.values()]
+    there = torch.tensor([[i < len(r) for i in range(ROWS)] for r in rows])
+    rows = torch.stack([F.pad(r, (0, 0, 0, ROWS - len(r))) for r in rows])
+    ids = torch.tensor([i + [-1] * (QUERIES - len(i)) for _, i in asked])
+
+    def heads(linear, x):  # [heads, n, hd]
+        return linear(layer.attn_norm(x)).view(-1, s.heads, s.width // s.heads).transpose(0, 1)
+
+    q, k = heads(layer.q, net.text.embed(ids.clamp(min=0)).flatten(0, 1)), heads(layer.k, rows.flatten(0, 1))
+    scores = torch.bmm(q, k.transpose(1, 2)).amax(0).float().view(len(asked), QUERIES, len(rows), ROWS)
+    scores = scores.masked_fill((ids < 0)[:, :, None, None], -1e4).amax(1).masked_fill(~there, -1e4)
+    scores = scores.topk(BEST, 2).values.clamp(min=-100).mean(2) / 8
+    wanted = torch.tensor([n for n, _ in asked])
+    return F.cross_entropy(scores, wanted), float((scores.argmax(1) == wanted).float().mean())
 
 
 @torch.no_grad()
-def evaluate(net, words_of, maker, count, level, vocabulary, n, keep_share=None):
-    """Share of answers, by kind, in which every token would have been chosen: greedy decoding gives exactly these answers."""
-    rng, right, asked = random.Random(f"held out {maker.__name__}"), {}, {}
-    for _ in range(max(1, n // count)):
-        episodes = [maker(rng, level, vocabulary, True) for _ in range(count)]
-        if keep_share is not None:
-            for episode in episodes:
-                for piece in episode.pieces:
-                    if isinstance(piece, prompts.Kept):
-                        piece.share = keep_share
+def evaluate(net, words_of, here, what, n, seed=""):
+    """Share of answers, by kind, in which every token would have been chosen: greedy decoding gives exactly these answers. `found`: share of
+    questions whose excerpt recall finds first."""
+    rng, right, asked, found = random.Random(f"held out {what} {seed}"), {}, {}, []
+    while sum(asked.values()) < n:
+        episodes = batch(rng, here, what, True)
         with torch.autocast("cpu", torch.bfloat16):
             logits, ids, _, episode_of, turn_of = predict(net, words_of, episodes, True)
+            found += [r[1] for r in [recall(net, words_of, episodes)] if r]
         hit = logits.argmax(1) == ids
         for e, episode in enumerate(episodes):
-            for t, (_, _, kind) in enumerate(episode.turns):
-                asked[kind] = asked.get(kind, 0) + 1
-                right[kind] = right.get(kind, 0) + int(hit[(episode_of == e) & (turn_of == t)].all())
-    return {"all": round(sum(right.values()) / sum(asked.values()), 4), **{k: [right[k], asked[k]] for k in sorted(asked)}}
+            for t, each in enumerate(episode.turns):
+                asked[each.kind] = asked.get(each.kind, 0) + 1
+                right[each.kind] = right.get(each.kind, 0) + int(hit[(episode_of == e) & (turn_of == t)].all())
+    out = {"all": round(sum(right.values()) / sum(asked.values()), 3), "found": round(sum(found) / max(1, len(found)), 3)}
+    return {**out, **{k: [right[k], asked[k]] for k in sorted(asked)}}
 
 
 def main(argv=None):
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
-    ask.add_argument("--steps", type=int, default=12000, help="the rate falls over the last fifth")
+    ask.add_argument("--steps", type=int, default=12000)
+    ask.add_argument("--falling", type=float, default=0.3, help="share of the steps over which the rate falls to nothing")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--words")
+    ask.add_argument("--measure", action="store_true", help="print what is answered right of held-out episodes of each kind, and end")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
     args = ask.parse_args(argv)
     torch.manual_seed(args.seed)
     state, stop, vocabulary = keep.State(args.state, "answer"), keep.Stop(), words.read(args.words)
-    stored = keep.file(state.folder, "tokenizer.json")
-    if not stored.exists():
-        tokenizer.Tokenizer.learn(prompts.corpus(args.seed, vocabulary), VOCABULARY, vocabulary).save(stored)
-    words_of = tokenizer.Tokenizer.load(stored)
-    shapes = model.VisionShape(), model.TextShape(vocab=VOCABULARY)
-    net = Answerer(*shapes)
-    step, phase, saved = 0, 0, state.load()
-    if not saved:
-        begun = keep.State(args.state, "encoder").load()
-        if not begun:
-            raise SystemExit(f"answer: {state.folder} has no encoder.pt; train the encoder first (tools/train/run)")
-        net.vision.load_state_dict({k[len("vision."):]: v for k, v in begun["average"].items() if k.startswith("vision.")})
-    steps_of = muon.optimizers(net, args.rate, 0.02, 0.2)
-    average = keep.Average(net)
+    words_of = tokenizer_of(state.folder, args.seed, vocabulary)
+    net = Answerer(model.VisionShape(), model.TextShape(vocab=len(words_of.tokens)))
+    step, saved = 0, state.load()
     if saved:
         net.load_state_dict(saved["net"])
+    else:
+        begun = keep.State(args.state, "encoder").load()
+        if not begun or "names.word.weight" not in begun["average"]:
+            raise SystemExit(f"answer: {state.folder} has no encoder.pt that tells words; train the encoder first (tools/train/run)")
+        of = {part: {k[len(part) + 1:]: v for k, v in begun["average"].items() if k.startswith(part + ".")} for part in ("vision", "connector", "names")}
+        begin(net, words_of, of["names"], vocabulary, of)
+    steps_of = muon.optimizers(net.text, args.rate, 0.02)
+    average = keep.Average(net.text)
+    fresh = 0
+    if saved:
         for optimizer, was in zip(steps_of, saved["optimizers"] or []):
             optimizer.load_state_dict(was)
-        average.weights, average.steps = saved["average"], saved["averaged"]
-        step, phase = saved["step"], saved["phase"]
+        average.weights.update({k[len("text."):]: v for k, v in saved["average"].items() if k.startswith("text.")})
+        average.steps, step = saved["averaged"], saved["step"]
+        fresh = 0 if saved["optimizers"] else step
+    judge = Answerer(net.vision.shape, net.text.shape)
+    judge.load_state_dict(net.state_dict())
 
     def save():
-        state.save(net=net.state_dict(), optimizers=[o.state_dict() for o in steps_of], average=average.weights,
-                   averaged=average.steps, step=step, phase=phase)
+        state.save(net=net.state_dict(), optimizers=[o.state_dict() for o in steps_of], averaged=average.steps, step=step,
+                   average={**net.state_dict(), **{f"text.{k}": v for k, v in average.weights.items()}})
 
-    judge, level = Answerer(*shapes), picture.LEVELS[-1]
-    state.log(event="start", step=step, phase=PHASES[phase][0], parameters=model.parameters(net.text) + model.parameters(net.connector))
-    bank = Bank(args.seed, vocabulary, net)
-    losses, began, saved_at, seen = [], time.monotonic(), time.monotonic(), 0
+    def measure(n, kinds):
+        judge.text.load_state_dict(average.weights)
+        state.log(event="held out", step=step, **{what: evaluate(judge, words_of, held, what, n) for what in kinds})
+
+    held = pool.Pool("held out", vocabulary, net.look, 96, 60, 32)
+    if args.measure:
+        measure(400, PHASES[-1][0])
+        return False
+    here = pool.Pool(f"{args.seed} {step}", vocabulary, net.look)
+    state.log(event="start", step=step, parameters=model.parameters(net.text), tokens=len(words_of.tokens))
+    sums, began, saved_at = {}, time.monotonic(), time.monotonic()
     while step < args.steps and not stop:
-        name, shares, enough, latest, along = PHASES[phase]
-        if along != (bank.net is None):
-            bank = Bank(args.seed, vocabulary, None if along else net)
-        episodes = bank.episodes(step, shares, picture.LEVELS[1 + step // Bank.BLOCK % 3] if phase == 0 else level)
-        muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps))
+        rng = random.Random(f"{args.seed} answer {step}")
+        shares = next(shares for shares, until in PHASES if step < until * args.steps or until == 1.0)
+        what = rng.choices(list(shares), list(shares.values()))[0]
+        here.renew()
+        episodes = batch(rng, here, what)
+        muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps, args.falling) * min(1.0, (step - fresh + 1) / 60))
         with torch.autocast("cpu", torch.bfloat16):
             logits, ids, weights, _, turn_of = predict(net, words_of, episodes)
             loss = encoder.entropy(logits, ids, weights / weights.sum())
-        net.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            found = recall(net, words_of, episodes)
+            whole = loss + RECALL * found[0] if found else loss
+        for optimizer in steps_of:
+            optimizer.zero_grad(set_to_none=True)
+        whole.backward()
+        nn.utils.clip_grad_norm_(net.text.parameters(), 1.0)
         for optimizer in steps_of:
             optimizer.step()
-        average.update(net)
+        average.update(net.text)
         step += 1
         with torch.no_grad():
             answers = turn_of >= 0
-            losses.append(float(F.cross_entropy(logits[answers].float(), ids[answers])))
-        seen += sum(len(e.pictures) for e in episodes)
+            sums.setdefault(what, []).append(float(F.cross_entropy(logits[answers].float(), ids[answers])))
+            if found:
+                sums.setdefault("found", []).append(found[1])
         if step % 50 == 0:
             spent = time.monotonic() - began
-            state.log(step=step, phase=name, loss=round(sum(losses) / len(losses), 4), pictures_per_second=round(seen / spent, 1))
-            losses, began, seen = [], time.monotonic(), 0
-        if step % 500 == 0:
-            judge.load_state_dict(average.weights)
-            figures = {m: evaluate(judge, words_of, *MAKERS[m], level, vocabulary, 4 * MAKERS[m][1]) for m in shares}
-            state.log(event="held out", step=step, phase=name, **figures)
-            if figures["align" if name == "align" else "single"]["all"] > enough or step >= latest * args.steps:
-                phase += 1
-                state.log(event="phase", step=step, phase=PHASES[phase][0])
+            state.log(step=step, seconds=round(spent / 50, 2), **{k: round(sum(v) / len(v), 4) for k, v in sorted(sums.items())})
+            sums, began = {}, time.monotonic()
+        if step % 250 == 0:
+            measure(100, shares)
             began = time.monotonic()
         if time.monotonic() - saved_at > args.save_every:
             save()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import answer, keep, model, prompts, tokenizer  # noqa: E402
+from train import answer, keep, model, tokenizer  # noqa: E402
 from world import picture, words  # noqa: E402
 
 TYPES = {"q8_0": gguf.GGMLQuantizationType.Q8_0, "f16": gguf.GGMLQuantizationType.F16, "f32": gguf.GGMLQuantizationType.F32}
@@ -125,9 +125,7 @@ def write_vision(path, vision, connector, name, kind, width):
 def newest(folder, words_list=None):
     """The averaged model of a state folder and its tokenizer."""
     folder = pathlib.Path(folder)
-    stored = keep.file(folder, "tokenizer.json")
-    words_of = tokenizer.Tokenizer.load(stored) if stored.exists() else \
-        tokenizer.Tokenizer.learn(prompts.corpus(1, words.read(words_list)), answer.VOCABULARY, words.read(words_list))
+    words_of = answer.tokenizer_of(folder, 1, words.read(words_list))
     torch.manual_seed(1)
     net = answer.Answerer(model.VisionShape(image=picture.SIZE, patch=picture.PATCH), model.TextShape(vocab=len(words_of.tokens)))
     whole, encoder = keep.State(folder, "answer").load(), keep.State(folder, "encoder").load()

@@ -43,8 +43,8 @@ class TextShape:
     heads: int = 4
     kv_heads: int = 4
     feed: int = 704
-    context: int = 8192
-    rope_base: float = 10000.0
+    context: int = 2048  # programs fill three quarters of it at the most
+    rope_base: float = 1e6  # the slow half of a head's pairs hardly turns within a prompt: what matches what doesn't depend on how far it is
     eps: float = 1e-5
 
 
@@ -166,7 +166,11 @@ class Connector(nn.Module):
         self.fc = nn.Linear(v.width * v.shuffle ** 2, t.width, bias=False)
 
     def forward(self, x):
-        return self.fc(pixel_shuffle(x, self.grid, self.s))
+        return self.of(x, self.grid)
+
+    def of(self, x, grid):
+        """The same of a window of grid x grid patches."""
+        return self.fc(pixel_shuffle(x, grid, self.s))
 
 
 class RMSNorm(nn.Module):
@@ -242,10 +246,21 @@ class Text(nn.Module):
         self.embed = nn.Embedding(s.vocab, s.width)  # the output head, too
         self.layers = nn.ModuleList(TextLayer(s) for _ in range(s.layers))
         self.norm = RMSNorm(s.width, s.eps)
-        nn.init.normal_(self.embed.weight, std=0.03)
+        nn.init.normal_(self.embed.weight, std=0.04)
+        nn.init.constant_(self.embed.weight[:, 0], CONSTANT)
+        nn.init.constant_(self.norm.weight, 0.5)
         for layer in self.layers:
             for linear in (layer.out, layer.down):
                 nn.init.normal_(linear.weight, std=0.03 / math.sqrt(2 * s.layers))
+        for i, layer in enumerate(self.layers[:3]):
+            for head in range(s.heads):
+                if i == 0 and head < 2:
+                    look_before(layer, head, 1 + head)
+                elif (i, head) != (1, 0):
+                    look_alike(layer, head)
+        for layer in self.layers[1:-1]:
+            if s.kv_heads == s.heads:
+                copy_through(layer)
 
     def forward(self, rows, caches=None):
         """States behind the last norm [b, n, width] and the caches of keys and values."""
@@ -268,6 +283,44 @@ class Text(nn.Module):
 
     def logits(self, states):
         return F.linear(states, self.embed.weight)
+
+
+CONSTANT = 0.25  # first number of every token's embedding: heads that look for a place, not for a thing, go by it
+
+
+@torch.no_grad()
+def look_before(layer, head, offset, strength=1.2):
+    """Makes a head of a fresh first layer look at the token `offset` before."""
+    s = layer.s
+    hd = s.width // s.heads
+    q, k = layer.q.weight[head * hd:(head + 1) * hd], layer.k.weight[head * hd:(head + 1) * hd]
+    q *= 0.1
+    k *= 0.1
+    for i in range(10):
+        angle = offset * s.rope_base ** (-2 * i / hd)
+        k[2 * i, 0] = strength
+        q[2 * i, 0], q[2 * i + 1, 0] = strength * math.cos(angle), -strength * math.sin(angle)
+
+
+@torch.no_grad()
+def look_alike(layer, head, strength=1.1):
+    """Makes a head of a fresh layer look at tokens that are like its own, wherever they are."""
+    s = layer.s
+    hd = s.width // s.heads
+    q, k = layer.q.weight[head * hd:(head + 1) * hd], layer.k.weight[head * hd:(head + 1) * hd]
+    alike = torch.linalg.qr(torch.randn(s.width, hd // 2))[0].T * strength
+    for own in (q, k):
+        own *= 0.3
+        own[hd // 2:] = alike
+        own[:, 0] *= 0.3
+
+
+@torch.no_grad()
+def copy_through(layer, gain=0.2):
+    """Makes a fresh layer's heads hand on together what they look at, as it is."""
+    turned = torch.linalg.qr(torch.randn(layer.s.width, layer.s.width))[0]
+    layer.v.weight.copy_(gain * turned)
+    layer.out.weight.copy_(gain * turned.T)
 
 
 def parameters(module):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A byte-level BPE tokenizer of our own, stored in GGUF as model `gpt2`, pre-tokenizer `smollm`: digits stand alone, the rest is
-cut as GPT-2 does. Learnt from the words around what the world shows: tokens of several letters begin with a blank, and words of the
-world's lists aren't learnt from, so that what a sign says stays mostly single letters. A model that reads spells; words of any
-other list are spelt by what it learnt from ours.
+cut as GPT-2 does. Learnt from the words around what the world shows, in which tokens of several letters begin with a blank; then every word
+that the world prints becomes a token, in each case that it is printed in. Reading a sign is choosing one token, and finding a line is
+finding one. Words of no list are spelt.
 """
 
 import collections
@@ -48,7 +48,7 @@ class Tokenizer:
 
     @classmethod
     def learn(cls, texts, size, shown=()):
-        """At most `size` tokens. `shown`: words (in any case) that are to be spelt."""
+        """At most `size` tokens, and those that make each of `shown` (words in any case; not learnt from), behind a blank, one token."""
         shown, fixed = {w.lower() for w in shown}, {p for text in FIXED for p in pieces(text)}
         counts = collections.Counter(p for text in texts for p in pieces(text) if p.lstrip("Ġ").lower() not in shown)
         words = {w: list(w) for w in counts}
@@ -78,8 +78,24 @@ class Tokenizer:
                     pairs[pair] += counts[w]
                     where[pair].add(w)
             del pairs[best]
-        tokens += [f"<unused_{i}>" for i in range(size - len(tokens))]
-        return cls(tokens, merges)
+        made = cls(tokens, merges)
+        for word in sorted({" " + c for w in shown for c in (w, w.upper(), w.capitalize())}):
+            made._join_up(*pieces(word))
+        made.tokens += [f"<unused_{i}>" for i in range(-len(made.tokens) % 64 if shown else size - len(made.tokens))]
+        return cls(made.tokens, made.merges)
+
+    def _join_up(self, word):
+        """Adds the merges, from the left to the right, that make a word one token."""
+        parts = [self.tokens[i] for i in self._word(word)]
+        while len(parts) > 1:
+            pair = parts[0], parts[1]
+            self.ranks[pair] = len(self.merges)
+            self.merges.append(pair)
+            if pair[0] + pair[1] not in self.ids:
+                self.ids[pair[0] + pair[1]] = len(self.tokens)
+                self.tokens.append(pair[0] + pair[1])
+            parts = [pair[0] + pair[1]] + parts[2:]
+        self.known.clear()
 
     def save(self, path):
         pathlib.Path(path).write_text(json.dumps({"tokens": self.tokens, "merges": self.merges}), encoding="utf-8")

@@ -19,10 +19,10 @@ PATCH = picture.PATCH
 
 
 class Sheet:
-    """A drawn scene with maps of what lies where, in its own pixels. `across`, `down`: tiles that it is cut into; `fit`: it is seen as small
+    """A drawn scene with maps of what lies where, in its own pixels. `names`: numbers of the words that are told as a whole; `across`, `down`: tiles that it is cut into; `fit`: it is seen as small
     as programs make it before they stretch it."""
 
-    def __init__(self, scene, across=1, down=1, fit=False):
+    def __init__(self, scene, names, across=1, down=1, fit=False):
         self.across, self.down = across, down
         self.image, self.size = picture.fitted(scene.image) if fit else scene.image, scene.size
         width, height = scene.size
@@ -43,6 +43,7 @@ class Sheet:
             self.kind[part][inside] = 1 + picture.KINDS.index(thing.kind)
             self.colour[part][inside] = picture.COLOURS.index(thing.colour)
             self.amount[part][inside] = 0 if thing.amount < 0 else 1 + min(picture.AMOUNTS - 2, int(thing.amount * (picture.AMOUNTS - 1)))
+        self.named = np.array([named(item.text, names) for item in scene.words] or [[0] * (1 + picture.SLOTS)], np.int64)
         middles, classes, words, indices = [], [], [], []
         self.spell = np.zeros((max(1, len(scene.words)), picture.SPELL), np.int64)
         for n, item in enumerate(scene.words):
@@ -69,7 +70,7 @@ class Sheet:
         kind, colour, amount [g, g]: object at the patch's centre (0 none), its colour (the background's without an object)
         """
         width, height = self.size
-        if whole or whole is None and side == picture.SIZE and self.down == 1 and make.random() < 0.5:
+        if whole or whole is None and side == picture.SIZE and self.down == 1 and make.random() < 0.6:
             box = (0.0, 0.0, float(width), float(height))
         else:
             zoom = make.uniform(0.85, 1.15)
@@ -109,29 +110,39 @@ class Sheet:
         }
 
 
-def collect(made, spells):
+def named(text, names):
+    """What a printed word is told as: its number in `names` (counted from 1; 0 for words of no list, len(names) + 1 for numbers), and its
+    characters if it is a number, a time or a score."""
+    bare = text.lower().strip(".,!?")
+    if len(bare) <= picture.SLOTS and bare[:1].isdigit() and all(c in picture.DIGITS for c in bare):
+        return [len(names) + 1] + [picture.DIGITS.index(c) for c in bare.ljust(picture.SLOTS)]
+    return [names.get(bare, 0)] + [0] * picture.SLOTS
+
+
+def collect(made, sheets):
     """Windows and their labels as tensors: pictures [n, side, side, 3] in bytes; words of all of them in one list."""
     base, out = 0, {}
-    for (_, truth), spell in zip(made, spells):
+    for (_, truth), sheet in zip(made, sheets):
         truth["word"] = np.where(truth["word"] >= 0, truth["word"] + base, -1)
-        base += len(spell)
+        base += len(sheet.spell)
     for key in made[0][1]:
         out[key] = torch.from_numpy(np.stack([truth[key] for _, truth in made]))
-    out["spell"] = torch.from_numpy(np.concatenate(spells))
+    out["spell"] = torch.from_numpy(np.concatenate([sheet.spell for sheet in sheets]))
+    out["named"] = torch.from_numpy(np.concatenate([sheet.named for sheet in sheets]))
     return torch.from_numpy(np.stack([pixels for pixels, _ in made])), out
 
 
 def draw(make, level, vocabulary):
     """A sheet of a level: a picture, a frame of a film, or a page of a paper."""
-    kind = make.random()
+    kind, names = make.random(), {w: 1 + i for i, w in enumerate(vocabulary)}
     if kind < level.frames:
         plan = film.plan(make.getrandbits(60), 15, vocabulary)
         width, height = make.choice(((480, 270), (400, 300), (512, 288), (320, 320)))
-        return Sheet(film.frame(plan, make.uniform(0, 14.9), width, height, make.random() < 0.1), fit=make.random() < 0.8)
+        return Sheet(film.frame(plan, make.uniform(0, 14.9), width, height, make.random() < 0.1), names, fit=make.random() < 0.8)
     if kind < level.frames + level.papers:
         plan = paper.plan(make.getrandbits(60), 1, vocabulary)
-        return Sheet(paper.render(plan, plan.pages[0], 768, 1024), 3, 4)
-    return Sheet(picture.scene(make, level, vocabulary))
+        return Sheet(paper.render(plan, plan.pages[0], 768, 1024), names, 3, 4)
+    return Sheet(picture.scene(make, level, vocabulary), names, fit=make.random() < level.fit)
 
 
 class Windows:
@@ -145,15 +156,15 @@ class Windows:
         make = random.Random(f"{self.seed} {step}")
         block, sheets = step // self.block, max(4, math.ceil(n * (side / picture.SIZE) ** 2 / 2) * 2)
         self.have = {k: v for k, v in self.have.items() if k[0] == block}
-        made, spells = [], []
+        made, sheets_of = [], []
         for _ in range(n):
             which = make.randrange(sheets * self.block // 4)
             key = (block, level, which)
             if key not in self.have:
                 own = random.Random(f"{self.seed} {key}")
-                now = picture.LEVELS[level if own.random() < 0.8 else own.randint(0, lower)]
+                now = picture.LEVELS[level if own.random() < 0.85 else own.randint(0, lower)]
                 self.have[key] = draw(own, now, self.vocabulary), now
             sheet, now = self.have[key]
             made.append(sheet.window(make, side, now.dirt))
-            spells.append(sheet.spell)
-        return collect(made, spells)
+            sheets_of.append(sheet)
+        return collect(made, sheets_of)
