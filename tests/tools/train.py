@@ -53,6 +53,16 @@ class Tokenizers(unittest.TestCase):
         self.assertEqual(len(set(self.words.tokens)), 340)
         self.assertEqual(len(self.words.encode(" the sign")), 2)
 
+    def test_words_that_are_shown_are_one_token_in_each_case(self):
+        words_of = tokenizer.Tokenizer.learn(self.texts, 340, ["harbor", "harvest", "star"])
+        for word in ("harbor", "Harbor", "HARBOR", "harvest", "Star"):
+            self.assertEqual(len(words_of.encode(f" {word}")), 1)
+            self.assertEqual(words_of.encode(f" the {word}?")[-2], words_of.encode(f" {word}")[0])
+        self.assertGreater(len(words_of.encode(" harbinger")), 2)
+        for text in self.texts + [" harbinger HARVESTER star.Star"]:
+            self.assertEqual(words_of.decode(words_of.encode(text)), text)
+        self.assertEqual(len(words_of.tokens) % 64, 0)
+
     def test_it_can_be_kept(self):
         with tempfile.TemporaryDirectory() as folder:
             self.words.save(pathlib.Path(folder) / "t.json")

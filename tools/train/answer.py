@@ -95,13 +95,13 @@ def batch(rng, here, what, held_out=False):
         return some(300, lambda: prompts.single(rng, here, held_out))
     if what == "clip":
         n = rng.choice((1, 1, 2, 2, 3, 4, 6, 8, 12))
-        return some(n * 110 + 300, lambda: prompts.clip(rng, here, held_out, n))
+        return some(n * 100 + 450, lambda: prompts.clip(rng, here, held_out, n))
     if what == "both":
-        return some(1500, lambda: prompts.both(rng, here, held_out))
+        return some(2400, lambda: prompts.both(rng, here, held_out))
     n, seen = rng.choice((1, 1, 2, 3)), 0 if what == "lookup" else rng.choice((0, 2, 6, 12))
     if what == "lookup":
-        return some(n * 170 + 200, lambda: prompts.page(rng, here, held_out, n, 0, prompts.LESSON))
-    return some((n + seen) * 55 + n * 170 + 250, lambda: prompts.page(rng, here, held_out, n, seen))
+        return some(n * 250 + 350, lambda: prompts.page(rng, here, held_out, n, 0, prompts.LESSON))
+    return some((n + seen) * 75 + n * 220 + 350, lambda: prompts.page(rng, here, held_out, n, seen))
 
 
 @dataclasses.dataclass
@@ -247,7 +247,8 @@ def main(argv=None):
         rng = random.Random(f"{args.seed} answer {step}")
         shares = next(shares for shares, until in PHASES if step < until * args.steps or until == 1.0)
         what = rng.choices(list(shares), list(shares.values()))[0]
-        here.renew()
+        if step % 3 == 0:
+            here.renew()
         episodes = batch(rng, here, what)
         muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps, args.falling) * min(1.0, (step - fresh + 1) / 60))
         with torch.autocast("cpu", torch.bfloat16):

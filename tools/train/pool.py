@@ -66,7 +66,7 @@ def spoilt(rng, pixels):
 class Pool:
     """Depends on the seed and on how often it was renewed alone. `look`: pictures [n, SIZE, SIZE, 3] in bytes to visual tokens."""
 
-    def __init__(self, seed, vocabulary, look, pictures=400, segments=300, leaves=120):
+    def __init__(self, seed, vocabulary, look, pictures=256, segments=160, leaves=80):
         self.rng, self.vocabulary, self.look = random.Random(f"pool {seed}"), vocabulary, look
         self.pictures, self.segments, self.leaves, self.turn = [], [], [], 0
         while len(self.pictures) < pictures:
