@@ -98,14 +98,16 @@ struct av_track {
     int number; /* in info->streams */
     bool side, chosen;
     char language[8], title[64]; /* of side files */
+    AVCodecContext *decoder;     /* of one on standard input */
 };
 /* Zero-initialised is ready. */
 struct av_tracks {
     struct av_track *list;
     size_t n, at;
+    bool streamed;           /* they come on standard input, between the frames: av_tracks_decode() reads them */
     AVFormatContext *format; /* of the track that is being read */
     AVCodecContext *decoder;
-    AVPacket *packet;
+    AVPacket *packet, *ahead; /* ahead: was read to know how long the one before stays */
     struct ingest_lines lines;
 };
 /* Finds the text tracks of a film and adds those beside it to info->streams. */
@@ -113,6 +115,10 @@ void av_tracks_find(struct av_tracks *tracks, struct av_input *input, const stru
                     struct pr_source_info *info);
 /* The next piece of text, track after track. start: input->start. */
 int av_tracks_next(struct av_tracks *tracks, const struct ingest_options *options, int64_t start, struct pr_unit *unit);
+/* Whether a packet is of a chosen track on standard input, and its text (PR_MORE: it has none that is asked for); unreferences the packet. */
+bool av_tracks_takes(const struct av_tracks *tracks, const AVPacket *packet);
+int av_tracks_decode(struct av_tracks *tracks, const struct ingest_options *options, const struct av_input *input,
+                     AVPacket *packet, struct pr_unit *unit);
 void av_tracks_finish(struct av_tracks *tracks);
 /* "en", "eng" and "en-US" are the same language. */
 bool av_same_language(const char *a, const char *b);

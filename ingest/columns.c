@@ -103,12 +103,21 @@ static bool reads_row_by_row(const struct item *items, int n, const struct gutte
     return switches > 2 && (float)switches > most_switches * (float)lines;
 }
 
+/* Whether an earlier line that crosses the strip ends at the same height: what lies below both is the same. */
+static bool is_looked_at(const struct item *items, int from, float x)
+{
+    for (int i = 0; i < from; i++)
+        if (items[i].box.y1 == items[from].box.y1 && crosses(&items[i], x))
+            return true;
+    return false;
+}
+
 /* The strip that ends at x, between two lines that cross it (or the ends of the block): the best of them, or height 0. */
 static struct gutter look_at_strip(const struct item *items, int n, float x, float top, float bottom)
 {
     struct gutter best = {.x = x};
     for (int from = -1; from < n; from++) {
-        if (from >= 0 && !crosses(&items[from], x))
+        if (from >= 0 && (!crosses(&items[from], x) || is_looked_at(items, from, x)))
             continue;
         struct gutter g = {.x = x, .y0 = from >= 0 ? items[from].box.y1 : top - 1, .y1 = bottom + 1};
         for (int i = 0; i < n; i++)

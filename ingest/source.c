@@ -211,10 +211,12 @@ static int stop_worker(struct ingest_source *source)
 
 static void describe_position(const struct ingest_source *source, char *out, size_t size)
 {
-    if (source->info.n_pages > 0 || source->info.duration == PR_TIME_NONE)
+    if (!source->info_data)
+        snprintf(out, size, "its beginning");
+    else if (source->info.n_pages > 0 || source->info.start == PR_TIME_NONE)
         snprintf(out, size, "page %lld", (long long)source->position + 1);
     else
-        snprintf(out, size, "%.3f s", (double)source->position / 1e6);
+        pr_time_text(source->position, out, size);
 }
 
 static double now(void)
@@ -252,6 +254,11 @@ static int worker_stalled(struct ingest_source *source)
     char where[64];
     describe_position(source, where, sizeof where);
     stop_worker(source);
+    if (strcmp(source->path, "-") == 0)
+        return base_fail(PR_ERR_FORMAT,
+                         "-: standard input brought nothing, or its decoder made no progress for %d s at %s; what came "
+                         "until then is read",
+                         source->options.stall_seconds, where);
     return base_fail(PR_ERR_FORMAT, "%s: the decoder made no progress for %d s at %s; it was stopped", source->path,
                      source->options.stall_seconds, where);
 }

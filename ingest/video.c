@@ -32,6 +32,7 @@ struct video {
     AVStream *stream;
     AVPacket *packet;
     AVPacket *waiting, *behind; /* of frames that stand alone: perhaps the sample's; the one that showed that it is */
+    AVPacket *words;            /* of a text track on standard input, which is read in the same sweep */
     AVFrame *frame, *held;      /* held: decoded, its end not known yet */
     int64_t held_time;
     int64_t last_time, last_duration; /* of decoded frames */
@@ -47,6 +48,7 @@ struct video {
     bool draining, still, intra_only, has_held, at_end, no_seek;
     bool cut;                /* the picture breaks off */
     bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
+    bool broke_off;          /* standard input ended before the film did; it was told */
     int rotation;
     struct av_webp *webp; /* frames come from here, instead of from the decoder */
     AVPacket *webp_bytes; /* of an animation on standard input */
@@ -178,13 +180,16 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     video->held = av_frame_alloc();
     video->waiting = av_packet_alloc();
     video->behind = av_packet_alloc();
+    video->words = av_packet_alloc();
     video->last_time = video->held_time = video->seek_tried = video->passed = PR_TIME_NONE;
-    if (!video->packet || !video->frame || !video->held || !video->waiting || !video->behind)
+    if (!video->packet || !video->frame || !video->held || !video->waiting || !video->behind || !video->words)
         return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
     TRY(look_closer(path));
     TRY(av_input_open(&video->input, path, info));
     TRY(choose_stream(video, path));
     av_tracks_find(&video->tracks, &video->input, options, info);
+    if (options->sound && strcmp(path, "-") == 0)
+        av_input_problem(&video->input, info, "sound is read from files only, and this comes on standard input");
     video->still = is_still(video->input.format);
     video->cut = video->still && info->partial;
     info->kind = !video->stream ? "audio" : video->still ? "image" : "video";
@@ -227,6 +232,7 @@ static void video_close(void *priv)
     av_packet_free(&video->packet);
     av_packet_free(&video->waiting);
     av_packet_free(&video->behind);
+    av_packet_free(&video->words);
     avcodec_free_context(&video->decoder);
     av_input_finish(&video->input);
 }
@@ -326,8 +332,8 @@ static void send(struct video *video, AVPacket *packet)
     av_packet_unref(packet);
 }
 
-/* Feeds the decoder one packet, or its end. Of frames that stand alone only the last one before a sample is sent, which shows
- * when the next one comes. (libav 5 mixes up the times of mjpeg when it is told to skip.) */
+/* Feeds the decoder one packet, or its end, or finds words. Of frames that stand alone only the last one before a sample is sent, which
+ * shows when the next one comes. (libav 5 mixes up the times of mjpeg when it is told to skip.) */
 static void feed(struct video *video)
 {
     if (video->behind->data) {
@@ -345,6 +351,10 @@ static void feed(struct video *video)
         if (code < 0) { /* the end, also of a file that breaks off */
             video->draining = true;
             avcodec_send_packet(video->decoder, NULL);
+            return;
+        }
+        if (av_tracks_takes(&video->tracks, video->packet)) {
+            av_packet_move_ref(video->words, video->packet);
             return;
         }
         bool ours = video->packet->stream_index == video->stream->index;
@@ -399,7 +409,7 @@ static int64_t frame_time(struct video *video)
     return time;
 }
 
-/* PR_OK with video->frame decoded, PR_EOF at the end. */
+/* PR_OK with video->frame decoded, PR_MORE with video->words, PR_EOF at the end. */
 static int decode(struct video *video)
 {
     if (video->webp) {
@@ -417,6 +427,8 @@ static int decode(struct video *video)
         if (code == AVERROR_EOF || video->draining)
             return PR_EOF;
         feed(video);
+        if (video->words->data)
+            return PR_MORE;
     }
 }
 
@@ -528,6 +540,20 @@ static bool takes_sample(struct video *video, int64_t t1)
     return true;
 }
 
+/* After the last frame: whether standard input ended before the film did, by the length that its head names. */
+static int check_stream_end(struct video *video)
+{
+    char end[32], whole[32];
+    bool streamed = strcmp(video->input.path, "-") == 0;
+    if (video->broke_off || !streamed || !video->draining || video->still || video->length == PR_TIME_NONE ||
+        video->held_time == PR_TIME_NONE || video->held_time + video->last_duration > video->length - 1000000)
+        return PR_OK;
+    video->broke_off = true;
+    return base_fail(PR_ERR_FORMAT, "-: standard input breaks off at %s of %s; what came is read",
+                     pr_time_text(video->held_time + video->last_duration, end, sizeof end),
+                     pr_time_text(video->length, whole, sizeof whole));
+}
+
 static int video_next(void *priv, struct pr_unit *unit)
 {
     struct video *video = priv;
@@ -537,7 +563,10 @@ static int video_next(void *priv, struct pr_unit *unit)
         if (!video->has_held || video->last_time < video->wanted)
             seek_ahead(video);
         int err = decode(video);
-        if (err == PR_OK && is_untimed(video))
+        if (err == PR_MORE &&
+            av_tracks_decode(&video->tracks, &video->options, &video->input, video->words, unit) == PR_OK)
+            return PR_OK;
+        if (err == PR_MORE || (err == PR_OK && is_untimed(video)))
             continue;
         int64_t time = err == PR_EOF ? PR_TIME_NONE : frame_time(video);
         if (seek_back(video, err, time))
@@ -571,7 +600,10 @@ static int video_next(void *priv, struct pr_unit *unit)
                          "%s: not one frame of it can be decoded; it is damaged, or larger than 268 million pixels",
                          video->input.path);
     }
-    int err = av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
+    int err = check_stream_end(video);
+    if (err < 0)
+        return err;
+    err = av_tracks_next(&video->tracks, &video->options, video->input.start, unit);
     return err == PR_EOF ? av_sound_next(&video->sound, &video->input, &video->options, unit) : err;
 }
 

@@ -144,6 +144,21 @@ class Subtitles(unittest.TestCase):
                 with self.subTest(source=source, name=name, codec=codec):
                     self.compare(made, 1, self.texts(made)[1])
 
+    def test_fragments(self):
+        """MP4 in fragments doesn't say how long words stay: until the next ones, or none, come. (ffmpeg gives them no length.)"""
+        made = self.path("fragments.mp4")
+        run("ffmpeg", "-v", "error", "-i", self.path("film.mkv"), "-i", self.path("in.srt"), "-map", "0", "-map", "1", "-c:v", "copy", "-c:s",
+            "mov_text", "-movflags", "frag_keyframe+empty_moov", made)
+        run("ffmpeg", "-v", "error", "-i", self.path("film.mkv"), "-i", self.path("in.srt"), "-map", "0", "-map", "1", "-c:v", "copy", "-c:s",
+            "mov_text", self.path("whole.mp4"))
+        info, texts = self.texts(made)
+        whole = self.texts(self.path("whole.mp4"))[1]
+        for i, (text, same) in enumerate(zip(texts, whole, strict=True)):
+            self.assertEqual(text[3], same[3])
+            self.assertAlmostEqual(text[1] + info["start"], same[1], delta=0.0011)
+            ends = [same[2]] + [other[1] for other in whole[i + 1:i + 2]]
+            self.assertTrue(any(abs(text[2] + info["start"] - end) < 0.0011 for end in ends), text)
+
     def test_tracks_apart(self):
         """Three languages, a late start of the film, and the choice of one."""
         made = self.path("three.mkv")
@@ -201,6 +216,20 @@ class Subtitles(unittest.TestCase):
         run("ffmpeg", *film, "-c:v", "mpeg2video", "-c:s", "dvbsub", self.path("pictures.ts"))
         info, texts = self.texts(self.path("pictures.ts"))
         self.assertEqual((info["streams"][1]["kind"], info["streams"][1]["codec"], texts), ("picture text", "dvb_subtitle", []))
+
+    def test_closed_captions(self):
+        """Captions beside the pictures (A/53) are named as present and unread, where they have words."""
+        run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=2", "-c:v", "mpeg2video", self.path("plain.m2v"))
+        with open(self.path("plain.m2v"), "rb") as file:
+            plain = file.read()
+        for triple, words in (b"\xfc\xc8\x49", True), (b"\xfc\x80\x80", False):
+            captions = b"\0\0\1\xb2GA94\3\x41\xff" + triple + b"\xff"
+            with open(self.path("captions.m2v"), "wb") as file:
+                file.write(plain.replace(b"\0\0\1\1", captions + b"\0\0\1\1"))  # before each picture's first slice
+            for name, codec in (("cc.ts", "mpeg2video"), ("cc.mpg", "mpeg2video"), ("cc.mkv", "mpeg2video"), ("cc.mp4", "libx264")):
+                run("ffmpeg", "-v", "error", "-y", "-i", self.path("captions.m2v"), "-c:v", codec, self.path(name))
+                problems = json.loads(run(PROGRAM, "inspect", "--json", self.path(name)))["problems"]
+                self.assertEqual(problems, ["it has closed captions beside its pictures (CEA-608 or 708), which are not read"] if words else [], name)
 
     def test_unread(self):
         """TTML is named as present and unread."""
