@@ -4,6 +4,7 @@
  */
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/library.h"
 #include "cli/output.h"
 #include "pagereel/source.h"
 
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { SAMPLE_RATE = 16000 }; /* of sound, as pr_unit has it */
 static const char *const stream_kinds[] = {"video", "audio", "text", "picture text", "other"};
 static const char *const unit_kinds[] = {"frame", "page", "text", "sound"};
 static const char *const region_kinds[] = {"figure", "link", "field", "note"};
@@ -117,14 +119,25 @@ static void put_info(struct base_buf *out, const char *path, const struct pr_sou
     base_buf_printf(out, "],\"partial\":%s", info->partial ? "true" : "false");
 }
 
+static double energy(const struct pr_unit *unit)
+{
+    double sum = 0;
+    for (size_t i = 0; i < unit->n_samples; i++)
+        sum += (double)unit->samples[i] * (double)unit->samples[i];
+    return sum;
+}
+
+/* Decibels below full scale of a mean square, to a hundredth; minus infinity of silence. */
+static double decibels(double mean_square)
+{
+    return round(1000 * log10(mean_square)) / 100;
+}
+
 /* Root mean square of a block in decibels below full scale; null for silence. */
 static void put_loudness(struct base_buf *out, const struct pr_unit *unit)
 {
-    double energy = 0;
-    for (size_t i = 0; i < unit->n_samples; i++)
-        energy += (double)unit->samples[i] * (double)unit->samples[i];
     base_buf_printf(out, ",\"samples\":%zu,\"loudness_db\":", unit->n_samples);
-    base_json_double(out, round(1000 * log10(energy / (double)unit->n_samples)) / 100);
+    base_json_double(out, decibels(energy(unit) / (double)unit->n_samples));
 }
 
 static void put_unit(struct base_buf *out, const struct pr_unit *unit)
@@ -233,6 +246,14 @@ static int print_info(const char *path, const struct pr_source_info *info)
 
 struct counts {
     int64_t units[4], passed, cuts, lines, visual_only, partial, failed;
+    double energy, most_energy; /* of sound: of all samples, mean of the loudest block */
+    int64_t samples, loudest;   /* loudest: when that block begins */
+};
+
+/* How far a source is read, as it stands on a terminal. */
+struct watch {
+    const char *path;
+    double started, told;
 };
 
 static double seconds(void)
@@ -242,26 +263,35 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* "42 %, 0:00:13 left" on a terminal, twice a second. */
-static void show_progress(const struct pr_source *source, double start, double *last)
+static void show_progress(struct watch *watch, const struct pr_source *source)
 {
     const struct pr_source_info *info = pr_source_info(source);
     double now = seconds();
-    double whole = info->n_pages > 0 ? info->n_pages : info->duration != PR_TIME_NONE ? (double)info->duration : 0;
-    double share = whole > 0 ? (double)pr_source_position(source) / whole : 0;
-    if (!isatty(2) || now - *last < 0.5 || share <= 0 || share > 1)
+    int64_t done = pr_source_position(source), total = info->n_pages > 0 ? info->n_pages : info->duration;
+    if (now - watch->told < 0.5 || done <= 0 || done > total)
         return;
-    double left = (now - start) * (1 - share) / share;
-    fprintf(stderr, "\r%3.0f %%, %d:%02d:%02d left ", 100 * share, (int)left / 3600, (int)left / 60 % 60,
-            (int)left % 60);
-    *last = now;
+    double left = (now - watch->started) * (double)(total - done) / (double)done;
+    cli_progress(NULL, &(struct pr_progress){watch->path, PR_ADDING_TEXT, done, total, left});
+    watch->told = now;
 }
 
-static int read_units(struct pr_source *source, bool print, struct counts *counts, struct base_buf *problems)
+static void count_sound(struct counts *counts, const struct pr_unit *unit)
+{
+    double sum = energy(unit), mean = sum / (double)unit->n_samples;
+    counts->energy += sum;
+    counts->samples += (int64_t)unit->n_samples;
+    if (mean > counts->most_energy) {
+        counts->most_energy = mean;
+        counts->loudest = unit->span.t0;
+    }
+}
+
+static int read_units(const char *path, struct pr_source *source, bool print, struct counts *counts,
+                      struct base_buf *problems)
 {
     struct pr_unit unit;
     struct base_buf line = {0};
-    double start = seconds(), last = start;
+    struct watch watch = {path, seconds(), seconds()};
     int err, result = PR_OK;
     while (result == PR_OK && (err = pr_source_next(source, &unit)) != PR_EOF) {
         if (err == PR_ERR_CANCELLED) {
@@ -277,6 +307,8 @@ static int read_units(struct pr_source *source, bool print, struct counts *count
             counts->lines += (int64_t)unit.n_lines;
             counts->visual_only += unit.visual_only;
             counts->partial += unit.partial;
+            if (unit.kind == PR_UNIT_SOUND)
+                count_sound(counts, &unit);
             if (print) {
                 line.len = 0;
                 put_unit(&line, &unit);
@@ -284,16 +316,16 @@ static int read_units(struct pr_source *source, bool print, struct counts *count
             }
         }
         if (!print || !isatty(1)) /* it would stand between the lines */
-            show_progress(source, start, &last);
+            show_progress(&watch, source);
     }
-    if (last > start)
-        fputs("\r\033[K", stderr);
+    cli_progress_end();
     base_buf_finish(&line);
     return result;
 }
 
 static void print_counts(const struct counts *counts)
 {
+    char time[32];
     if (counts->units[PR_UNIT_FRAME])
         cli_printf("  read  %lld frames, of which %lld differ enough to be encoded; %lld scenes\n",
                    (long long)counts->units[PR_UNIT_FRAME], (long long)counts->passed, (long long)counts->cuts);
@@ -302,8 +334,12 @@ static void print_counts(const struct counts *counts)
                    (long long)counts->units[PR_UNIT_PAGE], (long long)counts->lines, (long long)counts->visual_only);
     if (counts->units[PR_UNIT_TEXT])
         cli_printf("  read  %lld pieces of timed text\n", (long long)counts->units[PR_UNIT_TEXT]);
-    if (counts->units[PR_UNIT_SOUND])
-        cli_printf("  read  %lld blocks of sound\n", (long long)counts->units[PR_UNIT_SOUND]);
+    if (counts->units[PR_UNIT_SOUND] && counts->energy <= 0)
+        cli_printf("  read  %.1f s of sound: silence\n", (double)counts->samples / SAMPLE_RATE);
+    else if (counts->units[PR_UNIT_SOUND])
+        cli_printf("  read  %.1f s of sound, %.1f dB on the mean, the loudest second %.1f dB at %s\n",
+                   (double)counts->samples / SAMPLE_RATE, decibels(counts->energy / (double)counts->samples),
+                   decibels(counts->most_energy), pr_time_text(counts->loudest, time, sizeof time));
     if (counts->partial)
         cli_printf("  problem: %lld of them are damaged in part\n", (long long)counts->partial);
 }
@@ -324,7 +360,7 @@ static int inspect(const char *path, const struct pr_settings *settings)
         err = print_info(path, pr_source_info(source));
     }
     if (err >= 0)
-        err = read_units(source, settings->units, &counts, &problems);
+        err = read_units(path, source, settings->units, &counts, &problems);
     if (settings->json && !settings->units) {
         put_info(&out, path, pr_source_info(source));
         base_buf_printf(&out,
@@ -361,7 +397,9 @@ int cli_inspect(const struct args *args)
 
 int cli_sheet(const struct args *args)
 {
-    return pr_sheet_write(args->words[0], &args->settings, cli_cancel());
+    int err = pr_sheet_write(args->words[0], &args->settings, cli_progress, NULL, cli_cancel());
+    cli_progress_end();
+    return err;
 }
 
 int cli_frame(const struct args *args)

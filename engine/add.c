@@ -52,8 +52,7 @@ void engine_add_tell(struct add_job *job, enum pr_adding what, int64_t done, int
     job->told = now;
     double share =
         total > job->first_position ? (double)(done - job->first_position) / (double)(total - job->first_position) : 0;
-    double left = share > 0.002 ? (now - job->started) * (1 - share) / share : -1;
-    job->fn(job->user, &(struct pr_progress){job->path, what, done, total, left});
+    job->fn(job->user, &(struct pr_progress){job->path, what, done, total, engine_seconds_left(job->started, share)});
 }
 
 static void on_hash(void *user, int64_t done, int64_t total)
@@ -476,6 +475,10 @@ int engine_add(struct library *library, const struct pr_settings *settings, stru
                                .cancel = cancel}};
     *source = (struct library_source){0};
     *fresh = false;
+    if (strcmp(path, "-") == 0)
+        return base_fail(PR_ERR_INVALID,
+                         "standard input can't be added, because what was added is opened again when it is asked; "
+                         "write it to a file first, or look at it with pagereel inspect - or run --video -");
     int err = add(&a, source, fresh);
     for (size_t i = 0; i < a.n_groups; i++) {
         for (size_t j = 0; j < a.groups[i].n; j++)

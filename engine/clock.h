@@ -18,6 +18,12 @@ static inline double engine_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Seconds that the rest takes if it goes on as since `started`, when a share of it is done; negative: it is too early to tell. */
+static inline double engine_seconds_left(double started, double share)
+{
+    return share > 0.002 ? (engine_now() - started) * (1 - share) / share : -1;
+}
+
 /* Seconds of processor time that this process has taken, in all of its threads. */
 static inline double engine_cpu(void)
 {

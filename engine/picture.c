@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "draw/canvas.h"
+#include "engine/clock.h"
 #include "engine/model.h"
 #include "engine/range.h"
 #include "engine/source.h"
@@ -117,32 +118,86 @@ static void label_of(const struct pr_unit *unit, char *out, size_t size)
         snprintf(out, size, "%s", pr_time_text(unit->span.t0, time, sizeof time));
 }
 
-/* Which pages of many are shown: evenly spread ones. */
-static bool page_is_shown(int32_t page, int32_t n_pages, int32_t cells)
+/* Who is told how far a sheet is. */
+struct telling {
+    const char *path;
+    pr_progress_fn fn; /* may be NULL */
+    void *user;
+    double started, told;
+};
+
+static void tell(struct telling *t, int64_t done, int64_t total)
 {
-    if (n_pages <= cells)
-        return true;
-    return (int64_t)page * cells / n_pages != (int64_t)(page - 1) * cells / n_pages || page == 0;
+    if (!t->fn || total <= 0 || engine_now() - t->told < 0.1)
+        return;
+    t->told = engine_now();
+    double left = engine_seconds_left(t->started, (double)done / (double)total);
+    t->fn(t->user, &(struct pr_progress){t->path, PR_ADDING_TEXT, done, total, left});
 }
 
-static int collect_cells(struct ingest_source *source, int32_t max, struct cell *cells, int32_t *n)
+/* Sheets of many pages begin a source anew for each of the pages that they show: drawing all those between takes longer. */
+enum { DRAWN_FOR_NOTHING = 2 /* pages for each that is shown, at the most */ };
+
+struct cells {
+    struct cell *list; /* [max] */
+    int32_t n, max;
+};
+
+static void add_cell(struct cells *cells, const struct pr_unit *unit)
 {
-    int32_t n_pages = ingest_info(source)->n_pages;
+    struct cell *cell = &cells->list[cells->n++];
+    size_t bytes = (size_t)unit->picture_width * (size_t)unit->picture_height * 3;
+    cell->rgb = base_alloc(bytes);
+    memcpy(cell->rgb, unit->rgb, bytes);
+    cell->width = unit->picture_width;
+    cell->height = unit->picture_height;
+    label_of(unit, cell->label, sizeof cell->label);
+}
+
+/* The k-th of the pages that are shown of `range` ones. */
+static int32_t shown_page(int32_t k, int32_t range, int32_t max)
+{
+    return range <= max ? k : (int32_t)((int64_t)k * range / max);
+}
+
+/* Frames, or the pages that are shown of `range` ones from `first` on (range 0: all that come). */
+static int collect_cells(struct ingest_source *source, struct telling *telling, int32_t first, int32_t range,
+                         struct cells *cells)
+{
+    const struct pr_source_info *info = ingest_info(source);
     struct pr_unit unit;
     int err;
-    *n = 0;
-    while ((err = ingest_next(source, &unit)) != PR_EOF && *n < max) {
+    for (int32_t k = 0; cells->n < cells->max && (err = ingest_next(source, &unit)) != PR_EOF;) {
         if (err == PR_ERR_CANCELLED)
             return err;
-        if (err < 0 || !unit.rgb || (unit.kind == PR_UNIT_PAGE && !page_is_shown(unit.span.page, n_pages, max)))
-            continue;
-        struct cell *cell = &cells[(*n)++];
-        size_t bytes = (size_t)unit.picture_width * (size_t)unit.picture_height * 3;
-        cell->rgb = base_alloc(bytes);
-        memcpy(cell->rgb, unit.rgb, bytes);
-        cell->width = unit.picture_width;
-        cell->height = unit.picture_height;
-        label_of(&unit, cell->label, sizeof cell->label);
+        tell(telling, ingest_position(source) - first, range > 0 ? range : info->duration);
+        bool paged = err == PR_OK && unit.kind == PR_UNIT_PAGE && range > 0;
+        while (paged && shown_page(k, range, cells->max) < unit.span.page - first)
+            k++;
+        if (err == PR_OK && unit.rgb && (!paged || shown_page(k, range, cells->max) == unit.span.page - first))
+            add_cell(cells, &unit);
+    }
+    return PR_OK;
+}
+
+static int collect_spread(const char *path, const struct ingest_options *asked, struct telling *telling, int32_t first,
+                          int32_t range, struct cells *cells)
+{
+    struct ingest_options options = *asked;
+    for (int32_t k = 0; k < cells->max; k++) {
+        struct ingest_source *source;
+        struct pr_unit unit;
+        options.first_page = options.last_page = first + shown_page(k, range, cells->max);
+        int err = ingest_open(path, &options, &source);
+        if (err < 0)
+            return err;
+        err = ingest_next(source, &unit);
+        if (err == PR_OK && unit.rgb)
+            add_cell(cells, &unit);
+        ingest_close(source);
+        if (err == PR_ERR_CANCELLED)
+            return err;
+        tell(telling, k + 1, cells->max);
     }
     return PR_OK;
 }
@@ -176,22 +231,24 @@ static int draw_sheet(const struct cell *cells, int32_t n, const char *title, co
     return err;
 }
 
-int pr_sheet_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel)
+int pr_sheet_write(const char *path, const struct pr_settings *settings, pr_progress_fn progress, void *user,
+                   struct pr_cancel *cancel)
 {
     int err;
+    struct telling telling = {path, progress, user, engine_now(), 0};
     struct ingest_options options;
     struct ingest_source *source = NULL;
     struct base_buf title = {0};
-    int32_t n = 0, max = settings->frames > 0 ? settings->frames : DEFAULT_CELLS;
+    struct cells cells = {.max = settings->frames > 0 ? settings->frames : DEFAULT_CELLS};
     char duration[32];
-    max = max < MAX_CELLS ? max : MAX_CELLS;
-    struct cell *cells = base_alloc_array((size_t)max, sizeof *cells);
+    cells.max = cells.max < MAX_CELLS ? cells.max : MAX_CELLS;
+    cells.list = base_alloc_array((size_t)cells.max, sizeof *cells.list);
     TRY(engine_source_options(settings, cancel, &options));
     if (!settings->output[0])
         TRY(base_fail(PR_ERR_INVALID, "no file to write; give --output FILE.png"));
     if (options.sampling == INGEST_RATE) {
         options.sampling = INGEST_BUDGET;
-        options.budget = max;
+        options.budget = cells.max;
     }
     options.max_pixels = CELL_PIXELS;
     TRY(ingest_open(path, &options, &source));
@@ -202,14 +259,19 @@ int pr_sheet_write(const char *path, const struct pr_settings *settings, struct 
         base_buf_printf(&title, ", %d pages", info->n_pages);
     if (info->duration != PR_TIME_NONE)
         base_buf_printf(&title, ", %s", pr_time_text(info->duration, duration, sizeof duration));
-    TRY(collect_cells(source, max, cells, &n));
-    if (n == 0)
+    bool to_end = options.last_page < 0 || options.last_page >= info->n_pages;
+    int32_t range = (to_end ? info->n_pages - 1 : options.last_page) - options.first_page + 1;
+    if (info->n_pages > 0 && range > DRAWN_FOR_NOTHING * cells.max)
+        TRY(collect_spread(path, &options, &telling, options.first_page, range, &cells));
+    else
+        TRY(collect_cells(source, &telling, options.first_page, info->n_pages > 0 ? range : 0, &cells));
+    if (cells.n == 0)
         TRY(base_fail(PR_ERR_NOT_FOUND, "%s: holds no pictures to show", path));
-    err = draw_sheet(cells, n, title.data, settings->output);
+    err = draw_sheet(cells.list, cells.n, title.data, settings->output);
 fail:
-    for (int32_t i = 0; i < n; i++)
-        base_free(cells[i].rgb);
-    base_free(cells);
+    for (int32_t i = 0; i < cells.n; i++)
+        base_free(cells.list[i].rgb);
+    base_free(cells.list);
     base_buf_finish(&title);
     ingest_close(source);
     return err;

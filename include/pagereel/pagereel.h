@@ -47,20 +47,6 @@ struct pr_entry {
     int64_t damaged;      /* places where something was lost */
 };
 
-enum pr_adding {
-    PR_ADDING_HASH, /* its bytes, to know whether it is known */
-    PR_ADDING_TEXT,
-    PR_ADDING_PICTURES,
-    PR_ADDING_KEYS /* of its visual tokens, by the model's first layers; done and total are segments */
-};
-struct pr_progress {
-    const char *source; /* as it was given */
-    enum pr_adding what;
-    int64_t done, total; /* bytes, pages, or microseconds; total 0: unknown */
-    double seconds_left; /* negative: unknown */
-};
-typedef void (*pr_progress_fn)(void *user, const struct pr_progress *progress);
-
 /* Reads a file or folder into the library, as far as that isn't done yet: its text, and the span of every line; and, with the vision part
  * of a model (settings->mmproj, or what lies beside settings->model), what is seen on its frames, pages or pictures, as visual tokens.
  * Without one it is text alone. If settings->model can be

@@ -141,12 +141,31 @@ int pr_source_next(struct pr_source *source, struct pr_unit *unit);
 /* The position that was reached: microseconds of a timed source, pages of another. For progress. */
 int64_t pr_source_position(const struct pr_source *source);
 
+/* ---- how far something is --------------------------------------------------------------------------------------------- */
+
+enum pr_adding {
+    PR_ADDING_HASH, /* its bytes, to know whether it is known */
+    PR_ADDING_TEXT,
+    PR_ADDING_PICTURES,
+    PR_ADDING_KEYS /* of its visual tokens, by the model's first layers; done and total are segments */
+};
+struct pr_progress {
+    const char *source; /* as it was given */
+    enum pr_adding what;
+    int64_t done, total; /* bytes, pages, or microseconds; total 0: unknown */
+    double seconds_left; /* negative: unknown */
+};
+typedef void (*pr_progress_fn)(void *user, const struct pr_progress *progress);
+
+/* ---- pictures ----------------------------------------------------------------------------------------------------- */
+
 /* Writes one picture of a source to settings->output as PNG: the frame on the screen at settings->at, or settings->page, or the
  * first one; of it settings->box. PR_ERR_NOT_FOUND: there is none at that place. */
 int pr_frame_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel);
 /* Writes a contact sheet to settings->output as PNG: settings->frames (24 if 0) frames with their times, or pages with their
- * numbers and labels. */
-int pr_sheet_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel);
+ * numbers and labels. `progress` (may be NULL) is told how far it is, ten times a second at the most. */
+int pr_sheet_write(const char *path, const struct pr_settings *settings, pr_progress_fn progress, void *user,
+                   struct pr_cancel *cancel);
 
 /* "1:02:03.456" of microseconds, hours always written, into a buffer of 32 bytes or more. Returns `out`. */
 const char *pr_time_text(int64_t microseconds, char *out, size_t size);

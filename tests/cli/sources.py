@@ -9,38 +9,13 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
-import unittest
+import zipfile
 import zlib
 
-PROGRAM = RANDOM_MODEL = None
+import support
+from support import read_png
 
-
-def read_png(path):
-    """(width, height, rows of RGB bytes) of an 8-bit RGB PNG."""
-    with open(path, "rb") as file:
-        data = file.read()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    at, body = 8, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at:at + 8])
-        if kind == b"IHDR":
-            width, height, depth, colour = struct.unpack(">IIBB", data[at + 8:at + 18])
-            assert (depth, colour) == (8, 2)
-        if kind == b"IDAT":
-            body += data[at + 8:at + 8 + size]
-        at += 12 + size
-    raw, rows, last = zlib.decompress(body), [], bytes(3 * width)
-    for y in range(height):
-        kind, line = raw[y * (3 * width + 1)], bytearray(raw[y * (3 * width + 1) + 1:(y + 1) * (3 * width + 1)])
-        for x in range(3 * width):
-            left = line[x - 3] if x >= 3 else 0
-            up, corner = last[x], last[x - 3] if x >= 3 else 0
-            paeth = min((abs(up - corner), 0, left), (abs(left - corner), 1, up), (abs(left + up - 2 * corner), 2, corner))[2]
-            line[x] = (line[x] + (0, left, up, (left + up) // 2, paeth)[kind]) & 255
-        rows.append(bytes(line))
-        last = line
-    return width, height, rows
+RANDOM_MODEL = None
 
 
 def rc4(key, data):
@@ -77,45 +52,15 @@ def encrypted_pdf(password, words):
         table, number.hex().encode(), number.hex().encode(), len(out))
 
 
-class Sources(unittest.TestCase):
+class Sources(support.Files):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-sources-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        super().setUpClass()
         cls.text = cls.write("pumps.txt", "The pump is started with the red lever.\n\fIts valve closes at nine bar.\n\fNothing here.\n")
-        cls.film = os.path.join(cls.folder, "film.mp4")
+        cls.film = cls.path("film.mp4")
         if shutil.which("ffmpeg"):  # 10 s: red, then blue from 5 s on
-            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:s=320x180:r=10:d=5", "-f", "lavfi", "-i",
-                            "color=blue:s=320x180:r=10:d=5", "-filter_complex", "concat=n=2", "-c:v", "libx264", cls.film],
-                           check=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def write(cls, name, text):
-        path = os.path.join(cls.folder, name)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return path
-
-    def pagereel(self, *args, input=None):
-        return subprocess.run([PROGRAM, *args], input=input, env=self.env, timeout=120, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE)
-
-    def ok(self, *args):
-        done = self.pagereel(*args)
-        self.assertEqual((done.returncode, done.stderr), (0, b""))
-        return done.stdout
-
-    def fails(self, status, message, *args):
-        done = self.pagereel(*args)
-        error = done.stderr.decode()
-        self.assertEqual(done.returncode, status, error)
-        self.assertEqual(error.count("\n"), 1, error)
-        self.assertIn(message, error)
+            cls.ffmpeg("-f", "lavfi", "-i", "color=red:s=320x180:r=10:d=5", "-f", "lavfi", "-i", "color=blue:s=320x180:r=10:d=5",
+                       "-filter_complex", "concat=n=2", "-c:v", "libx264", "film.mp4")
 
     def need_film(self):
         if not os.path.exists(self.film):
@@ -146,6 +91,23 @@ class Sources(unittest.TestCase):
         done = self.pagereel("inspect", "--json", "-", input=raw)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout)["read"]["frames"], 10)
+
+    def test_sound(self):
+        """Streams with their language, and how loud each second is: two of silence, three of a tone at half of full scale."""
+        self.need_film()
+        tone = "aevalsrc=if(gte(t\\,2)\\,0.5*sin(2*PI*1000*t)\\,0):s=44100:d=5"
+        path = self.ffmpeg("-f", "lavfi", "-i", "color=black:s=64x64:r=5:d=5", "-f", "lavfi", "-i", tone, "-f", "lavfi", "-i", "sine=d=5", "-map", "0",
+                           "-map", "1", "-map", "2", "-c:v", "mpeg4", "-c:a", "flac", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1",
+                           "language=ger", "tone.mkv")
+        info, units = self.units("--sound", path)
+        self.assertEqual([(s["kind"], s["language"]) for s in info["streams"]], [("video", ""), ("audio", "eng"), ("audio", "ger")])
+        blocks = [unit for unit in units if unit["unit"] == "sound"]
+        self.assertEqual([(block["t0"], block["samples"], block["stream"]) for block in blocks[:4]], [(i, 16000, 1) for i in range(4)])
+        self.assertTrue(all(block["loudness_db"] is None or block["loudness_db"] < -80 for block in blocks[:2]))
+        for block in blocks[2:]:
+            self.assertAlmostEqual(block["loudness_db"], -9.03, delta=0.2)
+        self.assertRegex(self.ok("inspect", "--sound", path).decode(), r"  read  5\.0 s of sound, -11\.\d dB on the mean, the loudest second -9\.\d dB at "
+                                                                       r"0:00:0[2-4]\.000\n")
 
     def test_cut_film(self):
         """A film that breaks off says where, and what it doesn't show isn't counted as seen."""
@@ -221,6 +183,19 @@ class Sources(unittest.TestCase):
         pictures = [rows[100][3 * (8 + 248 * i + 120):][:3] for i in range(6)]
         self.assertEqual([max(range(3), key=lambda c: p[c]) for p in pictures], [0, 0, 0, 2, 2, 2])
 
+    def test_sheet_of_many(self):
+        """Of 120 pages those are drawn that stand on the sheet: spread over the whole, or over --pages."""
+        path, out = self.path("grey.cbz"), self.path("sheet.png")
+        with zipfile.ZipFile(path, "w") as file:
+            for i in range(120):
+                file.writestr(f"{i}.png", support.png(4, 4, 8, 0, zlib.compress(4 * (b"\0" + 4 * bytes([2 * i])))))
+        for options, pages in ((["--frames", "6"], range(0, 120, 20)), (["--frames", "5", "--pages", "11-20"], range(10, 20, 2)),
+                               (["--frames", "5", "--pages", "31-"], range(30, 120, 18)), (["--frames", "4", "--pages", "9-11"], range(8, 11))):
+            self.ok("sheet", path, *options, "-o", out)
+            _, _, rows = read_png(out)
+            shown = [rows[150][3 * (8 + 248 * i + 120)] for i in range(len(pages))]
+            self.assertEqual(shown, [2 * page for page in pages])
+
     # ---- ask
 
     def test_ask(self):
@@ -238,5 +213,5 @@ class Sources(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    PROGRAM, RANDOM_MODEL = sys.argv[1:3]
-    unittest.main(argv=sys.argv[:1])
+    RANDOM_MODEL = sys.argv.pop(2)
+    support.main(sys.modules[__name__])
