@@ -1,29 +1,114 @@
-"""Speed of pagereel's ingest beside ffmpeg and poppler's tools, in turns, in one run.
+"""Speed and memory of pagereel's ingest beside ffmpeg and poppler's tools, in turns, in one run.
 
-usage: ingest.py [--pagereel build/cli/pagereel] [--start FILE]... [--video FILE] [--pdf FILE] [--pages N] [--rounds N] [--json]
+usage: ingest.py --make FOLDER [--pagereel build/cli/pagereel] [--rounds N]
+       ingest.py [--start FILE]... [--video FILE] [--pdf FILE] [--pages N] [--memory FILE]... [--rounds N] [--json]
 
+--make: makes the files below in FOLDER, unless they are there (3.8 GB, some minutes), and measures all of it.
 --start: from the start of the program to the first frame or page as a PNG, median of 20; beside it the same by ffmpeg or pdftoppm.
 --video: one frame a second at 512 pixels against `ffmpeg -vf fps=1,scale=512:-2 -f null -`; then one frame a minute, which has to
 take at most a fifth of ffmpeg's time. --pdf: pages as pictures with their text against `pdftoppm` and then `pdftotext` at the same
 size. Wall time and processor time (of all processes and cores) are given: on a busy machine the second one is what counts.
+--memory: resident memory of the program and its worker while a file is read, after the first tenth (of two hours: 12 minutes of film) and at most.
 
-An hour of film:
-    ffmpeg -f lavfi -i testsrc2=s=1920x1080:r=25:d=60,noise=alls=6:allf=t -c:v libx264 -preset veryfast -b:v 4M -pix_fmt yuv420p m.mp4
-    ffmpeg -stream_loop 59 -i m.mp4 -c copy hour.mp4
+Made are: hour.mp4, an hour of 1920 x 1080 at 25 frames a second and 4 Mbit/s (H.264; a minute of a moving test picture with noise, sixty
+times); two-hours.mp4, the same twice; figures.pdf, 300 pages in two columns with a plot, a picture and captions on each; thousand.pdf, 1000
+of them.
 """
 import argparse
 import json
 import math
 import os
+import random
 import re
 import resource
 import statistics
 import subprocess
 import tempfile
 import time
+import zlib
 
 START_RUNS = 20
 PIXELS = 1 << 20
+
+
+def make_film(folder, minutes, name):
+    minute, path = os.path.join(folder, 'minute.mp4'), os.path.join(folder, name)
+    if not os.path.exists(minute):
+        subprocess.run(['ffmpeg', '-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=s=1920x1080:r=25:d=60,noise=alls=6:allf=t', '-c:v', 'libx264',
+                        '-preset', 'veryfast', '-b:v', '4M', '-pix_fmt', 'yuv420p', '-f', 'mp4', minute + '.part'], check=True)
+        os.rename(minute + '.part', minute)
+    if not os.path.exists(path):
+        subprocess.run(['ffmpeg', '-v', 'error', '-y', '-stream_loop', str(minutes - 1), '-i', minute, '-c', 'copy', '-f', 'mp4', path + '.part'],
+                       check=True)
+        os.rename(path + '.part', path)
+    return path
+
+
+def page_content(pick, number):
+    """Two columns of words, a plot of 400 points with bars in one, a picture in the other, and captions."""
+    words = ['pump', 'valve', 'lever', 'the', 'of', 'pressure', 'flows', 'at', 'nine', 'bar', 'when', 'opened', 'slowly', 'measured', 'is']
+    out = ['BT /F 9 Tf 11 TL']
+    for column, (x, top) in enumerate(((50, 780), (310, 560))):
+        out.append(f'1 0 0 1 {x} {top} Tm')
+        out += [f"({' '.join(pick.choice(words) for _ in range(8))}) '" for _ in range(45 if column == 0 else 40)]
+    out.append(f'1 0 0 1 310 590 Tm (Figure {2 * number}: The valve of page {number}.) Tj 1 0 0 1 50 90 Tm (Figure {2 * number + 1}: Pressure.) Tj ET')
+    out.append('q 230 0 0 170 310 610 cm /P Do Q 0.5 w 50 110 m 50 260 l 280 260 l S')
+    out += [f'{pick.random():.2f} 0.4 0.7 rg {60 + 20 * i} 110 12 {pick.randrange(20, 140)} re f' for i in range(11)]
+    out.append('1 0 0 RG 50 180 m')
+    out += [f'{50 + 0.575 * i:.2f} {180 + 60 * math.sin(i / 20) + pick.randrange(-8, 8):.2f} l' for i in range(1, 400)]
+    return '\n'.join(out + ['S']).encode()
+
+
+def make_pdf(folder, pages, name):
+    path, pick, places = os.path.join(folder, name), random.Random(1), []
+    if os.path.exists(path):
+        return path
+    with open(path + '.part', 'wb') as file:
+        def put(head, data=None):
+            places.append(file.tell())
+            body = head if data is None else head[:-2] + b'/Filter/FlateDecode/Length %d>>stream\n%s\nendstream' % (len(data), data)
+            file.write(b'%d 0 obj\n%s\nendobj\n' % (len(places), body))
+        file.write(b'%PDF-1.5\n')
+        put(b'<</Type/Catalog/Pages 2 0 R>>')
+        put(b'<</Type/Pages/Kids[%s]/Count %d>>' % (b' '.join(b'%d 0 R' % (4 + 3 * i) for i in range(pages)), pages))
+        put(b'<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>')
+        for i in range(pages):
+            n = 4 + 3 * i
+            put(b'<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R/Resources<</Font<</F 3 0 R>>/XObject<</P %d 0 R>>>>>>' % (n + 1, n + 2))
+            put(b'<<>>', zlib.compress(page_content(pick, i + 1)))
+            noise = iter(pick.randbytes(170 * 230 * 3))
+            pixels = bytes((x * 2 + y + c * i + (next(noise) & 15)) & 255 for y in range(170) for x in range(230) for c in range(3))
+            put(b'<</Type/XObject/Subtype/Image/Width 230/Height 170/BitsPerComponent 8/ColorSpace/DeviceRGB>>', zlib.compress(pixels))
+        table = file.tell()
+        file.write(b'xref\n0 %d\n0000000000 65535 f \n' % (len(places) + 1) + b''.join(b'%010d 00000 n \n' % place for place in places))
+        file.write(b'trailer\n<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF\n' % (len(places) + 1, table))
+    os.rename(path + '.part', path)
+    return path
+
+
+def resident(pid):
+    """MiB of a process and its children."""
+    try:
+        with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+            family = [pid, *map(int, file.read().split())]
+        pages = 0
+        for each in family:
+            with open(f'/proc/{each}/statm', encoding='ascii') as file:
+                pages += int(file.read().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf('SC_PAGESIZE') / (1 << 20)
+
+
+def memory_row(pagereel, path):
+    """Everything is read and printed; a tenth is what is printed until then."""
+    seen = []
+    with subprocess.Popen([pagereel, 'inspect', '--units', path], stdout=subprocess.PIPE, text=True) as process:
+        for i, _ in enumerate(process.stdout):
+            if i % 20 == 0:
+                seen.append(resident(process.pid))
+    tenth = max(seen[:max(1, len(seen) // 10)])
+    return {'what': f'memory, {os.path.basename(path)}', 'units': i, 'after_a_tenth_mib': round(tenth), 'most_mib': round(max(seen))}
 
 
 def measure(*commands):
@@ -96,10 +181,17 @@ def main():
     p.add_argument('--start', action='append', default=[])
     p.add_argument('--video')
     p.add_argument('--pdf')
+    p.add_argument('--make', metavar='FOLDER')
+    p.add_argument('--memory', action='append', default=[])
     p.add_argument('--pages', type=int, default=300)
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--json', action='store_true')
     a = p.parse_args()
+    if a.make:
+        os.makedirs(a.make, exist_ok=True)
+        a.video, a.pdf = make_film(a.make, 60, 'hour.mp4'), make_pdf(a.make, 300, 'figures.pdf')
+        a.memory = [make_film(a.make, 120, 'two-hours.mp4'), make_pdf(a.make, 1000, 'thousand.pdf')]
+        a.start = [os.path.join(a.make, 'minute.mp4'), a.video, a.pdf]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         rows += [start_row(a.pagereel, path, folder) for path in a.start]
@@ -107,8 +199,9 @@ def main():
         rows += video_rows(a.pagereel, a.video, a.rounds)
     if a.pdf:
         rows.append(pdf_row(a.pagereel, a.pdf, a.pages, a.rounds))
+    memory = [memory_row(a.pagereel, path) for path in a.memory]
     if a.json:
-        print(json.dumps({'load': os.getloadavg()[0], 'rows': rows}, indent=1))
+        print(json.dumps({'load': os.getloadavg()[0], 'rows': rows, 'memory': memory}, indent=1))
         return
     print(f'load {os.getloadavg()[0]:.1f}; wall (best) and processor seconds, medians')
     for row in rows:
@@ -117,6 +210,8 @@ def main():
         print(f'{row["what"]:60} pagereel {ours["wall_s"]:8.3f} ({ours["best_wall_s"]:.3f}) {ours["cpu_s"]:8.3f}   peer '
               f'{peer["wall_s"]:8.3f} ({peer["best_wall_s"]:.3f}) {peer["cpu_s"]:8.3f}   ratio {row["wall_ratio"]:.2f} wall, '
               f'{row["cpu_ratio"]:.2f} cpu{limit}')
+    for row in memory:
+        print(f'{row["what"]:60} {row["units"]} units: {row["after_a_tenth_mib"]} MiB after a tenth, {row["most_mib"]} MiB at most')
 
 
 if __name__ == '__main__':
