@@ -140,17 +140,15 @@ int cli_read_input(const char *instead, struct base_buf *out)
 
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */
 
-void cli_json_token(struct base_buf *out, const struct pr_token *token)
+void cli_json_top(struct base_buf *out, const struct pr_token *token)
 {
-    base_buf_printf(out, "{\"id\":%d,\"text\":", (int)token->id);
-    base_json_text(out, token->text, token->len);
-    base_buf_puts(out, ",\"top\":[");
+    base_buf_puts(out, "[");
     for (size_t i = 0; i < token->n_top; i++) {
         base_buf_printf(out, "%s{\"id\":%d,\"logprob\":", i ? "," : "", (int)token->top[i].id);
         base_json_float(out, token->top[i].logprob);
         base_buf_puts(out, "}");
     }
-    base_buf_puts(out, "]}");
+    base_buf_puts(out, "]");
 }
 
 void cli_json_ids(struct base_buf *out, const int32_t *ids, size_t n)

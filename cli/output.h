@@ -31,8 +31,8 @@ int cli_flush(void);
 /* All of standard input. PR_ERR_INVALID when it is a terminal: `instead` says what to give. */
 int cli_read_input(const char *instead, struct base_buf *out);
 
-/* Appends the JSON object of a token: {"id", "text", "top"}. */
-void cli_json_token(struct base_buf *out, const struct pr_token *token);
+/* Appends [{"id", "logprob"}, ...] of a token's best. */
+void cli_json_top(struct base_buf *out, const struct pr_token *token);
 void cli_json_ids(struct base_buf *out, const int32_t *ids, size_t n);
 
 /* The program's cancel token; the first SIGINT or SIGTERM requests it, the second ends the program at once. */

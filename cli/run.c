@@ -12,7 +12,9 @@
 
 struct answer {
     bool json;
-    struct base_buf tokens; /* JSON: objects, separated by commas */
+    struct base_buf tokens; /* JSON: objects, separated by commas, of all tokens but the last one */
+    int32_t id;             /* of the last one: text that was held back may still come */
+    struct base_buf text, top;
     int64_t n;
     bool line_open; /* the last character printed wasn't a line feed */
     double first;   /* seconds: when the first token came */
@@ -26,15 +28,30 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+/* Closes the list of tokens behind the last one. */
+static void list_last(struct answer *answer)
+{
+    if (answer->top.len == 0)
+        return;
+    base_buf_printf(&answer->tokens, "%s{\"id\":%d,\"text\":", answer->tokens.len > 0 ? "," : "", (int)answer->id);
+    base_json_text(&answer->tokens, answer->text.data ? answer->text.data : "", answer->text.len);
+    base_buf_printf(&answer->tokens, ",\"top\":%s}", answer->top.data);
+    answer->text.len = answer->top.len = 0;
+}
+
 static bool on_token(void *user, const struct pr_token *token)
 {
     struct answer *answer = user;
-    if (answer->n++ == 0)
+    if (answer->n == 0)
         answer->first = seconds();
+    answer->n += token->id >= 0;
     if (answer->json) {
-        if (answer->tokens.len > 0)
-            base_buf_puts(&answer->tokens, ",");
-        cli_json_token(&answer->tokens, token);
+        if (token->id >= 0) {
+            list_last(answer);
+            answer->id = token->id;
+            cli_json_top(&answer->top, token);
+        }
+        base_buf_append(&answer->text, token->text, token->len);
         return true;
     }
     if (token->len == 0)
@@ -234,9 +251,10 @@ static void json_prompt(struct base_buf *out, const struct pr_session *session)
     base_buf_puts(out, "]");
 }
 
-static int print_json(const struct pr_session *session, const struct answer *answer, enum pr_stop why)
+static int print_json(const struct pr_session *session, struct answer *answer, enum pr_stop why)
 {
     struct base_buf out = {0};
+    list_last(answer);
     base_buf_puts(&out, "{\"prompt_tokens\":");
     json_prompt(&out, session);
     base_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\"}\n", answer->tokens.data ? answer->tokens.data : "",
@@ -297,6 +315,8 @@ int cli_run(const struct args *args)
     err = PR_OK;
 fail:
     base_buf_finish(&answer.tokens);
+    base_buf_finish(&answer.text);
+    base_buf_finish(&answer.top);
     pr_session_destroy(session);
     pr_model_close(model);
     return err;

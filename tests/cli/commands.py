@@ -87,6 +87,9 @@ class Commands(unittest.TestCase):
             self.assertEqual(struct.pack("f", t["logprob"]), struct.pack("f", value))
         self.assertIsNone(top[2]["logprob"])
         self.assertEqual(json.loads(self.ok("run", "-m", "x", "-p", "hi", "--json"))["tokens"][0]["top"], [])
+        unfinished = json.loads(self.ok("run", "-m", "x", "-p", "unfinished", "--json", "--logprobs", "1"))["tokens"]
+        self.assertEqual([(t["id"], t["text"], len(t["top"])) for t in unfinished], [(3, "caf\ufffd", 1)])  # no token of its own
+        self.assertEqual(self.ok("run", "-m", "x", "-p", "unfinished"), "caf\ufffd\n".encode())
 
     def test_json_of_broken_text(self):
         out = json.loads(self.ok("run", "-m", "x", "-p", "broken", "--json"))

@@ -221,6 +221,9 @@ int pr_session_generate(struct pr_session *session, const struct pr_settings *se
     } else if (!strcmp(prompt, "broken")) {
         for (size_t i = 0; i < sizeof broken - 1; i++)
             say(session, fn, user, &broken[i], 1);
+    } else if (!strcmp(prompt, "unfinished")) {
+        say(session, fn, user, "caf", 3);
+        fn(user, &(struct pr_token){-1, "\xef\xbf\xbd", 3, NULL, 0});
     } else if (!strcmp(prompt, "forever")) {
         while (!atomic_load(&cancel->requested)) {
             if (!say(session, fn, user, "on and ", 7))
