@@ -15,8 +15,6 @@
 #include <string.h>
 
 enum { DIALOGUE_SHARE = 4 /* of the context that earlier questions and answers may take: 1/4 */ };
-static const double LEAST_COVERAGE =
-    0.3; /* of a question's words, that a passage must have for the model to be asked */
 
 /* ---- conversations ------------------------------------------------------------------------------------------------ */
 
@@ -368,7 +366,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     coverage->damaged += found.damaged + set.damaged;
     if (set.n == 0)
         say_not_found(&stream, "no passage of the sources shares a word with the question");
-    else if (!chat->given && set.visual_tokens == 0 && found.coverage < LEAST_COVERAGE)
+    else if (!chat->given && set.visual_tokens == 0 && found.coverage < memory_least_coverage(words))
         say_not_found(&stream, "the sources say nothing of most words of the question");
     else
         err = ask_model(chat, &set, question, &stream, cancel);

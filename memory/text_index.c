@@ -197,6 +197,20 @@ static void write_word(const char *word, size_t len, bool query, bool prefix, st
     base_buf_puts(out, query && prefix ? " *" : "");
 }
 
+/* How much of a word is searched for: endings differ, and FTS5 knows those of English alone. Of six characters and more the first three
+ * quarters, five at least; the rest may be anything. */
+static size_t stem(const char *word, size_t len)
+{
+    size_t n = 0, kept = 0, size;
+    for (size_t i = 0; i < len; i += size, n++)
+        next_character(word + i, len - i, &size);
+    if (n < 6)
+        return len;
+    for (size_t i = 0, most = n * 3 / 4 > 5 ? (n * 3 + 3) / 4 : 5; i < most; i++, kept += size)
+        next_character(word + kept, len - kept, &size);
+    return kept;
+}
+
 /* Rewrites text as words with blanks between: unspaced scripts become pairs of neighbouring characters ("日本語" is "日本
  * 本語"), which FTS5 then matches like words. With `query`, each word is quoted and alternatives are joined by OR; a single
  * character of such a script stands for every pair that begins with it. Function words don't search. */
@@ -221,9 +235,23 @@ static void write_words(const char *text, size_t len, bool query, struct base_bu
         size_t more;
         while (i + size < len && is_word(c = next_character(text + i + size, len - i - size, &more)) && !is_unspaced(c))
             size += more;
+        size_t kept = query ? stem(text + i, size) : size;
         if (!query || !memory_is_function_word(text + i, size))
-            write_word(text + i, size, query, false, out);
+            write_word(text + i, kept, query, kept < size, out);
     }
+}
+
+double memory_least_coverage(const char *question)
+{
+    size_t len = strlen(question), unspaced = 0, others = 0, size;
+    for (size_t i = 0; i < len; i += size) {
+        uint32_t c = next_character(question + i, len - i, &size);
+        if (is_unspaced(c))
+            unspaced++;
+        else
+            others += is_word(c);
+    }
+    return unspaced > others ? 0.18 : 0.3;
 }
 
 /* ---- passages ------------------------------------------------------------------------------------------------------- */

@@ -48,5 +48,9 @@ struct text_range {
 int memory_text_index_search(struct text_index *index, const char *question, const struct text_range *range, size_t k,
                              struct text_hit *hits, size_t *n);
 
+/* The coverage that a passage must have of a question to have anything to do with it: measured by questions of people, answerable ones and
+ * others (tools/recall_pages.py). Of questions in unspaced scripts it is lower, as pairs of characters stretch over the borders of words. */
+double memory_least_coverage(const char *question);
+
 /* Whether a word says nothing about what is asked for: the commonest function words of English, German, French and Spanish. */
 bool memory_is_function_word(const char *word, size_t len);

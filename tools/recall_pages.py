@@ -26,7 +26,7 @@ def table(half):
 
 def ask(args, library, path, budget, question):
     """The pages that the model was shown."""
-    done = subprocess.run([args.program, 'ask', '--library', library, '-m', args.model, '--device', 'cpu', '--raw', '-n', '1', '--budget',
+    done = subprocess.run([args.program, 'ask', '--library', library, '-m', args.model, '--device', 'cpu', '--raw', '-n', '0', '--budget',
                            str(budget), '--json', path, question], check=True, capture_output=True, text=True)
     return [c.get('page') for c in json.loads(done.stdout)['citations']]
 

@@ -15,6 +15,7 @@ static const char *const passages[] = {
     "서울은 대한민국의 수도이다",
     "Die Straße in Zürich ist lang; CAFÉ geöffnet",
     "switches switches switches",
+    "Устройства проверяются при запуске",
 };
 
 static struct text_index *make_index(void)
@@ -49,10 +50,21 @@ static void test_words(void **state)
     expect_best(index, "which animal does one keep", 1);
     expect_best(index, "zurich cafe", 4);
     expect_best(index, "switch", 5);
+    expect_best(index, "welche Straßen", 4); /* endings differ, in languages that nobody named, too */
+    expect_best(index, "проверка устройством", 6);
+    expect_best(index, "animated", -1); /* but the beginning is long */
     expect_best(index, "giraffe", -1);
     expect_best(index, "What is the giraffe, and how is it with you?", -1);
     expect_best(index, "Ist das die Giraffe?", -1);
     memory_text_index_close(index);
+}
+
+static void test_least_coverage(void **state)
+{
+    (void)state;
+    assert_true(memory_least_coverage("") > 0);
+    assert_true(memory_least_coverage("How?") > memory_least_coverage("首都はどこですか"));
+    assert_true(memory_least_coverage("How does the 首都 start?") == memory_least_coverage("How?"));
 }
 
 /* A heading of one word doesn't stand before the passage that has all of the question; what is found says how much of the question
@@ -126,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_short_passages),
+        cmocka_unit_test(test_least_coverage),
         cmocka_unit_test(test_unspaced_scripts),
         cmocka_unit_test(test_hostile_questions),
     };
