@@ -5,7 +5,8 @@ needs: what tools/goldens/llm.py needs
 
 Each seed draws an architecture, its widths, heads, layers, biases, rope scaling, whether the head is tied, the format of the weights
 and a prompt of 1 to 700 tokens. The 20 best log-probabilities of 16 greedy steps are compared with transformers'; on `ref` with the
-same weights dequantised; the others round activations beside quantised weights, so there the difference is only shown. Prints a line for each model, and ends with 1 if one is WRONG.
+same weights dequantised; the others round activations beside quantised weights, so there the difference is only shown. Prints a line
+for each model, and ends with 1 if one is WRONG.
 """
 import argparse
 import json
@@ -62,6 +63,8 @@ def draw(seed):
         config['hidden_size'] = kv * group * d_head
         if config['hidden_size'] > 2048:
             config.update(num_attention_heads=kv, hidden_size=kv * d_head)
+    if arch == 'llama' and d % (kv * group):  # transformers wants whole parts even where heads have another width
+        config['hidden_size'] = kv * group * unit
     if arch == 'llama' and rng.integers(2):
         config['attention_bias'] = True
     config['rope_parameters'] = rope(rng, arch, d_head)
