@@ -203,7 +203,8 @@ class Models(unittest.TestCase):
 
     def small_pool(self):
         make = torch.Generator().manual_seed(1)
-        return pool.Pool(1, words.read(), lambda pictures: torch.randn(len(pictures), 64, 64, generator=make), 8, 24, 16)
+        return pool.Pool(1, words.read(), lambda pictures: torch.randn(len(pictures), 64, 64, generator=make),
+                         lambda rows: [("", "")] * len(rows), 8, 24, 16)
 
     def test_answers_alone_are_learnt_and_told_apart(self):
         words_of = tokenizer.Tokenizer.learn(Tokenizers.texts, 400)
@@ -237,7 +238,7 @@ class Models(unittest.TestCase):
             self.assertFalse(old[0] is now[0])
         for segment in here.segments:
             shown = segment.pictures(100, len(segment.values))
-            self.assertEqual(sum(len(rows) for _, rows in shown), len(segment.values))
+            self.assertEqual(sum(len(rows) for _, rows, _ in shown), len(segment.values))
             self.assertEqual(shown[0][0], 100)
 
     def test_recall_is_judged_among_all_excerpts_of_a_step(self):

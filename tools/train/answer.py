@@ -23,16 +23,17 @@ from train import encoder, keep, kernels, model, muon, pool, prompts, tokenizer 
 from world import picture, words  # noqa: E402
 
 VOCABULARY = 900  # tokens besides the words that the world prints
-TOGETHER = 5000  # tokens of a step, about
+TOGETHER = 4000  # tokens of a step, about
 # Shares of episodes, and the share of all steps at which they end: what is short comes first.
 PHASES = [
     ({"lookup": 0.5, "single": 0.5}, 0.12),
-    ({"lookup": 0.2, "single": 0.3, "clip": 0.3, "page": 0.2}, 0.4),
+    ({"lookup": 0.3, "single": 0.35, "clip": 0.2, "page": 0.15}, 0.5),
     ({"lookup": 0.1, "single": 0.2, "clip": 0.4, "page": 0.15, "both": 0.15}, 1.0),
 ]
 WEIGHTS = {prompts.PART: 0.02, prompts.QUESTION: 0.1, prompts.ANSWER: 1.0}
 FOUND = {"when", "sign", "subtitle", "colour", "where", "motion", "count"}  # kinds whose excerpt shows what the question names
 RECALL = 0.2  # weight of finding excerpts by the first layer's keys, as the program's recall does
+POINTER, POINTING = 3, 0.5  # the layer whose heads are told where answers stand, and the weight of that
 ROWS, QUERIES, BEST = 96, 16, 4  # of an excerpt, of a question; keys that make a score (engine/ask_rate.c)
 
 
@@ -40,6 +41,24 @@ class Answerer(nn.Module):
     def __init__(self, vision, text):
         super().__init__()
         self.vision, self.connector, self.text = model.Vision(vision), model.Connector(vision, text), model.Text(text)
+
+    @torch.no_grad()
+    def teller(self, names, encoder_connector, vocabulary):
+        """A function for pool.Pool: what visual tokens tell, by the first stage's table `names` [state of encoder.Names]."""
+        table = encoder.Names(self.text.shape.width, len(vocabulary))
+        table.load_state_dict(names)
+        scale = float(self.connector.fc.weight.norm() / encoder_connector["fc.weight"].norm())
+
+        @torch.no_grad()
+        def tell(values):
+            x = values.float() / scale
+            words_at, kinds = table.word(x).argmax(1).tolist(), table.kind(x).argmax(1).tolist()
+            digits = table.digits(x).view(len(x), picture.SLOTS, -1).argmax(2).tolist()
+            listed = ["", *vocabulary]
+            return [("".join(picture.DIGITS[d] for d in slots).strip() if w == len(listed) else listed[w], picture.KINDS[k - 1] if k else "")
+                    for w, k, slots in zip(words_at, kinds, digits)]
+
+        return tell
 
     @torch.no_grad()
     def look(self, pictures):
@@ -58,7 +77,7 @@ def begin(net, words_of, names, vocabulary, vision):
     tells. `names`: its table."""
     net.vision.load_state_dict(vision["vision"])
     net.connector.load_state_dict(vision["connector"])
-    sample = pool.Pool(0, vocabulary, net.look, 32, 1, 1)
+    sample = pool.Pool(0, vocabulary, net.look, lambda rows: (), 32, 1, 1)
     embed = net.text.embed.weight
     length = embed[:, 1:].norm(dim=1).mean()
     net.connector.fc.weight *= 2 * length / torch.cat([p.rows.float().norm(dim=1) for p in sample.pictures]).mean()
@@ -87,14 +106,14 @@ def tokenizer_of(folder, seed, vocabulary):
     return tokenizer.Tokenizer.load(stored)
 
 
-def batch(rng, here, what, held_out=False):
+def batch(rng, here, what, held_out=False, longest=12):
     """Episodes of one step, of about the same length."""
     def some(per, make):
         return [make() for _ in range(max(2, round(TOGETHER / per)))]
     if what == "single":
         return some(300, lambda: prompts.single(rng, here, held_out))
     if what == "clip":
-        n = rng.choice((1, 1, 2, 2, 3, 4, 6, 8, 12))
+        n = rng.choice([n for n in (1, 1, 2, 2, 3, 4, 6, 8, 12) if n <= longest])
         return some(n * 100 + 450, lambda: prompts.clip(rng, here, held_out, n))
     if what == "both":
         return some(2400, lambda: prompts.both(rng, here, held_out))
@@ -110,13 +129,17 @@ class Prepared:
     ids: torch.Tensor  # [b, n] of what comes next; -1: a picture, or nothing
     weights: torch.Tensor
     turns: torch.Tensor  # which turn's answer it belongs to; -1: none
+    sources: list  # (episode, [(position, positions that it should look at)...])
 
 
 def prepare(net, words_of, episodes):
-    sequences, told = [], ([], [], [])
-    for episode in episodes:
+    sequences, told, found = [], ([], [], []), []
+    for e, episode in enumerate(episodes):
         parts, ids, weights, turns = [], [], [], []
-        for part in prompts.tokens(words_of, episode):
+        pieces = prompts.tokens(words_of, episode)
+        own = sources(words_of, episode, pieces)
+        found += [(e, own)] if own else []
+        for part in pieces:
             if isinstance(part, tuple):
                 parts.append(net.text.embed(torch.tensor(part[1])))
                 ids += part[1]
@@ -132,15 +155,94 @@ def prepare(net, words_of, episodes):
         for out, values, none in zip(told, (ids, weights, turns), (-1, 0.0, -1)):
             out.append(torch.tensor(values[1:] + [none]))
     pad = nn.utils.rnn.pad_sequence
-    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1))
+    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found)
 
 
 def predict(net, words_of, episodes, answers=False):
     """Logits [m, vocab] of what is to be learnt (`answers`: of answers alone), its ids and weights [m], and (episode, turn) of each."""
     made = prepare(net, words_of, episodes)
-    states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows)
+    middle = []
+    states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows, before=(POINTER, middle))
     at = ((made.turns if answers else made.ids) >= 0).nonzero(as_tuple=True)
-    return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at]
+    return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at], pointing(net, made, middle[0])
+
+
+def sources(words_of, episode, parts):
+    """Where each token of an answer is to be found: [(position that predicts it, [positions...])...]. In text the token itself, where the
+    answer stands nearest to a word of the question; among visual tokens those that tell the answer's word or number, or what the question
+    names. Nothing for answers that stand nowhere."""
+    stream, told, entry_of, turns = [], {}, {}, {}
+    for part in parts:
+        if isinstance(part, tuple):
+            for i, (what, number) in zip(part[1], part[2]):
+                if what != prompts.PART:
+                    turns.setdefault(number, ([], []))[what == prompts.ANSWER].append(len(stream))
+                stream.append(words_of.lower(i) if what == prompts.PART else -1)
+        else:
+            for k in range(len(part.values)):
+                if part.told and part.told[k] != ("", ""):
+                    told[len(stream)] = part.told[k]
+                    entry_of[len(stream)] = part.entry
+                stream.append(-1)
+    places = {}
+    for at, i in enumerate(stream):
+        places.setdefault(i, []).append(at)
+    out = []
+    for number, turn in enumerate(episode.turns):
+        if number not in turns or turn.answer == prompts.questions.NOT_SHOWN or turn.kind in ("page", "count", "motion", "where", "order"):
+            continue
+        core = words_of.encode(" " + turn.answer.split(" [S")[0])
+        said, asked = turn.answer.split(" [S")[0], set(turn.question.lower().strip("?.").replace(",", "").split())
+        before = turns[number][1][0] - 1  # predicts the answer's first token
+        seen = [at for at in told if entry_of[at] in turn.entries or not turn.entries]
+        if turn.kind in ("when", "subtitle"):
+            found = [at for at in seen if told[at][0] in asked]
+        elif turn.kind == "colour":
+            found = [at for at in seen if told[at][1] in asked]
+        elif turn.kind == "card":
+            found = None
+            for j, i in enumerate(core):
+                own = [at for at in seen if told[at][0] == words_of.decode([i]).strip()]
+                if own:
+                    out.append((before + j, own))
+        else:
+            found = [at for at in seen if told[at][turn.kind == "thing"] == said]
+        if found:
+            out += [(before + j, found) for j in range(len(core) if turn.kind != "subtitle" else 1)]
+        if turn.kind == "card" or found and turn.kind != "subtitle":
+            continue
+        near = [at for i in words_of.encode(" " + turn.question) if words_of.lower(i) in words_of.nouns for at in places.get(words_of.lower(i), ())]
+        starts = [at for at in places.get(core[0], ()) if stream[at:at + len(core)] == core]
+        if turn.kind != "subtitle":
+            starts = [(min(abs(at - n) for n in near), at) for at in starts] if near else []
+            starts = [at for far, at in [min(starts)] if far <= 16] if starts else []
+        if len(starts) == 1:
+            out += [(before + j, [starts[0] + j]) for j in range(1 if turn.kind == "subtitle" and found else 0, len(core))]
+    return out
+
+
+def pointing(net, made, states):
+    """How badly the heads of layer POINTER look at the sources of answers: minus the logarithm of what all of them give these, and that
+    share. `states`: what goes into that layer."""
+    if not made.sources:
+        return None
+    layer, s = net.text.layers[POINTER], net.text.shape
+    hd, losses, shares = s.width // s.heads, [], []
+    cos, sin = model.rope_table(s, torch.arange(states.shape[1]))
+    for e, own in made.sources:
+        at = torch.tensor([p for p, _ in own])
+        x = layer.attn_norm(states[e])
+        k = model.rope(layer.k(x).view(-1, s.heads, hd).transpose(0, 1).float(), cos, sin)
+        q = model.rope(layer.q(x[at]).view(-1, s.heads, hd).transpose(0, 1).float(), cos[at], sin[at])
+        scores = torch.bmm(q, k.transpose(1, 2)) * hd ** -0.5
+        scores = scores.masked_fill(torch.arange(states.shape[1])[None] > at[:, None], float("-inf"))
+        wanted = torch.full(scores.shape[1:], float("-inf"))
+        for row, (_, found) in enumerate(own):
+            wanted[row, found] = 0.0
+        log = torch.logsumexp(scores + wanted, 2) - torch.logsumexp(scores, 2)
+        losses.append(-log.mean(0))
+        shares.append(log.detach().exp().mean(0))
+    return torch.cat(losses).mean(), float(torch.cat(shares).mean())
 
 
 def recall(net, words_of, episodes):
@@ -178,17 +280,20 @@ def evaluate(net, words_of, here, what, n, seed=""):
     """Share of answers, by kind, in which every token would have been chosen: greedy decoding gives exactly these answers. `found`: share of
     questions whose excerpt recall finds first."""
     rng, right, asked, found = random.Random(f"held out {what} {seed}"), {}, {}, []
+    looked = []
     while sum(asked.values()) < n:
         episodes = batch(rng, here, what, True)
         with torch.autocast("cpu", torch.bfloat16):
-            logits, ids, _, episode_of, turn_of = predict(net, words_of, episodes, True)
+            logits, ids, _, episode_of, turn_of, pointed = predict(net, words_of, episodes, True)
+            looked += [pointed[1]] if pointed else []
             found += [r[1] for r in [recall(net, words_of, episodes)] if r]
         hit = logits.argmax(1) == ids
         for e, episode in enumerate(episodes):
             for t, each in enumerate(episode.turns):
                 asked[each.kind] = asked.get(each.kind, 0) + 1
                 right[each.kind] = right.get(each.kind, 0) + int(hit[(episode_of == e) & (turn_of == t)].all())
-    out = {"all": round(sum(right.values()) / sum(asked.values()), 3), "found": round(sum(found) / max(1, len(found)), 3)}
+    out = {"all": round(sum(right.values()) / sum(asked.values()), 3), "found": round(sum(found) / max(1, len(found)), 3),
+           "looked": round(sum(looked) / max(1, len(looked)), 3)}
     return {**out, **{k: [right[k], asked[k]] for k in sorted(asked)}}
 
 
@@ -208,14 +313,16 @@ def main(argv=None):
     words_of = tokenizer_of(state.folder, args.seed, vocabulary)
     net = Answerer(model.VisionShape(), model.TextShape(vocab=len(words_of.tokens)))
     step, saved = 0, state.load()
+    begun = keep.State(args.state, "encoder").load()
+    if not begun or "names.word.weight" not in begun["average"]:
+        raise SystemExit(f"answer: {state.folder} has no encoder.pt that tells words; train the encoder first (tools/train/run)")
+    of = {part: {k[len(part) + 1:]: v for k, v in begun["average"].items() if k.startswith(part + ".")} for part in ("vision", "connector", "names")}
     if saved:
         net.load_state_dict(saved["net"])
     else:
-        begun = keep.State(args.state, "encoder").load()
-        if not begun or "names.word.weight" not in begun["average"]:
-            raise SystemExit(f"answer: {state.folder} has no encoder.pt that tells words; train the encoder first (tools/train/run)")
-        of = {part: {k[len(part) + 1:]: v for k, v in begun["average"].items() if k.startswith(part + ".")} for part in ("vision", "connector", "names")}
         begin(net, words_of, of["names"], vocabulary, of)
+    tell = net.teller(of["names"], of["connector"], vocabulary)
+    words_of.set_nouns(vocabulary)
     steps_of = muon.optimizers(net.text, args.rate, 0.02)
     average = keep.Average(net.text)
     fresh = 0
@@ -236,11 +343,11 @@ def main(argv=None):
         judge.text.load_state_dict(average.weights)
         state.log(event="held out", step=step, **{what: evaluate(judge, words_of, held, what, n) for what in kinds})
 
-    held = pool.Pool("held out", vocabulary, net.look, 96, 60, 32)
+    held = pool.Pool("held out", vocabulary, net.look, tell, 96, 60, 32)
     if args.measure:
         measure(400, PHASES[-1][0])
         return False
-    here = pool.Pool(f"{args.seed} {step}", vocabulary, net.look)
+    here = pool.Pool(f"{args.seed} {step}", vocabulary, net.look, tell)
     state.log(event="start", step=step, parameters=model.parameters(net.text), tokens=len(words_of.tokens))
     sums, began, saved_at = {}, time.monotonic(), time.monotonic()
     while step < args.steps and not stop:
@@ -249,13 +356,13 @@ def main(argv=None):
         what = rng.choices(list(shares), list(shares.values()))[0]
         if step % 3 == 0:
             here.renew()
-        episodes = batch(rng, here, what)
+        episodes = batch(rng, here, what, longest=12 if shares is PHASES[-1][0] else 4)
         muon.set_rate(steps_of, keep.rate(step, args.rate, 100, args.steps, args.falling) * min(1.0, (step - fresh + 1) / 60))
         with torch.autocast("cpu", torch.bfloat16):
-            logits, ids, weights, _, turn_of = predict(net, words_of, episodes)
+            logits, ids, weights, _, turn_of, pointed = predict(net, words_of, episodes)
             loss = encoder.entropy(logits, ids, weights / weights.sum())
             found = recall(net, words_of, episodes)
-            whole = loss + RECALL * found[0] if found else loss
+            whole = loss + (RECALL * found[0] if found else 0) + (POINTING * pointed[0] if pointed else 0)
         for optimizer in steps_of:
             optimizer.zero_grad(set_to_none=True)
         whole.backward()
@@ -269,6 +376,8 @@ def main(argv=None):
             sums.setdefault(what, []).append(float(F.cross_entropy(logits[answers].float(), ids[answers])))
             if found:
                 sums.setdefault("found", []).append(found[1])
+            if pointed:
+                sums.setdefault(f"{what} looked", []).append(pointed[1])
         if step % 50 == 0:
             spent = time.monotonic() - began
             state.log(step=step, seconds=round(spent / 50, 2), **{k: round(sum(v) / len(v), 4) for k, v in sorted(sums.items())})

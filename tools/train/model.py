@@ -262,21 +262,25 @@ class Text(nn.Module):
             if s.kv_heads == s.heads:
                 copy_through(layer)
 
-    def forward(self, rows, caches=None):
-        """States behind the last norm [b, n, width] and the caches of keys and values."""
+    def forward(self, rows, caches=None, before=None):
+        """States behind the last norm [b, n, width] and the caches of keys and values. `before`: (layer, list that gets what goes into it)."""
         old = 0 if caches is None else caches[0][0].shape[2]
         n = rows.shape[1]
         if rows.dtype == torch.bfloat16 and caches is None and kernels.library() and self.shape.kv_heads == self.shape.heads:
             x = F.pad(rows, (0, 0, 0, -n % 16))
             cos, sin = rope_table(self.shape, torch.arange(x.shape[1]))
             cos, sin = torch.stack([cos, cos], -1).flatten(1), torch.stack([-sin, sin], -1).flatten(1)
-            for layer in self.layers:
+            for i, layer in enumerate(self.layers):
+                if before and i == before[0]:
+                    before[1].append(x)
                 x = layer.quick(x, cos, sin)
             return self.norm(x[:, :n]), []
         cos, sin = rope_table(self.shape, torch.arange(old, old + n))
         mask = torch.full((n, old + n), float("-inf")).triu(old + 1)
         kept = []
         for i, layer in enumerate(self.layers):
+            if before and i == before[0]:
+                before[1].append(rows)
             rows, cache = layer(rows, cos, sin, mask, None if caches is None else caches[i])
             kept.append(cache)
         return self.norm(rows), kept

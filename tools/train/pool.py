@@ -25,6 +25,7 @@ class Picture:
     rows: torch.Tensor  # all visual tokens
     shown: torch.Tensor  # those that aren't blank
     kept: torch.Tensor  # what memory keeps of a film
+    told: tuple  # what each token of these three tells
 
 
 @dataclasses.dataclass
@@ -35,6 +36,7 @@ class Segment:
     times: list  # seconds that each frame is shown, from and to
     values: torch.Tensor
     origin: list
+    told: list  # what each of them tells
 
     def moved(self, start):
         """Shots and subtitles of the same piece beginning at second `start`."""
@@ -43,8 +45,9 @@ class Segment:
             [dataclasses.replace(s, t0=s.t0 + by, t1=s.t1 + by) for s in self.said]
 
     def pictures(self, start, n):
-        """(second, visual tokens) of each picture that a prompt shows of the first n tokens."""
-        return [(self.times[self.origin[part[0]][0]][0] + start - self.times[0][0], self.values[part]) for part in memory.pictures(self.origin[:n])]
+        """(second, visual tokens, what they tell) of each picture that a prompt shows of the first n tokens."""
+        return [(self.times[self.origin[part[0]][0]][0] + start - self.times[0][0], self.values[part], [self.told[i] for i in part])
+                for part in memory.pictures(self.origin[:n])]
 
 
 @dataclasses.dataclass
@@ -64,10 +67,11 @@ def spoilt(rng, pixels):
 
 
 class Pool:
-    """Depends on the seed and on how often it was renewed alone. `look`: pictures [n, SIZE, SIZE, 3] in bytes to visual tokens."""
+    """Depends on the seed and on how often it was renewed alone. `look`: pictures [n, SIZE, SIZE, 3] in bytes to visual tokens; `tell`: visual
+    tokens [n, width] to what each tells, (word or number, thing), "" for none."""
 
-    def __init__(self, seed, vocabulary, look, pictures=256, segments=160, leaves=80):
-        self.rng, self.vocabulary, self.look = random.Random(f"pool {seed}"), vocabulary, look
+    def __init__(self, seed, vocabulary, look, tell, pictures=256, segments=160, leaves=80):
+        self.rng, self.vocabulary, self.look, self.tell = random.Random(f"pool {seed}"), vocabulary, look, tell
         self.pictures, self.segments, self.leaves, self.turn = [], [], [], 0
         while len(self.pictures) < pictures:
             self.pictures += self._pictures(16)
@@ -100,7 +104,8 @@ class Pool:
         for (shot, pixels), rows in zip(drawn, seen):
             values, origin = memory.compress(rows.numpy()[None], [(0, 4)], side)
             kept = torch.from_numpy(values)[sorted(range(len(origin)), key=lambda i: origin[i])]
-            out.append(Picture(shot, rows.half(), rows[torch.from_numpy(~memory.blank(pixels, side))].half(), kept.half()))
+            parts = rows, rows[torch.from_numpy(~memory.blank(pixels, side))], kept
+            out.append(Picture(shot, *(p.half() for p in parts), tuple(self.tell(p) for p in parts)))
         return out
 
     def _film(self):
@@ -119,7 +124,7 @@ class Pool:
             values, origin = memory.compress(rows.numpy(), times, round(math.sqrt(rows.shape[1])))
             said = [s for s in plan.subtitles if s.t0 < times[-1][1] and times[0][0] < s.t1]
             shots = [shot for k, (_, shot) in enumerate(part) if k == 0 or shot is not part[k - 1][1]]
-            out.append(Segment(shots, said, times, torch.from_numpy(values).half(), origin))
+            out.append(Segment(shots, said, times, torch.from_numpy(values).half(), origin, self.tell(torch.from_numpy(values))))
         return out
 
     def _leaves(self, n):

@@ -26,10 +26,12 @@ NAMES = (("film.mp4", "paper.pdf"), ("film.mkv", "report.pdf"), ("video.mp4", "n
 
 @dataclasses.dataclass
 class Rows:
-    """A picture of the excerpt with that number: visual tokens [n, width], and its second of a film (None of pages and pictures)."""
+    """A picture of the excerpt with that number: visual tokens [n, width], its second of a film (None of pages and pictures), and what each
+    token tells (pool.Pool)."""
     values: torch.Tensor
     second: object = None
     entry: int = 0
+    told: list = ()
 
 
 @dataclasses.dataclass
@@ -68,10 +70,10 @@ class Prompt:
         self.pieces, self.number = [], first - 1
 
     def entry(self, place, rows=(), lines=()):
-        """Adds one and returns its number. `rows`: (second, visual tokens) of its pictures."""
+        """Adds one and returns its number. `rows`: (second, visual tokens, what they tell) of its pictures."""
         self.number += 1
         self.pieces.append(f"[S{self.number}] {place}\n")
-        self.pieces += [Rows(values, second, self.number) for second, values in rows if len(values)]
+        self.pieces += [Rows(values, second, self.number, told) for second, values, told in rows if len(values)]
         self.pieces.append(quoted(lines) + "\n")
         return self.number
 
@@ -91,16 +93,16 @@ def single(rng, pool, held_out=False):
     seen, form = rng.choice(pool.pictures), rng.choice((ASK, ASK, LESSON, BARE))
     prompt = Prompt(1 if form == ASK else rng.choice((1, rng.randint(1, 30))))
     if form == BARE:
-        prompt.pieces.append(Rows(seen.rows))
+        prompt.pieces.append(Rows(seen.rows, told=seen.told[0]))
         if rng.random() < 0.4:  # llama.cpp shows the only tile and then the whole picture: the same twice
-            prompt.pieces = [FAKE + "<row_1_col_1>", Rows(seen.rows), "\n\n"] + prompt.pieces
+            prompt.pieces = [FAKE + "<row_1_col_1>", Rows(seen.rows, told=seen.told[0]), "\n\n"] + prompt.pieces
     elif rng.random() < 0.5:
         prompt.pieces.append("Excerpts:\n")
-        prompt.entry("page 1", [(None, seen.shown)])
+        prompt.entry("page 1", [(None, seen.shown, seen.told[1])])
     else:
         t0 = rng.choice((0, rng.randint(0, 2400)))
         prompt.pieces.append("Excerpts:\n")
-        prompt.entry(clock(t0, t0 + rng.randint(1, 20)), [(t0, seen.kept)])
+        prompt.entry(clock(t0, t0 + rng.randint(1, 20)), [(t0, seen.kept, seen.told[2])])
     asked = _apart(rng, questions.of_shot(rng, seen.shot, held_out))
     asked.sort(key=lambda q: q.kind in ("count", "where", "background") and rng.random() < 0.6)  # reading comes first, and rarely falls away
     asked = asked[:6] + [questions.absent_of_shots(rng, [seen.shot], pool.vocabulary, held_out)] * (rng.random() < 0.6)
@@ -234,7 +236,7 @@ def page_entries(rng, pool, n, seen):
             prompt.entry(name + "outline", (), rng.sample(heads, min(len(heads), 3)))
         for k, (leaf, number) in enumerate(zip(leaves, numbers)):
             page = dataclasses.replace(leaf.page, number=number)
-            rows = [(None, leaf.shown)] if looks else []
+            rows = [(None, leaf.shown, ())] if looks else []
             lines, part = passage(rng, page, rng.choice((1, 1, 2)) * PASSAGE) if k in told else ([], None)
             entry = prompt.entry(f"{name}page {number}", rows, lines)
             texts.append(" ".join(lines).lower())

@@ -44,7 +44,7 @@ class Tokenizer:
         self.tokens, self.merges = tokens, [tuple(m) for m in merges]
         self.ids = {t: i for i, t in enumerate(tokens)}
         self.ranks = {m: i for i, m in enumerate(self.merges)}
-        self.known = {}
+        self.known, self.lowered, self.nouns = {}, {}, set()
 
     @classmethod
     def learn(cls, texts, size, shown=()):
@@ -126,6 +126,17 @@ class Tokenizer:
                 out.append(self.ids[match.group()])
                 at = match.end()
         return out
+
+    def lower(self, i):
+        """The token of the same word in lower case, if there is one."""
+        if i not in self.lowered:
+            ids = self._word("".join(_LETTER[b] for b in self.decode([i]).lower().encode())) if i >= len(SPECIAL) else ()
+            self.lowered[i] = ids[0] if len(ids) == 1 else i
+        return self.lowered[i]
+
+    def set_nouns(self, words):
+        """Keeps the tokens of these words (and digits) in `nouns`: what a question is about."""
+        self.nouns = {i for w in words for i in self.encode(" " + w)[:1]}
 
     def decode(self, ids):
         data = b""
