@@ -14,6 +14,7 @@
 
 enum {
     MAX_PASSAGES = 8,   /* put before the model: more lowers the accuracy of small models */
+    TRIED = 64,         /* the best ones, which are read to see whether they fit */
     TEXT_TOKENS = 1400, /* exact text beyond about 2,000 tokens stops helping */
     LEAST = 8,          /* visual tokens of a segment */
     GRANULE = 16,
@@ -395,7 +396,7 @@ static int choose_passages(struct asking *asking, const struct ask_found *found,
     int err = PR_OK;
     size_t used = 0, n = 0;
     struct ask_passage chosen[MAX_PASSAGES];
-    for (size_t i = 0; i < found->n_hits && n < MAX_PASSAGES && used < budget && err >= 0; i++) {
+    for (size_t i = 0; i < found->n_hits && i < TRIED && n < MAX_PASSAGES && used < budget && err >= 0; i++) {
         struct ask_passage *next = &chosen[n];
         int32_t *ids = NULL;
         size_t n_ids;
