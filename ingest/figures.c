@@ -38,20 +38,40 @@ static void find_background(const uint8_t *rgb, int32_t width, int32_t height, i
 
 static bool is_ink(const uint8_t *p, const int background[3])
 {
+    bool ink = false;
     for (int c = 0; c < 3; c++)
-        if (abs(p[c] - background[c]) > min_contrast)
-            return true;
-    return false;
+        ink |= abs(p[c] - background[c]) > min_contrast; /* without a branch: ink is where there is no telling */
+    return ink;
+}
+
+/* 1 for each pixel of ink, 0 for others. Most pixels are like those beside them: runs of one colour are looked at once. */
+static uint8_t *find_ink(const uint8_t *rgb, int32_t width, int32_t height)
+{
+    enum { RUN = 16 };
+    int background[3];
+    size_t n = (size_t)width * (size_t)height;
+    uint8_t *ink = base_alloc_array((size_t)width, (size_t)height);
+    find_background(rgb, width, height, background);
+    for (size_t i = 0; i < n; i += RUN) {
+        size_t run = n - i < RUN ? n - i : RUN;
+        const uint8_t *p = rgb + 3 * i;
+        if (memcmp(p, p + 3, 3 * (run - 1)) == 0)
+            memset(ink + i, is_ink(p, background), run);
+        else
+            for (size_t k = 0; k < run; k++)
+                ink[i + k] = is_ink(p + 3 * k, background);
+    }
+    return ink;
 }
 
 double ingest_figures_ink(const uint8_t *rgb, int32_t width, int32_t height)
 {
-    int background[3];
-    size_t n = (size_t)width * (size_t)height, ink = 0;
-    find_background(rgb, width, height, background);
+    size_t n = (size_t)width * (size_t)height, sum = 0;
+    uint8_t *ink = find_ink(rgb, width, height);
     for (size_t i = 0; i < n; i++)
-        ink += is_ink(rgb + 3 * i, background);
-    return n ? (double)ink / (double)n : 0;
+        sum += ink[i];
+    base_free(ink);
+    return n ? (double)sum / (double)n : 0;
 }
 
 /* The grid: 1 where a cell has ink of its own, then the number of its cluster + 1. */
@@ -85,44 +105,57 @@ static uint8_t *text_mask(int32_t width, int32_t height, float sx, float sy, con
     return mask;
 }
 
+/* Whether more than `share` (a half at least) of a line of pixels is one run of ink: that goes over its middle. */
+static bool is_long(const uint8_t *ink, int32_t length, size_t along, double share)
+{
+    int32_t middle = length / 2, first = middle, behind = middle;
+    while (first > 0 && ink[(size_t)(first - 1) * along])
+        first--;
+    while (behind < length && ink[(size_t)behind * along])
+        behind++;
+    return ink[(size_t)middle * along] && behind - first > share * length;
+}
+
 /* The rules and frames of a page's layout, thin lines along most of it, would join all that they touch: they count as text. Returns whether
- * there are some. `mask` is [height, width]; steps are those between neighbours along a line and across it. */
-static bool mask_long_lines(uint8_t *mask, const uint8_t *rgb, const int background[3], int32_t n_lines, int32_t length,
-                            size_t along, size_t across, double share)
+ * there are some. `mask` and `ink` are [height, width]; steps are those between neighbours along a line and across it. */
+static bool mask_long_lines(uint8_t *mask, const uint8_t *ink, int32_t n_lines, int32_t length, size_t along,
+                            size_t across, double share)
 {
     bool any = false;
-    int32_t *runs = base_alloc_array((size_t)n_lines, sizeof *runs);
-    for (int32_t k = 0; k < n_lines; k++)
-        for (int32_t i = 0, run = 0; i < length; i++) {
-            run = is_ink(rgb + 3 * ((size_t)k * across + (size_t)i * along), background) ? run + 1 : 0;
-            runs[k] = run > runs[k] ? run : runs[k];
-        }
     for (int32_t k = 0, wide; k < n_lines; k += wide) {
-        for (wide = 1; runs[k] > share * length && k + wide < n_lines && runs[k + wide] > share * length;)
+        for (wide = 0; k + wide < n_lines && is_long(ink + (size_t)(k + wide) * across, length, along, share);)
             wide++;
-        bool thin = runs[k] > share * length && wide <= 1 + length / 300;
+        bool thin = wide > 0 && wide <= 1 + length / 300;
         any |= thin;
         for (int32_t t = k; thin && t < k + wide; t++)
             for (int32_t i = 0; i < length; i++)
                 mask[(size_t)t * across + (size_t)i * along] = 1;
+        wide = wide > 0 ? wide : 1;
     }
-    base_free(runs);
     return any;
 }
 
 static void mark_ink(struct grid *grid, const uint8_t *rgb, int32_t width, int32_t height, uint8_t *mask)
 {
-    int background[3];
-    find_background(rgb, width, height, background);
-    if (mask_long_lines(mask, rgb, background, width, height, (size_t)width, 1,
-                        0.6)) /* then the others belong to a frame */
-        mask_long_lines(mask, rgb, background, height, width, 1, (size_t)width, 0.6);
-    for (int32_t y = 0; y < height; y++)
-        for (int32_t x = 0; x < width; x++) {
-            size_t i = (size_t)y * (size_t)width + (size_t)x;
-            if (!mask[i] && is_ink(rgb + 3 * i, background))
-                grid->cells[(int64_t)y * grid->h / height * grid->w + (int64_t)x * grid->w / width] = 1;
+    uint8_t *ink = find_ink(rgb, width, height);
+    if (mask_long_lines(mask, ink, width, height, (size_t)width, 1, 0.6)) /* then the others belong to a frame */
+        mask_long_lines(mask, ink, height, width, 1, (size_t)width, 0.6);
+    for (int32_t y = 0; y < height; y++) {
+        int32_t *cells = grid->cells + (int64_t)y * grid->h / height * grid->w;
+        const uint8_t *row = ink + (size_t)y * (size_t)width, *covered = mask + (size_t)y * (size_t)width;
+        for (int64_t x = 0; x < width; x++) {
+            const uint8_t *found = memchr(row + x, 1, (size_t)(width - x));
+            if (!found)
+                break;
+            x = found - row;
+            if (covered[x])
+                continue;
+            int64_t cell = x * grid->w / width;
+            cells[cell] = 1;
+            x = ((cell + 1) * width - 1) / grid->w; /* the cell's last pixel */
         }
+    }
+    base_free(ink);
 }
 
 /* Flood fill over cells at most JOIN apart. Returns the bounds in cells. */

@@ -12,6 +12,7 @@
 #include "ingest/figures.h"
 #include "ingest/reader.h"
 
+#include <endian.h>
 #include <math.h>
 #include <poppler.h>
 #include <stdio.h>
@@ -154,9 +155,10 @@ static int pdf_open(void *priv, const char *path, const struct ingest_options *o
     snprintf(pdf->format, sizeof pdf->format, "PDF %u.%u", major, minor);
     info->format = pdf->format;
     info->partial = breaks_off(pdf->map);
-    pdf->problem = "it breaks off; the pages that are there are read";
+    pdf->problem = info->partial ? "it breaks off; the pages that are there are read"
+                                 : "not one page of it can be found; it is damaged";
     info->problems = &pdf->problem;
-    info->n_problems = info->partial;
+    info->n_problems = info->partial || info->n_pages <= 0;
     PopplerIndexIter *outline = poppler_index_iter_new(pdf->document);
     read_outline(pdf, outline, 0);
     poppler_index_iter_free(outline);
@@ -530,7 +532,7 @@ static int render(struct pdf *pdf, PopplerPage *page, double width, double heigh
     poppler_page_render(page, cr);
     cairo_destroy(cr);
     cairo_surface_flush(surface);
-    size_t bytes = (size_t)w * (size_t)h * 3;
+    size_t bytes = (size_t)w * (size_t)h * 3 + 1; /* four are written at a time */
     if (bytes > pdf->rgb_cap) {
         pdf->rgb = base_realloc(pdf->rgb, bytes);
         pdf->rgb_cap = bytes;
@@ -542,9 +544,8 @@ static int render(struct pdf *pdf, PopplerPage *page, double width, double heigh
         for (int32_t x = 0; x < w; x++, to += 3) {
             uint32_t pixel;
             memcpy(&pixel, row + 4 * (ptrdiff_t)x, sizeof pixel);
-            to[0] = (uint8_t)(pixel >> 16);
-            to[1] = (uint8_t)(pixel >> 8);
-            to[2] = (uint8_t)pixel;
+            pixel = htobe32(pixel << 8); /* in memory: red, green, blue, and what the next pixel overwrites */
+            memcpy(to, &pixel, sizeof pixel);
         }
     }
     cairo_surface_destroy(surface);
