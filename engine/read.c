@@ -15,7 +15,8 @@
 
 enum {
     NOTE_TOKENS = 64,
-    PINNED = 256, /* tokens of the first message at the most */
+    REMEMBERED = 4096, /* tokens of which the session knows what they were */
+    PINNED = 256,      /* tokens of the first message at the most */
     LEAST_WINDOW = 512,
     REPEAT = 40, /* bytes in a row that make a repetition: some eight words */
     LATEST = 4,  /* notes that a note mustn't repeat */
@@ -284,6 +285,7 @@ static int write_down(struct reading *r, const struct part *part, struct pr_canc
     TRY(engine_session_parts(r->session, PR_ROLE_USER, message.parts, message.n, r->settings.raw));
     r->note.len = 0;
     TRY(pr_session_generate(r->session, &r->settings, on_token, r, cancel, NULL));
+    engine_session_forget_past(r->session, REMEMBERED);
     drop_repetition(r);
     clean(&r->note);
 fail:

@@ -253,6 +253,22 @@ void engine_session_restart(struct pr_session *s)
     forget_unread(s, s->n_unread);
 }
 
+void engine_session_forget_past(struct pr_session *s, size_t keep)
+{
+    size_t gone = s->history.n > keep ? s->history.n - keep : 0;
+    for (size_t i = 0; i < s->n_unread; i++)
+        gone = s->unread[i].first < gone ? s->unread[i].first : gone;
+    if (gone == 0)
+        return;
+    s->history.n -= gone;
+    memmove(s->history.ids, s->history.ids + gone, s->history.n * sizeof *s->history.ids);
+    memmove(s->marks, s->marks + gone, s->history.n * sizeof *s->marks);
+    for (size_t i = 0; i < s->n_unread; i++)
+        s->unread[i].first -= gone;
+    s->n_prompt = s->history.n;
+    s->n_runs = 0;
+}
+
 /* Keeps of the cache what the new prompt begins with, in whole pictures; the last token is read in any case. */
 static int reuse_known(struct pr_session *s)
 {

@@ -76,5 +76,9 @@ int engine_session_read(struct pr_session *session);
 /* Appends to the history what the cache holds already; -1: an embedding row. */
 void engine_session_remember(struct pr_session *session, const int32_t *ids, size_t n);
 
+/* Forgets which tokens were read before the last `keep`, of a session that goes on for ever: what the cache holds stays. The session can't be
+ * saved or restarted then. */
+void engine_session_forget_past(struct pr_session *session, size_t keep);
+
 /* Tokens that the sequence has read so far. */
 int64_t engine_session_length(const struct pr_session *session);
