@@ -87,7 +87,7 @@ int pr_bench_vision(const struct pr_settings *settings, struct pr_cancel *cancel
     TRY(engine_settings(settings, &s));
     out->side = s.side;
     TRY(engine_open_devices(model, &s));
-    TRY(engine_vision_open(&model->vision, s.mmproj, s.model, model->device, model->host, NULL));
+    TRY(engine_vision_open(&model->vision, s.mmproj, s.model, model->device, model->host, NULL, NULL));
     struct vision_encoder *encoder = model->vision.encoder;
     struct vision_request request = {
         .medium = VISION_IMAGE, .width = s.side, .height = s.side, .n_frames = 1, .max_tokens = s.image_tokens};

@@ -72,7 +72,7 @@ int pr_embed(const char *path, const struct pr_settings *settings, struct pr_can
     *out = (struct pr_visual){0};
     TRY(engine_settings(settings, &s));
     TRY(engine_open_devices(model, &s));
-    TRY(engine_vision_open(&model->vision, s.mmproj, s.model, model->device, model->host, NULL));
+    TRY(engine_vision_open(&model->vision, s.mmproj, s.model, model->device, model->host, NULL, NULL));
     TRY(kind_of(path, &s, cancel, &kind));
     TRY(engine_media_read(&media, &model->vision, kind, path, &s, cancel));
     out->width = (size_t)vision_encoder_width(model->vision.encoder);
@@ -97,7 +97,7 @@ int pr_visual_plan(const char *path, enum pr_item_kind kind, struct pr_model *mo
     if (!model) {
         model = own = base_alloc(sizeof *own);
         TRY(engine_open_devices(own, &s));
-        TRY(engine_vision_open(&own->vision, s.mmproj, s.model, own->device, own->host, NULL));
+        TRY(engine_vision_open(&own->vision, s.mmproj, s.model, own->device, own->host, NULL, NULL));
         TRY(kind_of(path, &s, cancel, &kind));
     }
     TRY(engine_need_vision(model));

@@ -51,12 +51,13 @@ int engine_need_vision(struct pr_model *model)
     if (model->vision.encoder)
         return PR_OK;
     return engine_vision_open(&model->vision, model->mmproj, model->path ? model->path : "", model->device, model->host,
-                              model->hp);
+                              model->hp, model->tokenizer);
 }
 
 int engine_peek_vision(struct pr_model *model)
 {
     if (model->vision.gguf)
         return PR_OK;
-    return engine_vision_peek(&model->vision, model->mmproj, model->path ? model->path : "", model->hp);
+    return engine_vision_peek(&model->vision, model->mmproj, model->path ? model->path : "", model->hp,
+                              model->tokenizer);
 }

@@ -64,7 +64,8 @@ static size_t find_beside(const char *folder, const char *name, struct beside **
     return n;
 }
 
-static int check_fit(const struct engine_vision *v, const char *path, const struct hparams *hp, const char *model)
+static int check_fit(const struct engine_vision *v, const char *path, const char *model, const struct hparams *hp,
+                     const struct tokenizer *tokenizer)
 {
     const struct vision_params *p = &v->params;
     if (p->d_out != hp->d_model)
@@ -78,16 +79,23 @@ static int check_fit(const struct engine_vision *v, const char *path, const stru
         return base_fail(PR_ERR_INVALID,
                          "%s doesn't belong to %s: the positions of a %s encoder are not those of a %s model", path,
                          model, p->family->title, hp->arch);
+    for (size_t i = 0; tokenizer && i < sizeof p->family->marks / sizeof *p->family->marks; i++)
+        if (p->family->marks[i] && model_token_find(tokenizer, p->family->marks[i]) < 0)
+            return base_fail(PR_ERR_INVALID,
+                             "%s doesn't belong to %s: pictures of a %s encoder stand between marks like %s, which the "
+                             "model doesn't know",
+                             path, model, p->family->title, p->family->marks[i]);
     return PR_OK;
 }
 
-static int peek_at(struct engine_vision *out, const char *path, const char *model, const struct hparams *hp)
+static int peek_at(struct engine_vision *out, const char *path, const char *model, const struct hparams *hp,
+                   const struct tokenizer *tokenizer)
 {
     int err;
     TRY(model_gguf_open(path, &out->gguf));
     TRY(vision_params_read(out->gguf, &out->params));
     if (hp)
-        TRY(check_fit(out, path, hp, model));
+        TRY(check_fit(out, path, model, hp, tokenizer));
     return PR_OK;
 fail:
     engine_vision_close(out);
@@ -95,7 +103,8 @@ fail:
 }
 
 /* Of those that lie beside the model the first one that fits; if none does, what is wrong with the likeliest. */
-static int peek_beside(struct engine_vision *out, const char *model, const struct hparams *hp)
+static int peek_beside(struct engine_vision *out, const char *model, const struct hparams *hp,
+                       const struct tokenizer *tokenizer)
 {
     const char *slash = strrchr(model, '/');
     char why[1024] = "";
@@ -107,7 +116,7 @@ static int peek_beside(struct engine_vision *out, const char *model, const struc
     for (size_t i = 0; i < n && result < 0; i++) {
         path.len = 0;
         base_buf_printf(&path, "%s%s", slash ? folder.data : "", found[i].name);
-        result = peek_at(out, path.data, model, hp);
+        result = peek_at(out, path.data, model, hp, tokenizer);
         if (i == 0) {
             err = result;
             snprintf(why, sizeof why, "%s", pr_error_message());
@@ -123,21 +132,22 @@ static int peek_beside(struct engine_vision *out, const char *model, const struc
     return result < 0 ? base_fail(err, "%s", why) : PR_OK;
 }
 
-int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp)
+int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp,
+                       const struct tokenizer *tokenizer)
 {
     *out = (struct engine_vision){0};
     if (!*mmproj && !*model)
         return base_fail(PR_ERR_INVALID, "no vision part of a model was given; use --mmproj FILE");
-    return *mmproj ? peek_at(out, mmproj, model, hp) : peek_beside(out, model, hp);
+    return *mmproj ? peek_at(out, mmproj, model, hp, tokenizer) : peek_beside(out, model, hp, tokenizer);
 }
 
 int engine_vision_open(struct engine_vision *out, const char *mmproj, const char *model, struct device *device,
-                       struct device *host, const struct hparams *hp)
+                       struct device *host, const struct hparams *hp, const struct tokenizer *tokenizer)
 {
     int err;
     struct vision_encoder_options options = {.device = device, .host = host};
     if (!out->gguf)
-        TRY(engine_vision_peek(out, mmproj, model, hp));
+        TRY(engine_vision_peek(out, mmproj, model, hp, tokenizer));
     TRY(vision_encoder_create(out->gguf, &options, &out->encoder));
     return PR_OK;
 fail:

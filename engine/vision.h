@@ -6,6 +6,7 @@
 
 #include "engine/options.h"
 #include "model/hparams.h"
+#include "model/tokenizer.h"
 #include "pagereel/model.h"
 #include "pagereel/source.h"
 #include "vision/encoder.h"
@@ -20,11 +21,12 @@ struct engine_vision {
 
 /* Opens the file `mmproj`, or when that is "" the one beside the file `model` that fits it (of several the one
  * with the likeliest name), and reads what it says of itself. hp: what the
- * visual tokens must fit; NULL: anything. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
-int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp);
+ * visual tokens must fit, tokenizer: which must have the family's marks; NULL: anything. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
+int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp,
+                       const struct tokenizer *tokenizer);
 /* The same, ready to encode; *out may have been peeked at before. */
 int engine_vision_open(struct engine_vision *out, const char *mmproj, const char *model, struct device *device,
-                       struct device *host, const struct hparams *hp);
+                       struct device *host, const struct hparams *hp, const struct tokenizer *tokenizer);
 void engine_vision_close(struct engine_vision *vision); /* takes a zeroed one */
 
 /* A run of what the model sees of a picture: words, which may hold control tokens, or visual tokens. */

@@ -42,9 +42,10 @@ struct vision_graph;   /* vision/block.h: the pieces that graphs are put togethe
 struct vision_weights; /* vision/network.h */
 
 struct vision_family {
-    const char *name;    /* clip.projector_type */
-    const char *title;   /* for people: "SmolVLM" */
-    bool grid_positions; /* visual tokens have positions (t, row, col); otherwise 0, 1, 2, ... as text */
+    const char *name;     /* clip.projector_type */
+    const char *title;    /* for people: "SmolVLM" */
+    bool grid_positions;  /* visual tokens have positions (t, row, col); otherwise 0, 1, 2, ... as text */
+    const char *marks[3]; /* control tokens that its words need; unused ones NULL */
 
     /* Which sampling a video's own processor does unless it is told otherwise. */
     double fps;

@@ -9,6 +9,8 @@ static int read(const struct gguf *gguf, struct vision_params *p)
 {
     int err;
     int32_t side = p->image_size / p->patch;
+    if (p->norm_eps == 1e-5f) /* the converters' guess where config.json says nothing; the models' own code has 1e-6 */
+        p->norm_eps = 1e-6f;
     TRY(vision_key_int(gguf, "clip.vision.projector.scale_factor", 1, 16, -1, &p->merge));
     /* Files from before 2026 don't say how large a picture is before it is cut; the models were made for four tiles a side. */
     TRY(vision_key_int(gguf, "clip.vision.preproc_image_size", p->image_size, 8 * p->image_size, 4 * p->image_size,
@@ -49,6 +51,7 @@ static void record(struct vision_graph *g, struct tensor **out)
 const struct vision_family vision_family_idefics3 = {
     .name = "idefics3",
     .title = "SmolVLM, SmolVLM2, Idefics3",
+    .marks = {"<fake_token_around_image>", "<global-img>"},
     .fps = 1,
     .min_frames = 1,
     .max_frames = 64,

@@ -96,6 +96,7 @@ const struct vision_family vision_family_qwen3vl = {
     .name = "qwen3vl_merger",
     .title = "Qwen3-VL",
     .grid_positions = true,
+    .marks = {"<|vision_start|>", "<|vision_end|>"},
     .fps = 2,
     .min_frames = 4,
     .max_frames = 768,

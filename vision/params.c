@@ -84,6 +84,17 @@ static int read_activation(const struct gguf *gguf, enum activation *out)
         return err;
     *out = silu ? ACT_SILU : gelu ? ACT_GELU_TANH : ACT_GELU_QUICK;
     return PR_OK;
+/* Files from before families had names: LLaVA's and MiniCPM-V's, which say what they are by a flag. */
+static const char *old_family(const struct gguf *gguf)
+{
+    bool is_it = false;
+    if (model_gguf_bool(gguf, "clip.has_llava_projector", &is_it) == PR_OK && is_it)
+        return "mlp (LLaVA)";
+    if (model_gguf_bool(gguf, "clip.has_minicpmv_projector", &is_it) == PR_OK && is_it)
+        return "resampler (MiniCPM-V)";
+    return "";
+}
+
 }
 
 static int read_family(const struct gguf *gguf, struct vision_params *p)
@@ -98,6 +109,8 @@ static int read_family(const struct gguf *gguf, struct vision_params *p)
             "model with --model",
             model_gguf_path(gguf));
     for (int i = 0; i < 2 && !*name; i++)
+    if (!*name)
+        snprintf(name, sizeof name, "%s", old_family(gguf));
         if (model_gguf_string(gguf, keys[i], &s) == PR_OK && s.len < sizeof name)
             memcpy(name, s.data, s.len);
     bool hears = false, sees = true;

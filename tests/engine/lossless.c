@@ -105,7 +105,7 @@ static void read_rows(const struct pr_settings *s, const char *path, struct rows
     assert_int_equal(engine_library_open(&checked, &library), PR_OK);
     assert_int_equal(memory_library_find(library, path, &source), PR_OK);
     assert_int_equal(memory_library_evidence(library, &source, &evidence), PR_OK);
-    assert_int_equal(engine_vision_peek(&vision, s->mmproj, "", NULL), PR_OK);
+    assert_int_equal(engine_vision_peek(&vision, s->mmproj, "", NULL, NULL), PR_OK);
     engine_visual_setup(&vision, &checked, text, &wanted);
     const struct evidence_setup *setup = engine_visual_exact(evidence, &wanted);
     assert_non_null(setup);

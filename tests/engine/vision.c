@@ -396,7 +396,8 @@ static void test_mismatch(void **state)
     static const char *const wrong[][2] = {
         {"llama-mixed.gguf", "visual tokens of 64 values, the model reads rows of 256"},
         {"qwen3vl.f16.gguf", "0 DeepStack slices"},
-        {"qwen2vl.f16.gguf", "positions"}};
+        {"qwen2vl.f16.gguf", "positions"},
+        {"qwen2.f16.gguf", "<fake_token_around_image>"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char path[128];
         snprintf(path, sizeof path, "tests/golden/llm/%s", wrong[i][0]);
@@ -511,7 +512,7 @@ static void open_vision(struct pr_model *model, const char *family, const char *
     s.device = device;
     if (engine_open_devices(model, &s) < 0 ||
         engine_vision_open(&model->vision, golden_file(family, ".mmproj.f16.gguf"), "", model->device, model->host,
-                           NULL) < 0)
+                           NULL, NULL) < 0)
         fail_msg("%s", pr_error_message());
 }
 

@@ -38,11 +38,13 @@ static int read_changed(const struct change *change, struct vision_params *out)
     const char *family = "idefics3";
     if (change->key && !strcmp(change->key, "clip.projector_type"))
         family = "unheard_of";
+    if (change->key && !strcmp(change->key, "qwen2.5o"))
+        family = change->key;
     if (change->key && !strcmp(change->key, "clip.vision.n_wa_pattern"))
         family = "qwen2.5vl_merger"; /* without that key */
     gguf_writer_string(&w, "general.architecture", arch);
-    if (change->key && !strcmp(change->key, "clip.has_audio_encoder"))
-        gguf_writer_bool(&w, change->key, true);
+    if (change->key && !strncmp(change->key, "clip.has_", strlen("clip.has_")))
+        gguf_writer_bool(&w, change->key, true); /* and no family */
     else
         gguf_writer_string(&w, "clip.projector_type", family);
     write_u32(&w, change, "clip.vision.block_count", 2);
@@ -96,6 +98,12 @@ static void test_wrong(void **state)
         {{"general.architecture", false, 0}, PR_ERR_FORMAT, "not the vision part"},
         {{"clip.projector_type", false, 0}, PR_ERR_UNSUPPORTED, "unheard_of"},
         {{"clip.has_audio_encoder", false, 0}, PR_ERR_UNSUPPORTED, "sound"},
+        {{"clip.has_llava_projector", false, 0}, PR_ERR_UNSUPPORTED, "LLaVA"},
+        {{"clip.has_minicpmv_projector", false, 0}, PR_ERR_UNSUPPORTED, "resampler"},
+        {{"clip.has_vision_encoder", false, 0}, PR_ERR_FORMAT, "clip.projector_type"},
+        {{"qwen2.5o", false, 0},
+         PR_ERR_UNSUPPORTED,
+         "qwen2.5vl_merger (Qwen2.5-VL)"}, /* its films count time otherwise */
         {{"clip.vision.n_wa_pattern", true, 0}, PR_ERR_FORMAT, "n_wa_pattern"},
         {{"clip.vision.block_count", true, 0}, PR_ERR_FORMAT, "missing"},
         {{"clip.vision.block_count", false, 100000}, PR_ERR_FORMAT, "clip.vision.block_count"},
