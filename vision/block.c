@@ -14,6 +14,11 @@ struct tensor *vision_embed_patches(struct vision_graph *g)
         x = op_matmul(g->pass, w->patch[i], x, i == 0 ? w->patch_bias : NULL);
         sum = sum ? op_add(g->pass, sum, x) : x;
     }
+    if (g->class_rows)
+        sum = op_add(g->pass, sum, op_gather(g->pass, w->class_token, g->class_rows));
+    if (g->class_rows &&
+        w->patch_bias) /* a class token has no pixels: it is a row of zeros, and has got the bias alone */
+        sum = op_add(g->pass, sum, op_scale(g->pass, op_gather(g->pass, w->patch_bias, g->class_rows), -1));
     return sum;
 }
 
@@ -57,11 +62,16 @@ static struct tensor *feed_forward(struct vision_graph *g, int32_t il, struct te
     return vision_matmul(g, h, &l->down);
 }
 
+static struct tensor *scaled(struct vision_graph *g, struct tensor *x, struct tensor *scale)
+{
+    return scale ? op_mul(g->pass, x, scale) : x;
+}
+
 struct tensor *vision_block(struct vision_graph *g, int32_t il, struct tensor *x)
 {
     const struct vision_layer *l = &g->weights->layers[il];
-    x = op_add(g->pass, attention(g, il, vision_norm(g, x, &l->norm1)), x);
-    return op_add(g->pass, feed_forward(g, il, vision_norm(g, x, &l->norm2)), x);
+    x = op_add(g->pass, scaled(g, attention(g, il, vision_norm(g, x, &l->norm1)), l->scale1), x);
+    return op_add(g->pass, scaled(g, feed_forward(g, il, vision_norm(g, x, &l->norm2)), l->scale2), x);
 }
 
 struct tensor *vision_merge(struct vision_graph *g, struct tensor *x)

@@ -47,26 +47,44 @@ static void order_tokens(int32_t rows, int32_t cols, int32_t side, int32_t *at, 
         }
 }
 
-/* The patches of one visual token, at `first` and behind it. */
-static void place_token(const struct vision_graph *g, int32_t crop, int32_t token, const int32_t ends[2], int32_t first)
+/* The class token of a crop, before its patches. */
+static void place_class(const struct vision_graph *g, int32_t crop)
+{
+    int32_t at = crop * g->per_crop;
+    int32_t(*range)[2] = compute_pass_host(g->pass, g->range);
+    memcpy(range[at], (int32_t[2]){at, at + g->per_crop}, sizeof *range);
+    ((int32_t *)compute_pass_host(g->pass, g->order))[at] = -1;
+    ((int32_t *)compute_pass_host(g->pass, g->places))[at] = 0;
+    ((int32_t *)compute_pass_host(g->pass, g->class_rows))[at] = 0;
+}
+
+/* The patches of the visual token that comes `place`-th in its crop. */
+static void place_token(const struct vision_graph *g, int32_t crop, int32_t token, const int32_t ends[2], int32_t place)
 {
     int32_t s = g->weights->params->merge, cols = g->cols / s, area = g->rows * g->cols;
+    int32_t before = crop * g->per_crop, ahead = g->class_rows ? 1 : 0, first = before + ahead + place * s * s;
     int32_t *order = compute_pass_host(g->pass, g->order);
     int32_t *places = g->places ? compute_pass_host(g->pass, g->places) : NULL;
     int32_t(*positions)[4] = g->positions ? compute_pass_host(g->pass, g->positions) : NULL;
     int32_t(*range)[2] = compute_pass_host(g->pass, g->range);
     int32_t(*window)[2] = g->window_range ? compute_pass_host(g->pass, g->window_range) : NULL;
+    int32_t *class_rows = g->class_rows ? compute_pass_host(g->pass, g->class_rows) : NULL;
+    int32_t *patches = g->patches ? compute_pass_host(g->pass, g->patches) : NULL;
     for (int32_t i = 0; i < s * s; i++) {
         int32_t y = token / cols * s + i / s, x = token % cols * s + i % s, at = first + i;
         order[at] = crop * area + y * g->cols + x;
         if (places)
-            places[at] = y * g->cols + x;
+            places[at] = ahead + y * g->cols + x;
         if (positions)
             memcpy(positions[at], (int32_t[4]){y, x, 0, 0}, sizeof positions[at]);
-        range[at][0] = crop * area;
-        range[at][1] = (crop + 1) * area;
+        range[at][0] = before;
+        range[at][1] = before + g->per_crop;
         for (int end = 0; window && end < 2; end++)
-            window[at][end] = crop * area + ends[end] * s * s;
+            window[at][end] = before + ends[end] * s * s;
+        if (class_rows) {
+            class_rows[at] = -1;
+            patches[crop * area + place * s * s + i] = at;
+        }
     }
 }
 
@@ -81,12 +99,15 @@ static void fill_constants(const struct vision_graph *g)
     for (int32_t i = 0; table_rows && i < p->n_positions; i++)
         table_rows[i] = i;
     order_tokens(rows, cols, p->window / s, at, ends);
-    for (int32_t crop = 0; crop < g->n_crops; crop++)
+    for (int32_t crop = 0; crop < g->n_crops; crop++) {
+        if (g->class_rows)
+            place_class(g, crop);
         for (int32_t i = 0; i < n; i++) {
-            place_token(g, crop, at[i], ends[i], (crop * n + i) * s * s);
+            place_token(g, crop, at[i], ends[i], i);
             if (back)
                 back[crop * n + at[i]] = crop * n + i;
         }
+    }
     base_free(at);
     base_free(ends);
 }
@@ -96,7 +117,7 @@ static void fill_constants(const struct vision_graph *g)
 static void record_inputs(struct vision_graph *g)
 {
     const struct vision_params *p = g->weights->params;
-    int64_t n = (int64_t)g->n_crops * g->rows * g->cols;
+    int64_t n = (int64_t)g->n_crops * g->per_crop;
     static const char *const names[] = {"frame", "second frame"};
     for (int i = 0; i < p->n_frames; i++)
         g->frame[i] = compute_pass_input(g->pass, TYPE_F32, (int64_t)g->n_crops * 3 * g->rows * p->patch,
@@ -109,6 +130,10 @@ static void record_inputs(struct vision_graph *g)
     if (p->rope)
         g->positions = compute_pass_input(g->pass, TYPE_I32, n, 4, "positions");
     g->range = compute_pass_input(g->pass, TYPE_I32, n, 2, "range");
+    if (p->class_token) {
+        g->class_rows = compute_pass_input(g->pass, TYPE_I32, 1, n, "class tokens");
+        g->patches = compute_pass_input(g->pass, TYPE_I32, 1, n - g->n_crops, "patches");
+    }
     if (p->window) {
         g->window_range = compute_pass_input(g->pass, TYPE_I32, n, 2, "windows");
         g->back = compute_pass_input(g->pass, TYPE_I32, 1, n / p->merge / p->merge, "back");
@@ -136,6 +161,7 @@ static int plan_create(struct vision_encoder *e, int32_t width, int32_t height, 
                                         .n_crops = n,
                                         .rows = height / p->patch,
                                         .cols = width / p->patch};
+    plan->graph.per_crop = plan->graph.rows * plan->graph.cols + (p->class_token ? 1 : 0);
     record_inputs(&plan->graph);
     p->family->record(&plan->graph, plan->out);
     for (int i = 0; i <= p->n_deepstack; i++)

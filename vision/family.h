@@ -28,6 +28,8 @@ struct vision_params {
     float norm_eps, mean[3], std[3];
     enum activation activation;
     int32_t longest_edge; /* idefics3: pictures are scaled to it and cut into tiles of image_size; 0: never cut */
+    int32_t min_tiles, max_tiles; /* InternVL: pictures are cut into so many, unless one is nearest to their shape */
+    bool class_token; /* a row before the patches of a crop, for the whole of it; dropped behind the layers */
     int64_t min_pixels, max_pixels;        /* dynamic sizes: of a picture after resizing */
     int32_t n_positions;                   /* rows of the position table; 0: none */
     bool rope;                             /* rotary positions (y, x) in the layers */
@@ -78,5 +80,5 @@ int vision_params_read(const struct gguf *gguf, struct vision_params *out);
 /* For read(): an integer key of min..max. Absent: `fallback`; -1: it must be there. */
 int vision_key_int(const struct gguf *gguf, const char *key, int32_t min, int32_t max, int32_t fallback, int32_t *out);
 
-extern const struct vision_family vision_family_idefics3, vision_family_qwen2vl, vision_family_qwen25vl,
-    vision_family_qwen3vl;
+extern const struct vision_family vision_family_idefics3, vision_family_internvl, vision_family_qwen2vl,
+    vision_family_qwen25vl, vision_family_qwen3vl;

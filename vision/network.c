@@ -136,6 +136,8 @@ static int fetch(struct vision_weights *w)
         TRY(fetch_attention(w, i, &w->layers[i]));
         TRY(vision_fetch_norm(w, layer_name(name, i, "ln2"), p->d_model, &w->layers[i].norm2));
         TRY(fetch_feed_forward(w, i, &w->layers[i]));
+        TRY(vision_fetch(w, layer_name(name, i, "ls1.weight"), 1, p->d_model, WEIGHT_OPTIONAL, &w->layers[i].scale1));
+        TRY(vision_fetch(w, layer_name(name, i, "ls2.weight"), 1, p->d_model, WEIGHT_OPTIONAL, &w->layers[i].scale2));
     }
     TRY(p->family->load(w));
     return PR_OK;

@@ -15,6 +15,7 @@ struct vision_linear {
 struct vision_layer {
     struct vision_linear norm1, norm2;         /* [1, d_model] */
     struct vision_linear q, k, v, attn_output; /* [d_model, d_model] */
+    struct tensor *scale1, *scale2;            /* [1, d_model], of what attention and feed-forward add; NULL: none */
     struct vision_linear gate, up, down; /* [d_ff, d_model] twice, [d_model, d_ff]; gate: gated activations only */
 };
 
@@ -25,6 +26,7 @@ struct vision_weights {
     struct device *device, *host;
     struct tensor *patch[2], *patch_bias;     /* [d_model, 3 * patch * patch]; patch[1]: of a pair's second frame */
     struct tensor *positions;                 /* [n_positions, d_model] */
+    struct tensor *class_token;               /* [1, d_model] */
     struct vision_linear pre_norm, post_norm; /* [1, d_model] */
     struct vision_layer *layers;              /* [n_layer] */
     struct vision_linear mm[2];               /* the projector's matrices in their order */

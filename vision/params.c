@@ -10,10 +10,8 @@
 #include <string.h>
 
 static const struct vision_family *const families[] = {
-    &vision_family_idefics3,
-    &vision_family_qwen3vl,
-    &vision_family_qwen2vl,
-    &vision_family_qwen25vl,
+    &vision_family_idefics3, &vision_family_qwen3vl,  &vision_family_qwen2vl,
+    &vision_family_qwen25vl, &vision_family_internvl,
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
@@ -84,6 +82,8 @@ static int read_activation(const struct gguf *gguf, enum activation *out)
         return err;
     *out = silu ? ACT_SILU : gelu ? ACT_GELU_TANH : ACT_GELU_QUICK;
     return PR_OK;
+}
+
 /* Files from before families had names: LLaVA's and MiniCPM-V's, which say what they are by a flag. */
 static const char *old_family(const struct gguf *gguf)
 {
@@ -93,8 +93,6 @@ static const char *old_family(const struct gguf *gguf)
     if (model_gguf_bool(gguf, "clip.has_minicpmv_projector", &is_it) == PR_OK && is_it)
         return "resampler (MiniCPM-V)";
     return "";
-}
-
 }
 
 static int read_family(const struct gguf *gguf, struct vision_params *p)
@@ -109,10 +107,10 @@ static int read_family(const struct gguf *gguf, struct vision_params *p)
             "model with --model",
             model_gguf_path(gguf));
     for (int i = 0; i < 2 && !*name; i++)
-    if (!*name)
-        snprintf(name, sizeof name, "%s", old_family(gguf));
         if (model_gguf_string(gguf, keys[i], &s) == PR_OK && s.len < sizeof name)
             memcpy(name, s.data, s.len);
+    if (!*name)
+        snprintf(name, sizeof name, "%s", old_family(gguf));
     bool hears = false, sees = true;
     model_gguf_bool(gguf, "clip.has_audio_encoder", &hears);
     model_gguf_bool(gguf, "clip.has_vision_encoder", &sees);

@@ -98,6 +98,16 @@ void vision_add_run(struct vision_layout *layout, int32_t crop, int32_t n_crops)
     *add_piece(layout) = (struct vision_piece){.crop = crop, .n_crops = n_crops};
 }
 
+uint8_t *vision_cut_tiles(const struct vision_layout *l, const uint8_t *picture, uint8_t *rgb)
+{
+    size_t tile = (size_t)l->params->image_size, row = 3 * tile, stride = row * (size_t)l->tile_cols;
+    for (size_t r = 0; r < (size_t)l->tile_rows; r++)
+        for (size_t c = 0; c < (size_t)l->tile_cols; c++)
+            for (size_t y = 0; y < tile; y++, rgb += row)
+                memcpy(rgb, picture + (r * tile + y) * stride + c * row, row);
+    return rgb;
+}
+
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
 int64_t vision_tokens(const struct vision_layout *layout, int32_t first, int32_t n)

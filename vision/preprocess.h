@@ -67,7 +67,7 @@ size_t vision_fill_size(const struct vision_layout *layout, int32_t first, int32
 /* Makes the pixels of crops first .. first + n - 1, which are all crops of some images: rgb [n_frames, height, width, 3] of each crop,
  * one behind the other, not yet normalised. images[i]: the picture or frame crops[first].image + i, of the size that was
  * requested; a crop of a pair reads two of them, an odd last frame is repeated. Thread-safe. PR_ERR_NOMEM.
- * Memory beside pictures and rgb: a few rows; idefics3 also up to two pictures of the size after resizing (24 MiB at 2048 x 2048). */
+ * Memory beside pictures and rgb: a few rows; idefics3 also up to two pictures of the size after resizing (24 MiB at 2048 x 2048), InternVL one. */
 int vision_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
                 uint8_t *rgb);
 
@@ -76,6 +76,9 @@ struct vision_crop *vision_add_crop(struct vision_layout *layout,
                                     const struct vision_crop *crop); /* counts its tokens */
 void vision_add_words(struct vision_layout *layout, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vision_add_run(struct vision_layout *layout, int32_t crop, int32_t n_crops);
+
+/* For the fills of families: copies the tiles, row by row, out of a picture of resized_width x resized_height; returns where the next goes. */
+uint8_t *vision_cut_tiles(const struct vision_layout *layout, const uint8_t *picture, uint8_t *rgb);
 
 /* Positions of the tokens of a run [tokens, 4] = (t, row, col, 0), for families with grid_positions. *advance: how far the run moves the
  * position of what follows: one more than its largest position. */
@@ -88,6 +91,10 @@ int64_t vision_tokens(const struct vision_layout *layout, int32_t first, int32_t
 int vision_idefics3_layout(const struct vision_params *params, const struct vision_request *request,
                            struct vision_layout *out);
 int vision_idefics3_fill(const struct vision_layout *layout, int32_t first, int32_t n,
+                         const struct vision_image *images, uint8_t *rgb);
+int vision_internvl_layout(const struct vision_params *params, const struct vision_request *request,
+                           struct vision_layout *out);
+int vision_internvl_fill(const struct vision_layout *layout, int32_t first, int32_t n,
                          const struct vision_image *images, uint8_t *rgb);
 int vision_qwen2vl_layout(const struct vision_params *params, const struct vision_request *request,
                           struct vision_layout *out);

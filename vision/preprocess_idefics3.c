@@ -9,8 +9,6 @@
 #include "vision/resize.h"
 #include "vision/words.h"
 
-#include <string.h>
-
 enum { MAX_EDGE = 4096 }; /* of a picture after the first resizing, whatever the file says */
 
 struct size {
@@ -171,15 +169,12 @@ static int fill_tiles(const struct vision_layout *l, const struct vision_image *
     int err;
     struct size s = {l->resized_width, l->resized_height};
     int32_t tile = l->params->image_size;
-    size_t row = 3 * (size_t)tile, stride = 3 * (size_t)s.width;
+    size_t stride = 3 * (size_t)s.width;
     uint8_t *picture = base_try_alloc(stride, (size_t)s.height);
     if (!picture)
         return base_fail(PR_ERR_NOMEM, "no memory for a picture of %d x %d pixels", s.width, s.height);
     TRY(resize_twice(image, scale_to_edge(image->width, image->height, edge_of(l)), s, picture));
-    for (int32_t r = 0; r < l->tile_rows; r++)
-        for (int32_t c = 0; c < l->tile_cols; c++)
-            for (int32_t y = 0; y < tile; y++, rgb += row)
-                memcpy(rgb, picture + ((size_t)r * (size_t)tile + (size_t)y) * stride + (size_t)c * row, row);
+    rgb = vision_cut_tiles(l, picture, rgb);
     TRY(vision_resize(picture, stride, s.width, s.height, rgb, tile, tile, RESIZE_LANCZOS, RESIZE_PILLOW));
 fail:
     base_free(picture);

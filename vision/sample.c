@@ -38,6 +38,16 @@ int32_t vision_idefics3_sample(const struct vision_family *f, int64_t total, dou
     return kept;
 }
 
+int32_t vision_internvl_sample(const struct vision_family *f, int64_t total, double fps, int64_t *frames)
+{
+    double wanted = clamp(nearbyint((double)total / fps * f->fps), f->min_frames, f->max_frames);
+    int32_t n = (int32_t)(wanted < (double)total ? wanted : (double)total);
+    double step = (double)total / n;
+    for (int32_t i = 0; i < n; i++)
+        frames[i] = (int64_t)(float)(step / 2 + i * step);
+    return n;
+}
+
 int32_t vision_qwen2vl_sample(const struct vision_family *f, int64_t total, double fps, int64_t *frames)
 {
     int64_t most = (f->max_frames < total ? f->max_frames : total) / 2 * 2;

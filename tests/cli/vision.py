@@ -19,12 +19,15 @@ SANITIZED = False
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "vision")
 
 
-def png(width, height, row):
-    """An RGB picture whose rows are all alike."""
+FAMILIES = ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl", "internvl")
+
+
+def png(width, height, row, kind=2, depth=8, more=()):
+    """A picture whose rows are all alike: RGB, or of another PNG kind, with more chunks."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress((b"\0" + row) * height)) + chunk(b"IEND", b""))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)) +
+            b"".join(chunk(*m) for m in more) + chunk(b"IDAT", zlib.compress((b"\0" + row) * height)) + chunk(b"IEND", b""))
 
 
 def tensors_of(data):
@@ -133,6 +136,75 @@ class Vision(unittest.TestCase):
         self.assertEqual(len(told["positions"]), told["tokens"])
         self.assertEqual(os.path.getsize(out) % 64, told["tokens"] * told["width"] * 4 % 64)
 
+    def embedded(self, path, family="qwen2vl"):
+        out = os.path.join(self.folder, "embedded.npy")
+        done = self.pagereel("embed", "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf", "--device", "cpu", path, "-o", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(out, "rb") as file:
+            return file.read()
+
+    def test_kinds_of_pictures(self):
+        """Grey, palettes, 16 bits and transparency, which lies over white, look as the same picture in plain RGB."""
+        grey = [(7 * x) % 256 for x in range(100)]
+        alpha = [(0, 255, 90)[x % 3] for x in range(100)]
+        over = [(g * a + 255 * (255 - a) + 127) // 255 for g, a in zip(grey, alpha)]
+        flat = [self.embedded(self.write("flat.png", png(100, 60, bytes(v for g in row for v in (g, g, g))))) for row in (grey, over)]
+        palette = (b"PLTE", bytes(v for g in range(256) for v in (g, g, g)))
+        clear = (b"tRNS", bytes(90 if g in grey[::3] else 255 for g in range(256)))
+        seen = [(g * 90 + 255 * 165 + 127) // 255 if g in grey[::3] else g for g in grey]
+        kinds = {
+            "grey": (flat[0], png(100, 60, bytes(grey), 0)),
+            "grey of 16 bits": (flat[0], png(100, 60, bytes(v for g in grey for v in (g, g)), 0, 16)),
+            "RGB of 16 bits": (flat[0], png(100, 60, bytes(v for g in grey for v in [g] * 6), 2, 16)),
+            "palette": (flat[0], png(100, 60, bytes(grey), 3, 8, [palette])),
+            "grey with alpha": (flat[1], png(100, 60, bytes(v for g, a in zip(grey, alpha) for v in (g, a)), 4)),
+            "RGBA": (flat[1], png(100, 60, bytes(v for g, a in zip(grey, alpha) for v in (g, g, g, a)), 6)),
+            "palette with alpha": (self.embedded(self.write("flat.png", png(100, 60, bytes(v for g in seen for v in (g, g, g))))),
+                                   png(100, 60, bytes(grey), 3, 8, [palette, clear])),
+        }
+        for name, (want, data) in kinds.items():
+            got = self.embedded(self.write("kind.png", data))
+            if "16 bits" in name:  # rounded to the next of 255 or 256 steps
+                n = (len(want) - 128) // 4
+                x, y = (struct.unpack(f"<{n}f", rows[-4 * n:]) for rows in (got, want))
+                self.assertLess(sum((a - b) ** 2 for a, b in zip(x, y)), 1e-4 * sum(b * b for b in y), name)
+            else:
+                self.assertTrue(got == want, name)
+
+    def test_turned_photo(self):
+        """A photo is shown as its EXIF orientation says, as transformers' load_image() turns it."""
+        if not shutil.which("ffmpeg"):
+            self.skipTest("no ffmpeg")
+        upright = os.path.join(self.folder, "upright.jpg")
+        subprocess.run(["ffmpeg", "-y", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=112x56", "-frames:v", "1", upright], check=True)
+        with open(upright, "rb") as file:
+            jpeg = file.read()
+        grids = {}
+        for orientation in (1, 3, 6, 8):
+            exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+            path = self.write("turned.jpg", jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+            grids[orientation] = self.runs("qwen2vl", "-i", path, "-p", "x")[0]["grid"]
+        self.assertEqual(grids, {1: [2, 4], 3: [2, 4], 6: [4, 2], 8: [4, 2]})
+
+    def test_short_films(self):
+        """One frame; an odd number for families that look at pairs; an animated GIF as a picture and as a film."""
+        if not shutil.which("ffmpeg"):
+            self.skipTest("no ffmpeg")
+        one, gif = os.path.join(self.folder, "one.mkv"), os.path.join(self.folder, "moving.gif")
+        for path, seconds in ((one, "0.1"), (gif, "3")):
+            subprocess.run(["ffmpeg", "-y", "-v", "error", "-f", "lavfi", "-i", f"testsrc=s=80x60:r=10:d={seconds}", path], check=True)
+        for family in FAMILIES:
+            runs = self.runs(family, "--video", one, "-p", "x")
+            self.assertEqual((len(runs), runs[0].get("frames", 1)), (1, 1), family)
+        steps = {"idefics3": 3, "internvl": 3, "qwen3vl": 2}  # a run a frame or pair
+        for family, n in steps.items():
+            self.assertEqual(len(self.runs(family, "--video", self.film, "--frames", "3", "-p", "x")), n, family)
+        for family in ("qwen2vl", "qwen2.5vl"):
+            self.assertEqual(self.runs(family, "--video", self.film, "--frames", "3", "-p", "x")[0]["frames"], 2)
+        self.assertEqual(len(self.runs("idefics3", "--video", gif, "-p", "x")), 3)
+        self.assertEqual(len(self.runs("qwen2vl", "-i", gif, "-p", "x")), 1)
+        self.assertNotIn("frames", self.runs("qwen2vl", "-i", gif, "-p", "x")[0])
+
     def peak(self, *args):
         """What `embed` says beforehand that it takes, and the most that it took (resident bytes), for other pictures beside it."""
         process = subprocess.Popen([PROGRAM, "embed", "--device", "cpu", "--verbose", "-o", os.path.join(self.folder, "peak.npy"), *args],
@@ -158,11 +230,11 @@ class Vision(unittest.TestCase):
         film = os.path.join(self.folder, "thousand.avi")
         if shutil.which("ffmpeg"):
             subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=40", "-c:v", "mjpeg", film], check=True)
-        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+        for family in FAMILIES:
             mmproj = ("--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf")
             _, least = self.peak(*mmproj, self.picture, "--image-tokens", "9")
             cases = [(page, "--image-tokens", "512")]
-            if os.path.exists(film) and family in ("idefics3", "qwen3vl"):
+            if os.path.exists(film) and family in ("idefics3", "qwen3vl", "internvl"):
                 cases.append((film, "--frames", "1000", "--image-tokens", "64"))
             for case in cases:
                 said, most = self.peak(*mmproj, *case)
@@ -207,12 +279,13 @@ class Vision(unittest.TestCase):
     def test_damaged_weights(self):
         """NaN and infinities anywhere in the weights: the file is named, nothing comes out."""
         bad = {0: (b"\x00\x00\xc0\x7f", b"\x00\x00\x80\xff"), 1: (b"\x00\x7e", b"\x00\x7c")}  # f32 and f16: NaN, infinity
-        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+        for family in FAMILIES:
             with open(f"{GOLDEN}/{family}.mmproj.f16.gguf", "rb") as file:
                 whole = file.read()
             tensors = tensors_of(whole)
-            last = "mm.model.fc.weight" if family == "idefics3" else "mm.2.weight"
-            names = ["v.patch_embd.weight", "v.blk.0.attn_out.weight", "v.blk.1.ffn_down.weight", "v.post_ln.weight", last]
+            ends = {"idefics3": ["v.post_ln.weight", "mm.model.fc.weight"], "internvl": ["v.class_embd", "mm.model.mlp.3.weight"]}
+            names = ["v.patch_embd.weight", "v.blk.0.attn_out.weight", "v.blk.1.ffn_down.weight"]
+            names += ends.get(family, ["v.post_ln.weight", "mm.2.weight"])
             for name in names + ["v.deepstack.1.fc2.weight"] * (family == "qwen3vl"):
                 if name not in tensors:
                     self.assertIn("deepstack", name)
@@ -230,7 +303,7 @@ class Vision(unittest.TestCase):
 
     def test_damaged_files(self):
         """Files that are cut or changed somewhere: one line that names the file, or an answer; never a crash."""
-        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+        for family in FAMILIES:
             with open(f"{GOLDEN}/{family}.mmproj.f16.gguf", "rb") as file:
                 whole = file.read()
             start = min(first for _, first, _ in tensors_of(whole).values())
@@ -254,7 +327,7 @@ class Vision(unittest.TestCase):
         small = os.path.join(self.folder, "small.mkv")
         if os.path.exists(self.film):
             subprocess.run(["ffmpeg", "-y", "-v", "error", "-f", "lavfi", "-i", "color=black:s=2x2:r=4:d=2", "-c:v", "ffv1", small], check=True)
-        for family in ("idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"):
+        for family in FAMILIES:
             model = ("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf", "--device", "cpu",
                      "--raw", "-n", "2", "-c", "8192", "-p", "x")
             for name in ("dot", "row", "black"):
@@ -263,7 +336,7 @@ class Vision(unittest.TestCase):
             if os.path.exists(small):
                 self.assertEqual(self.pagereel(*model, "--video", small).returncode, 0)
             done = self.pagereel(*model, "-i", paths["line"])
-            if family == "idefics3":
+            if family in ("idefics3", "internvl"):
                 self.assertEqual(done.returncode, 0, done.stderr)
             else:
                 self.assertEqual((done.returncode, b"line.png" in done.stderr), (2, True), done.stderr)

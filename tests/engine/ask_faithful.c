@@ -21,7 +21,7 @@
 
 #include "tests/support/folder.h"
 
-static const char *const families[] = {"idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl"};
+static const char *const families[] = {"idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl", "internvl"};
 enum { N_FAMILIES = sizeof families / sizeof families[0], TOP = 20, STEPS = 6 };
 
 struct said {

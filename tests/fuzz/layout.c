@@ -17,7 +17,9 @@ static const struct vision_family families[] = {
     {.layout = vision_qwen2vl_layout, .fill = vision_qwen2vl_fill, .fps = 2, .min_frames = 4, .max_frames = 768},
     {.layout = vision_qwen25vl_layout, .fill = vision_qwen2vl_fill, .fps = 2, .min_frames = 4, .max_frames = 768},
     {.layout = vision_qwen3vl_layout, .fill = vision_qwen3vl_fill, .fps = 2, .min_frames = 4, .max_frames = 768},
+    {.layout = vision_internvl_layout, .fill = vision_internvl_fill, .fps = 1, .min_frames = 8, .max_frames = 32},
 };
+enum { INTERNVL = 4, N_FAMILIES = sizeof families / sizeof families[0] };
 
 /* The next n bytes as a number; zeros when there are no more. */
 static uint64_t take(const uint8_t **data, size_t *size, size_t n)
@@ -49,7 +51,7 @@ static void check(const struct vision_layout *l)
 static void fill(const struct vision_layout *l)
 {
     size_t size = vision_fill_size(l, 0, l->n_crops), side = (size_t)l->request.width * (size_t)l->request.height;
-    if (size > 1 << 20 || side > 1 << 16 || l->request.n_frames > 16 || l->params->longest_edge > 600)
+    if (size > 1 << 17 || side > 1 << 14 || l->request.n_frames > 16 || l->params->longest_edge > 256)
         return;                                               /* right as it may be, it takes too long here */
     uint8_t *rgb = malloc(size), *picture = malloc(3 * side); /* of its exact size: reading beyond it shows */
     struct vision_image images[16];
@@ -66,11 +68,13 @@ static void fill(const struct vision_layout *l)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const int32_t patches[] = {14, 16, 1, 64}, merges[] = {1, 2, 3, 4};
-    int which = (int)take(&data, &size, 1) % 4;
+    int which = (int)take(&data, &size, 1) % N_FAMILIES;
     struct vision_params p = {.family = &families[which],
                               .patch = patches[take(&data, &size, 1) % 4],
                               .merge = merges[take(&data, &size, 1) % 4]};
-    p.n_frames = which == 0 ? 1 : 2;
+    p.n_frames = which == 0 || which == INTERNVL ? 1 : 2;
+    p.min_tiles = 1;
+    p.max_tiles = which == INTERNVL ? (int32_t)(size ? data[size - 1] % 40 + 1 : 12) : 0;
     p.image_size = p.patch * p.merge * (int32_t)(take(&data, &size, 1) % 32 + 1);
     p.longest_edge = (int32_t)(take(&data, &size, 2) % (uint64_t)(8 * p.image_size + 1)); /* as the family reads it */
     p.min_pixels = (int64_t)take(&data, &size, 8) & INT64_MAX;
@@ -94,8 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         vision_layout_finish(&l);
     }
     int64_t total = (int64_t)(r.duration & 0xffffff) + 1, frames[768];
-    int32_t (*const samples[])(const struct vision_family *family, int64_t n, double fps, int64_t *frames) = {
-        vision_idefics3_sample, vision_qwen2vl_sample, vision_qwen2vl_sample, vision_qwen3vl_sample};
+    int32_t (*const samples[])(const struct vision_family *family, int64_t n, double fps,
+                               int64_t *frames) = {vision_idefics3_sample, vision_qwen2vl_sample, vision_qwen2vl_sample,
+                                                   vision_qwen3vl_sample, vision_internvl_sample};
     int32_t n = samples[which](&families[which], total, r.max_tokens / 7.0 + 0.01, frames);
     if (n < 1 || n > families[which].max_frames)
         abort();

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-static const char *const families[] = {"idefics3", "qwen3vl", "qwen2vl", "qwen2.5vl"};
+static const char *const families[] = {"idefics3", "qwen3vl", "qwen2vl", "qwen2.5vl", "internvl"};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 struct rig {

@@ -53,6 +53,7 @@ static void test_processors(void **state)
 {
     (void)state;
     check("idefics3", &vision_family_idefics3);
+    check("internvl", &vision_family_internvl);
     check("qwen2vl", &vision_family_qwen2vl);
     check("qwen2.5vl", &vision_family_qwen25vl);
     check("qwen3vl", &vision_family_qwen3vl);

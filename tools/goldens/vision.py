@@ -422,7 +422,119 @@ class Qwen25VL(Qwen2VL):
         w.add_vision_n_wa_pattern(v.fullatt_block_indexes[0] + 1)
 
 
-FAMILIES = [Idefics3(), Qwen3VL(), Qwen2VL(), Qwen25VL()]
+class InternVideo(hf.InternVLVideoProcessor):
+    """A frame a second, 8 to 32 of them: the processor wants to be told how many, and the models' card takes 8 to 32."""
+
+    def sample_frames(self, metadata, **kwargs):
+        n = min(max(round(metadata.total_num_frames / metadata.fps), 8), 32, metadata.total_num_frames)
+        return super().sample_frames(metadata, num_frames=n)
+
+
+class InternVL:
+    name, arch, n_deepstack, tied = 'internvl', 'qwen2', 0, False
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    words = Words('qwen2', ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<img>', '</img>', '<IMG_CONTEXT>', '<video>'], '<|endoftext|>',
+                  '<|im_end|>')
+    nested, image_args, own_pictures = False, dict(crop_to_patches=True), True
+    small = dict(tile=48, tiles=4)
+    published = {'InternVL3-2B': dict(tile=448, tiles=12)}
+    sizes = [('photo', 640, 480), ('text', 850, 1100), ('photo', 1, 1), ('photo', 3, 2), ('photo', 4096, 4096), ('text', 3000, 40),
+             ('photo', 30, 2000), ('photo', 448, 448), ('black', 64, 64), ('photo', 1921, 1081), ('photo', 700, 700)]
+    chat = '<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n'
+    cases = [
+        Case('images', chat.replace('{}', '<IMG_CONTEXT>\nThe first, then <IMG_CONTEXT>\nthe second?{}'),
+             [('photo', 100, 40, 1), ('text', 50, 52, 2)]),
+        Case('video', chat.replace('{}', '<video>\nWhat happens?{}'), films=[Film('photo', 80, 60, 10.0, 83)]),
+    ]
+
+    def processor(self, tile, tiles):
+        like = dict(size={'height': tile, 'width': tile}, image_mean=self.mean, image_std=self.std)
+        tokenizer = self.words.fast()
+        for name, token in dict(start_image_token='<img>', end_image_token='</img>', context_image_token='<IMG_CONTEXT>',
+                                video_token='<video>').items():
+            setattr(tokenizer, name, token)
+            setattr(tokenizer, name + '_id', self.words.id(token))
+        return hf.InternVLProcessor(hf.GotOcr2ImageProcessor(min_patches=1, max_patches=tiles, **like), tokenizer, InternVideo(**like),
+                                    image_seq_length=(tile // 8 // 2) ** 2)
+
+    def model(self):
+        text = dict(model_type='qwen2', vocab_size=self.words.n_vocab, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+                    num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=4096, rms_norm_eps=1e-6, pad_token_id=None,
+                    bos_token_id=None, eos_token_id=None, rope_parameters=rope(1000000.0), tie_word_embeddings=self.tied)
+        vision = dict(hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=3, attention_bias=True,
+                      image_size=(48, 48), patch_size=(8, 8))
+        return hf.InternVLForConditionalGeneration(hf.InternVLConfig(text_config=text, vision_config=vision, tie_word_embeddings=self.tied,
+                                                                     image_token_id=self.words.id('<IMG_CONTEXT>')))
+
+    def parts(self, model):
+        def named(n):
+            n = n.replace('encoder.', '')
+            return n + '.weight' if n.endswith(('position_embeddings', 'lambda_1', 'lambda_2')) else n
+        m = model.model
+        vision = [*m.vision_tower.named_parameters(), *m.multi_modal_projector.named_parameters()]
+        return m.language_model, [(named(n), p) for n, p in vision]
+
+    @torch.no_grad()
+    def visual(self, model, given):
+        return model.model.get_image_features(given['pixel_values'], vision_feature_layer=-1,
+                                              vision_feature_select_strategy='default').pooler_output.flatten(0, 1)
+
+    def keys(self, w, model):
+        v = model.config.vision_config
+        w.add_clip_projector_type('internvl')
+        w.add_vision_projection_dim(model.config.text_config.hidden_size)
+        w.add_vision_image_size(v.image_size[0])
+        w.add_vision_patch_size(v.patch_size[0])
+        w.add_vision_embedding_length(v.hidden_size)
+        w.add_vision_feed_forward_length(v.intermediate_size)
+        w.add_vision_block_count(v.num_hidden_layers)
+        w.add_vision_head_count(v.num_attention_heads)
+        w.add_vision_image_mean(self.mean)
+        w.add_vision_image_std(self.std)
+        w.add_vision_attention_layernorm_eps(v.layer_norm_eps)
+        w.add_vision_use_gelu(True)
+        w.add_vision_projector_scale_factor(2)
+        w.add_uint32('clip.vision.preproc_min_tiles', 1)
+        w.add_uint32('clip.vision.preproc_max_tiles', self.small['tiles'])
+
+    def write_mmproj(self, path, model, kind):
+        params = [(n, p.detach().numpy()) for n, p in self.parts(model)[1]]
+        mmproj.write(path, self.name, params, kind, lambda w: self.keys(w, model), f32=('v.position_embd', 'v.class_embd'))
+
+    def positions(self, model, given):
+        return None
+
+    def bytes_of(self, given):
+        x = given['pixel_values'].permute(0, 2, 3, 1).numpy().astype(np.float64)
+        return to_bytes(x, np.array(self.mean), np.array(self.std)), x
+
+    def about_image(self, processor, source):
+        from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
+        p = processor.image_processor
+        cols, rows = get_optimal_tiled_canvas((source[2], source[1]), (p.size['height'], p.size['width']), 1, p.max_patches)
+        return {'rows': rows, 'cols': cols} if rows * cols > 1 else {'rows': 0, 'cols': 0}
+
+    def sampling(self, processor, film):
+        return {}
+
+    def asked(self, rng):
+        """A picture that isn't cut, and fewer tokens by fewer tiles."""
+        for model, settings in self.published.items():
+            for source in (['photo', 640, 480, 1], ['text', 300, 900, 2]):
+                for tiles in (1, 3):
+                    processor = self.processor(settings['tile'], tiles)
+                    given = processor.image_processor(Image.fromarray(picture(*source)), return_tensors='pt', **self.image_args)
+                    asked = {'whole': True} if tiles == 1 else {'max_tokens': (tiles + 1) * 256}
+                    yield {'model': model, 'settings': settings, **asked, 'picture': source, **self.about_image(processor, source),
+                           **pixels(self, given, rng)}
+
+    pads = ('<IMG_CONTEXT>',)
+
+    def pad_ids(self):
+        return [self.words.id(p) for p in self.pads]
+
+
+FAMILIES = [Idefics3(), Qwen3VL(), Qwen2VL(), Qwen25VL(), InternVL()]
 
 
 # ---- pixels ---------------------------------------------------------------------------------------------------------
