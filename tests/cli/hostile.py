@@ -17,7 +17,7 @@ import zipfile
 import zlib
 
 import support
-from support import png
+from support import pdf, png, stream
 
 MOST_SECONDS, MOST_MIB = 90, 2200  # the worker may take 2 GiB
 
@@ -30,18 +30,8 @@ def packed_zeros(n):
     return b"".join(out) + packer.flush()
 
 
-def pdf(*objects):
-    """Object 1 is the catalog. There is no table of them: poppler looks for them."""
-    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % (i + 1, thing.encode()) for i, thing in enumerate(objects))
-    return b"%PDF-1.4\n" + body + b"trailer\n<</Root 1 0 R/Size %d>>\n%%%%EOF\n" % (len(objects) + 1)
-
-
 CATALOG, PAGES = "<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>"
 PAGE = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Contents 4 0 R>>"
-
-
-def stream(text):
-    return f"<</Length {len(text)}>>stream\n{text}\nendstream"
 
 
 class Hostile(support.Files):

@@ -51,6 +51,16 @@ def png(width, height, depth, colour, data):
         png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 
 
+def pdf(*objects):
+    """Object 1 is the catalog. There is no table of them: poppler looks for them."""
+    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % (i + 1, thing.encode()) for i, thing in enumerate(objects))
+    return b"%PDF-1.4\n" + body + b"trailer\n<</Root 1 0 R/Size %d>>\n%%%%EOF\n" % (len(objects) + 1)
+
+
+def stream(text):
+    return f"<</Length {len(text)}>>stream\n{text}\nendstream"
+
+
 def have_ffmpeg():
     if shutil.which("ffmpeg"):
         return True
