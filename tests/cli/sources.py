@@ -109,6 +109,16 @@ class Sources(support.Files):
         self.assertRegex(self.ok("inspect", "--sound", path).decode(), r"  read  5\.0 s of sound, -11\.\d dB on the mean, the loudest second -9\.\d dB at "
                                                                        r"0:00:0[2-4]\.000\n")
 
+    def test_chapters(self):
+        """Title and chapters, in Matroska and MP4."""
+        self.need_film()
+        marks = [("Who they are", 0, 4), ("Gr\u00fc\u00dfe", 4, 10)]
+        self.write("meta.txt", ";FFMETADATA1\ntitle=A film\n" + "".join(
+            f"[CHAPTER]\nTIMEBASE=1/1\nSTART={t0}\nEND={t1}\ntitle={title}\n" for title, t0, t1 in marks))
+        for name in "chapters.mkv", "chapters.mp4":
+            info = json.loads(self.ok("inspect", "--json", self.ffmpeg("-i", "film.mp4", "-i", "meta.txt", "-map", "0", "-map_metadata", "1", "-c", "copy", name)))
+            self.assertEqual((info["title"], [(mark["title"], mark["t0"], mark["t1"]) for mark in info["marks"]]), ("A film", marks), name)
+
     def test_cut_film(self):
         """A film that breaks off says where, and what it doesn't show isn't counted as seen."""
         self.need_film()

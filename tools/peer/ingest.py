@@ -3,7 +3,7 @@
 usage: ingest.py --make FOLDER [--pagereel build/cli/pagereel] [--rounds N]
        ingest.py [--start FILE]... [--video FILE] [--pdf FILE] [--pages N] [--memory FILE]... [--rounds N] [--json]
 
---make: makes the files below in FOLDER, unless they are there (3.8 GB, some minutes), and measures all of it.
+--make: makes the files below in FOLDER, unless they are there (5.5 GB, some minutes), and measures all of it.
 --start: from the start of the program to the first frame or page as a PNG, median of 20; beside it the same by ffmpeg or pdftoppm.
 --video: one frame a second at 512 pixels against `ffmpeg -vf fps=1,scale=512:-2 -f null -`; then one frame a minute, which has to
 take at most a fifth of ffmpeg's time. --pdf: pages as pictures with their text against `pdftoppm` and then `pdftotext` at the same
