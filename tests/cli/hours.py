@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A question to a library of a thousand hours, made up by write_hours: all but the model's own prefill and decode takes under a second,
-and finds the one sentence that answers it.
+"""A question to a library of a thousand hours, made up by write_hours: all but the model's own prefill and decode takes under a second of
+the processor (other programs of the machine don't count), and finds the one sentence that answers it.
 usage: hours.py PROGRAM WRITE_HOURS RANDOM_MODEL [--hours N] [--library FOLDER: made there if it isn't yet, and kept]"""
 import json
 import os
@@ -56,7 +56,7 @@ class Hours(unittest.TestCase):
         parts = ", ".join(f"{what} {answer['ms'][what]:.0f}" for what in OWN)
         print(f"{question:44} {own:6.0f} ms ({parts}), processor {answer['ms']['processor']:.0f}; whole program "
               f"{time.monotonic() - start:.2f} s, {usage.ru_maxrss >> 10} MiB")
-        return answer, own
+        return answer, answer["ms"]["processor"]
 
     def forget(self):
         """Takes the library out of the system's memory."""
@@ -75,8 +75,8 @@ class Hours(unittest.TestCase):
         times = []
         for question in ("When does the zeppelin land?", "What is w3000 to w40?", "Where is the w77, the w902 and w2001?",
                          "What is this about?"):
-            answer, own = min((self.ask(question) for _ in range(3)), key=lambda run: run[1])
-            times.append(own)
+            answer, processor = min((self.ask(question) for _ in range(3)), key=lambda run: run[1])
+            times.append(processor)
             self.assertEqual(answer["coverage"]["sources"], HOURS)
             self.assertEqual(answer["coverage"]["segments"], 450 * HOURS)
             if "zeppelin" in question:
