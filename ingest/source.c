@@ -242,6 +242,9 @@ static int worker_died(struct ingest_source *source)
     munmap(source->slots, source->slot_size * WIRE_SLOTS);
     source->slots = NULL;
     source->pid = 0;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) /* decoders don't do that themselves */
+        return base_fail(PR_ERR_FORMAT, "%s: the decoder was killed at %s; the system may be short of memory",
+                         source->path, where);
     if (WIFSIGNALED(status))
         return base_fail(PR_ERR_FORMAT, "%s: the decoder crashed (%s) at %s; the file is damaged or hostile",
                          source->path, strsignal(WTERMSIG(status)), where);

@@ -233,6 +233,7 @@ static void test_dead_and_stalled_workers(void **state)
 {
     (void)state;
     with_worker("kill -SEGV $$", 5, PR_ERR_FORMAT, "crashed");
+    with_worker("kill -KILL $$", 5, PR_ERR_FORMAT, "was killed at its beginning; the system may be short of memory");
     with_worker("exit 1", 5, PR_ERR_FORMAT, "gave up");
     with_worker("exec sleep 30", 1, PR_ERR_FORMAT, "no progress for 1 s");
     with_worker("printf garbage >&3; sleep 1", 5, PR_ERR_FORMAT, "");
