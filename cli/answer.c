@@ -89,12 +89,14 @@ static void json_coverage(struct base_buf *out, const struct pr_coverage *c)
                     "\"pages_without_text\":%lld,\"films\":%lld,\"films_without_text\":%lld,\"passages_found\":%lld,"
                     "\"passages_read\":%lld,\"sees\":%s,\"segments\":%lld,\"segments_shown\":%lld,"
                     "\"visual_tokens\":%lld,\"damaged\":%lld,\"prompt_tokens\":%d,\"prompt_reused\":%d,"
-                    "\"device_bytes\":%lld}",
+                    "\"device_bytes\":%lld",
                     (long long)c->sources, (long long)c->incomplete, (long long)c->pages, (long long)c->pages_failed,
                     (long long)c->pages_without_text, (long long)c->films, (long long)c->films_without_text,
                     (long long)c->passages_found, (long long)c->passages_read, json_bool(c->sees),
                     (long long)c->segments, (long long)c->segments_shown, (long long)c->visual_tokens,
                     (long long)c->damaged, c->prompt_tokens, c->prompt_reused, (long long)c->device_bytes);
+    json_text(out, "density", c->density);
+    base_buf_puts(out, "}");
 }
 
 static void json_times(struct base_buf *out, const struct pr_coverage *c)
@@ -221,8 +223,9 @@ static int print_coverage(const struct pr_answer *answer)
                    c.pages + c.films == 0 ? " nothing" : "", (long long)c.passages_found, plural(c.passages_found),
                    (long long)c.passages_read));
     if (c.segments > 0)
-        TRY(cli_printf("Of %lld seen segments the model was shown %lld, %lld visual tokens.\n", (long long)c.segments,
-                       (long long)c.segments_shown, (long long)c.visual_tokens));
+        TRY(cli_printf("Of %lld seen segments (%s) the model was shown %lld, %lld visual tokens.\n",
+                       (long long)c.segments, c.density ? c.density : "", (long long)c.segments_shown,
+                       (long long)c.visual_tokens));
     else
         TRY(cli_printf(c.sees ? "No pictures were looked at.\n"
                               : "The model reads text alone (no mmproj): pictures were not looked at.\n"));

@@ -36,7 +36,7 @@ const struct command cli_commands[] = {
      "corner, points of a page or pixels of a film), as narrow as the evidence tells: the quoted line, or the tokens that have most to do with the "
      "question; shown_t0, shown_t1, shown_box (what the model was shown there), note (what pagereel read wrote, not quoted), look (with --look: visual_tokens, and t of a film) and quote (copied from the file); notes, what should be known of the files; coverage, how many sources, pages and "
      "films there are, how many of them have no text or weren't read to their end, how many passages were found (at most 1000 are "
-     "counted) and read, whether the model sees, how many segments of pictures there are and were shown, with how many visual_tokens, "
+     "counted) and read, whether the model sees, how pictures were looked at (density), how many segments of pictures there are and were shown, with how many visual_tokens, "
      "damaged places of the library, the tokens of the prompt, and how many of those an earlier question of the conversation had read "
      "(prompt_reused); ms, milliseconds for adding, recall, choosing, looking, prompt, prefill, decode and citing, and the processor time of all but "
      "looking, prefill and decode. With --verbose also prompt, the user message as the model got it.",

@@ -304,6 +304,21 @@ static char *words_of(const struct pr_chat *chat, const char *question)
     return words.data;
 }
 
+/* How the pictures of the sources that are shown were looked at, each way once; NULL: none is shown. */
+static const char *density(const struct ask_set *set, struct pr_answer *answer)
+{
+    struct base_buf text = {0};
+    for (size_t i = 0; i < set->n; i++) {
+        const struct asked *asked = set->entries[i].asked;
+        if (set->entries[i].n_pictures == 0 || !asked->seen || !asked->evidence)
+            continue;
+        const struct evidence_setup *setup = memory_evidence_setup_numbered(asked->evidence, asked->seen->number);
+        if (setup && (!text.len || !strstr(text.data, setup->text)))
+            base_buf_printf(&text, "%s%s", text.len ? "; " : "", setup->text);
+    }
+    return text.data ? engine_ask_keep(answer, text.data) : NULL;
+}
+
 static void copy_notes(const struct asking *asking, const struct stream *stream, struct pr_answer *answer)
 {
     answer->notes = base_alloc_array(asking->n_notes + 1, sizeof *answer->notes);
@@ -358,6 +373,7 @@ int pr_chat_ask(struct pr_chat *chat, const char *question, pr_token_fn fn, void
     coverage->ms.looking = 1e3 * (engine_now() - then);
     engine_ask_cite(&set, answer);
     coverage->sees = asking->vision != NULL;
+    coverage->density = density(&set, answer);
     coverage->passages_found = (int64_t)found.n_hits;
     coverage->passages_read = set.passages;
     coverage->segments = (int64_t)found.n_seen;

@@ -152,7 +152,7 @@ bool memory_is_function_word(const char *word, size_t len)
     static const char words[] =
         " a about after all an and any are as at be been before but by can could did do does for from had has have he "
         "her his "
-        "how i if in into is it its many me more most much my no not of on one or our she should so some than that the "
+        "how i if in into is it its many me more most much my no not of on one or our say says she should so some tell tells than that the "
         "their "
         "them then there these they this those to up was we were what when where which while who whom whose why will "
         "with "
@@ -198,12 +198,15 @@ static void write_word(const char *word, size_t len, bool query, bool prefix, st
 }
 
 /* How much of a word is searched for: endings differ, and FTS5 knows those of English alone. Of six characters and more the first three
- * quarters, five at least; the rest may be anything. */
+ * quarters, five at least; the rest may be anything. Words with digits are names of things and searched for as they are. */
 static size_t stem(const char *word, size_t len)
 {
     size_t n = 0, kept = 0, size;
-    for (size_t i = 0; i < len; i += size, n++)
-        next_character(word + i, len - i, &size);
+    for (size_t i = 0; i < len; i += size, n++) {
+        uint32_t c = next_character(word + i, len - i, &size);
+        if (c >= '0' && c <= '9')
+            return len;
+    }
     if (n < 6)
         return len;
     for (size_t i = 0, most = n * 3 / 4 > 5 ? (n * 3 + 3) / 4 : 5; i < most; i++, kept += size)

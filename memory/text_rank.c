@@ -45,7 +45,9 @@ static int weigh(const Fts5ExtensionApi *api, Fts5Context *context, struct quest
     for (int i = 0; i < q->n && code == SQLITE_OK; i++) {
         int64_t found = 0;
         code = api->xQueryPhrase(context, i, &found, count_row);
-        q->weight[i] = log(1 + ((double)rows - (double)found + 0.5) / ((double)found + 0.5)); /* never below 0 */
+        /* A word that is nowhere counts as one in half a passage, or it would outweigh all that a short text has of the question. */
+        double n = found > 0 ? (double)found : 0.5;
+        q->weight[i] = log(1 + ((double)rows - n + 0.5) / (n + 0.5)); /* never below 0 */
         q->sum += q->weight[i];
     }
     if (code != SQLITE_OK) {

@@ -145,9 +145,12 @@ struct pr_coverage {
                                                         before the model */
     int64_t damaged;                       /* places where the library lost something */
     int32_t prompt_tokens;
-    int32_t prompt_reused;  /* of those: read for an earlier question of the conversation, and still in the cache */
-    int64_t device_bytes;   /* buffers and weights on the model's device, at the most so far */
-    bool sees;              /* the model has a vision part */
+    int32_t prompt_reused; /* of those: read for an earlier question of the conversation, and still in the cache */
+    int64_t device_bytes;  /* buffers and weights on the model's device, at the most so far */
+    bool sees;             /* the model has a vision part */
+    const char *
+        density; /* how the pictures that were shown were looked at, each way once: "SmolVLM2, 1 a second, 25 % kept"; NULL: they
+                               weren't. The answer's */
     int64_t segments;       /* segments of visual tokens in the range that was asked */
     int64_t segments_shown; /* of those: put before the model, */
     int64_t visual_tokens;  /* with so many tokens together */

@@ -95,6 +95,7 @@ class Schema(unittest.TestCase):
         subprocess.run(["ffmpeg", "-v", "error", "-i", self.film, "-sn", "-c", "copy", silent], check=True)
         seen = self.lines("ask", *self.seeing, "--raw", "-n", "2", silent, "What is shown?")[0]
         self.assertTrue(any("box" in c and c["quote"] is None for c in seen["citations"]))
+        self.assertIn("a second, 25 % kept", answer["coverage"]["density"])
         self.assertLessEqual(answer["coverage"]["segments_shown"], answer["coverage"]["segments"])
         self.lines("read", *self.seeing, "--raw", "-n", "4", self.film)
         self.assertEqual({line.get("segment") for line in self.lines("show", self.film)}, {"frames", "text", "note", None})

@@ -16,6 +16,7 @@ static const char *const passages[] = {
     "Die Straße in Zürich ist lang; CAFÉ geöffnet",
     "switches switches switches",
     "Устройства проверяются при запуске",
+    "Part wombat4321 is here",
 };
 
 static struct text_index *make_index(void)
@@ -52,7 +53,8 @@ static void test_words(void **state)
     expect_best(index, "switch", 5);
     expect_best(index, "welche Straßen", 4); /* endings differ, in languages that nobody named, too */
     expect_best(index, "проверка устройством", 6);
-    expect_best(index, "animated", -1); /* but the beginning is long */
+    expect_best(index, "wombat432", -1); /* names with digits are meant as they are */
+    expect_best(index, "animated", -1);  /* but the beginning is long */
     expect_best(index, "giraffe", -1);
     expect_best(index, "What is the giraffe, and how is it with you?", -1);
     expect_best(index, "Ist das die Giraffe?", -1);
@@ -62,6 +64,18 @@ static void test_words(void **state)
 static void test_least_coverage(void **state)
 {
     (void)state;
+    struct text_index *index;
+    struct text_hit hit;
+    size_t n;
+    assert_int_equal(memory_text_index_open(NULL, &index), PR_OK);
+    assert_int_equal(memory_text_index_add(index, 1, "The valve closes at nine bar.", 29), PR_OK);
+    assert_int_equal(memory_text_index_search(index, "At which pressure does the valve close?", NULL, 1, &hit, &n),
+                     PR_OK);
+    assert_true(hit.coverage > 0.4); /* two of three words, however short the text is */
+    assert_int_equal(memory_text_index_search(index, "Which giraffes eat the acacia of the valve?", NULL, 1, &hit, &n),
+                     PR_OK);
+    assert_true(hit.coverage < memory_least_coverage("How?"));
+    memory_text_index_close(index);
     assert_true(memory_least_coverage("") > 0);
     assert_true(memory_least_coverage("How?") > memory_least_coverage("首都はどこですか"));
     assert_true(memory_least_coverage("How does the 首都 start?") == memory_least_coverage("How?"));
