@@ -26,14 +26,15 @@ VOCABULARY = 900  # tokens besides the words that the world prints
 TOGETHER = 4000  # tokens of a step, about
 # Shares of episodes, and the share of all steps at which they end: what is short comes first.
 PHASES = [
-    ({"lookup": 0.5, "single": 0.5}, 0.12),
+    ({"lookup": 0.5, "single": 0.5}, 0.2),
     ({"lookup": 0.3, "single": 0.35, "clip": 0.2, "page": 0.15}, 0.5),
-    ({"lookup": 0.1, "single": 0.2, "clip": 0.4, "page": 0.15, "both": 0.15}, 1.0),
+    ({"lookup": 0.1, "single": 0.3, "clip": 0.35, "page": 0.15, "both": 0.1}, 1.0),
 ]
 WEIGHTS = {prompts.PART: 0.02, prompts.QUESTION: 0.1, prompts.ANSWER: 1.0}
 FOUND = {"when", "sign", "subtitle", "colour", "where", "motion", "count"}  # kinds whose excerpt shows what the question names
 RECALL = 0.2  # weight of finding excerpts by the first layer's keys, as the program's recall does
 POINTER, POINTING = 3, 0.5  # the layer whose heads are told where answers stand, and the weight of that
+NAMING = 0.3  # weight of visual tokens telling in front of that layer, as embeddings do, what they tell
 ROWS, QUERIES, BEST = 96, 16, 4  # of an excerpt, of a question; keys that make a score (engine/ask_rate.c)
 
 
@@ -80,7 +81,7 @@ def begin(net, words_of, names, vocabulary, vision):
     sample = pool.Pool(0, vocabulary, net.look, lambda rows: (), 32, 1, 1)
     embed = net.text.embed.weight
     length = embed[:, 1:].norm(dim=1).mean()
-    net.connector.fc.weight *= 2 * length / torch.cat([p.rows.float().norm(dim=1) for p in sample.pictures]).mean()
+    net.connector.fc.weight *= 1.5 * length / torch.cat([p.rows.float().norm(dim=1) for p in sample.pictures]).mean()
 
     forms = F.normalize(torch.randn(4, embed.shape[1] - 1), dim=1)  # what tells HARBOR from harbor is the same for all words
 
@@ -113,7 +114,7 @@ def batch(rng, here, what, held_out=False, longest=12):
     if what == "single":
         return some(300, lambda: prompts.single(rng, here, held_out))
     if what == "clip":
-        n = rng.choice([n for n in (1, 1, 2, 2, 3, 4, 6, 8, 12) if n <= longest])
+        n = rng.choice([n for n in (1, 1, 2, 2, 3, 3, 4, 4, 6, 8, 12) if n <= longest])
         return some(n * 100 + 450, lambda: prompts.clip(rng, here, held_out, n))
     if what == "both":
         return some(2400, lambda: prompts.both(rng, here, held_out))
@@ -130,10 +131,11 @@ class Prepared:
     weights: torch.Tensor
     turns: torch.Tensor  # which turn's answer it belongs to; -1: none
     sources: list  # (episode, [(position, positions that it should look at)...])
+    told: list  # (episode, position, id): visual tokens and the word or thing that each tells
 
 
 def prepare(net, words_of, episodes):
-    sequences, told, found = [], ([], [], []), []
+    sequences, told, found, named = [], ([], [], []), [], []
     for e, episode in enumerate(episodes):
         parts, ids, weights, turns = [], [], [], []
         pieces = prompts.tokens(words_of, episode)
@@ -147,6 +149,10 @@ def prepare(net, words_of, episodes):
                 turns += [number if what == prompts.ANSWER else -1 for what, number in part[2]]
             else:
                 n = len(part.values)
+                for k, names in enumerate(part.told):
+                    name = next((words_of.nouns[name] for name in names if name in words_of.nouns), None)
+                    if name is not None:
+                        named.append((e, len(ids) + k, name))
                 parts.append(part.values.to(net.text.embed.weight.dtype))
                 ids += [-1] * n
                 weights += [0.0] * n
@@ -155,7 +161,7 @@ def prepare(net, words_of, episodes):
         for out, values, none in zip(told, (ids, weights, turns), (-1, 0.0, -1)):
             out.append(torch.tensor(values[1:] + [none]))
     pad = nn.utils.rnn.pad_sequence
-    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found)
+    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found, named)
 
 
 def predict(net, words_of, episodes, answers=False):
@@ -164,14 +170,19 @@ def predict(net, words_of, episodes, answers=False):
     middle = []
     states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows, before=(POINTER, middle))
     at = ((made.turns if answers else made.ids) >= 0).nonzero(as_tuple=True)
-    return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at], pointing(net, made, middle[0])
+    helped = pointing(net, made, middle[0])
+    if helped and made.told:
+        e, where, ids = torch.tensor(random.Random(len(made.told)).sample(made.told, min(400, len(made.told)))).T
+        named = encoder.entropy(net.text.logits(net.text.norm(middle[0][e, where])), ids, torch.full((len(ids),), 1 / len(ids)))
+        helped = helped[0] + NAMING / POINTING * named, helped[1]
+    return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at], helped
 
 
 def sources(words_of, episode, parts):
     """Where each token of an answer is to be found: [(position that predicts it, [positions...])...]. In text the token itself, where the
     answer stands nearest to a word of the question; among visual tokens those that tell the answer's word or number, or what the question
     names. Nothing for answers that stand nowhere."""
-    stream, told, entry_of, turns = [], {}, {}, {}
+    stream, told, entry_of, turns, nouns = [], {}, {}, {}, set(words_of.nouns.values())
     for part in parts:
         if isinstance(part, tuple):
             for i, (what, number) in zip(part[1], part[2]):
@@ -211,7 +222,7 @@ def sources(words_of, episode, parts):
             out += [(before + j, found) for j in range(len(core) if turn.kind != "subtitle" else 1)]
         if turn.kind == "card" or found and turn.kind != "subtitle":
             continue
-        near = [at for i in words_of.encode(" " + turn.question) if words_of.lower(i) in words_of.nouns for at in places.get(words_of.lower(i), ())]
+        near = [at for i in words_of.encode(" " + turn.question) if words_of.lower(i) in nouns for at in places.get(words_of.lower(i), ())]
         starts = [at for at in places.get(core[0], ()) if stream[at:at + len(core)] == core]
         if turn.kind != "subtitle":
             starts = [(min(abs(at - n) for n in near), at) for at in starts] if near else []
@@ -322,8 +333,8 @@ def main(argv=None):
     else:
         begin(net, words_of, of["names"], vocabulary, of)
     tell = net.teller(of["names"], of["connector"], vocabulary)
-    words_of.set_nouns(vocabulary)
-    steps_of = muon.optimizers(net.text, args.rate, 0.02)
+    words_of.set_nouns(vocabulary + words.KINDS)
+    steps_of = muon.optimizers(net.text, args.rate, 0.1)
     average = keep.Average(net.text)
     fresh = 0
     if saved:

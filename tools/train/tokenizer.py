@@ -44,7 +44,7 @@ class Tokenizer:
         self.tokens, self.merges = tokens, [tuple(m) for m in merges]
         self.ids = {t: i for i, t in enumerate(tokens)}
         self.ranks = {m: i for i, m in enumerate(self.merges)}
-        self.known, self.lowered, self.nouns = {}, {}, set()
+        self.known, self.lowered, self.nouns = {}, {}, {}
 
     @classmethod
     def learn(cls, texts, size, shown=()):
@@ -135,8 +135,8 @@ class Tokenizer:
         return self.lowered[i]
 
     def set_nouns(self, words):
-        """Keeps the tokens of these words (and digits) in `nouns`: what a question is about."""
-        self.nouns = {i for w in words for i in self.encode(" " + w)[:1]}
+        """Keeps the tokens of these words in `nouns`: what questions are about."""
+        self.nouns = {w: self.encode(" " + w)[0] for w in words}
 
     def decode(self, ids):
         data = b""
