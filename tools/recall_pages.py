@@ -5,7 +5,7 @@
 usage: recall_pages.py PROGRAM MODEL FOLDER [--budgets 1024,6144] [--half tuning|held-out] [--misses]
 
 FOLDER holds the documents, which come with Debian packages (the table names them). Any text model will do, since only recall is looked at; it
-counts tokens as the model does. Each question is asked in a process of its own.
+counts tokens as the model does. Of questions that a document says nothing of those count that are turned away without the model. Each question is asked in a process of its own.
 """
 import argparse
 import collections
@@ -21,7 +21,7 @@ def table(half):
             if not line.startswith('#'):
                 name, part, pages, question = line.rstrip('\n').split('\t')
                 if half in (None, part):
-                    yield name, part, [int(page) for page in pages.split(',')], question
+                    yield name, part, [int(page) for page in pages.split(',') if page != '-'], question
 
 
 def ask(args, library, path, budget, question):
@@ -37,7 +37,7 @@ def main():
     p.add_argument('model')
     p.add_argument('folder')
     p.add_argument('--budgets', default='1024,6144')
-    p.add_argument('--half', choices=['tuning', 'held-out'])
+    p.add_argument('--half', choices=['tuning', 'held-out', 'unanswerable'])
     p.add_argument('--misses', action='store_true')
     args = p.parse_args()
     hits, asked = collections.Counter(), collections.Counter()
@@ -47,10 +47,10 @@ def main():
         for budget in budgets:
             for name, part, pages, question in questions:
                 shown = ask(args, library, os.path.join(args.folder, name), budget, question)
-                hit = any(page in shown for page in pages)
+                hit = any(page in shown for page in pages) if pages else not shown
                 if args.misses and not hit:
                     print(f'{budget}: {name} {part}: {question} stands on {pages}, not on {shown}', flush=True)
-                for key in name, part, 'all':
+                for key in ([name, part, 'all'] if pages else [part]):
                     asked[key, budget] += 1
                     hits[key, budget] += hit
     print('| | questions |' + ''.join(f' budget {b} |' for b in budgets) + '\n|---|---|' + '---|' * len(budgets))
