@@ -64,6 +64,24 @@ static size_t find_beside(const char *folder, const char *name, struct beside **
     return n;
 }
 
+static bool knows_marks(const struct tokenizer *tokenizer, const struct vision_family *family)
+{
+    for (size_t i = 0; i < sizeof family->marks / sizeof *family->marks; i++)
+        if (family->marks[i] && model_token_find(tokenizer, family->marks[i]) < 0)
+            return false;
+    return true;
+}
+
+/* Whether a model has the marks of another family and not of this one. One that has none at all reads them as text. */
+static bool is_of_another(const struct tokenizer *tokenizer, const struct vision_family *family)
+{
+    const struct vision_family *other;
+    bool knows_other = false;
+    for (size_t i = 0; (other = vision_family_at(i)); i++)
+        knows_other |= other != family && knows_marks(tokenizer, other);
+    return knows_other && !knows_marks(tokenizer, family);
+}
+
 static int check_fit(const struct engine_vision *v, const char *path, const char *model, const struct hparams *hp,
                      const struct tokenizer *tokenizer)
 {
@@ -79,12 +97,11 @@ static int check_fit(const struct engine_vision *v, const char *path, const char
         return base_fail(PR_ERR_INVALID,
                          "%s doesn't belong to %s: the positions of a %s encoder are not those of a %s model", path,
                          model, p->family->title, hp->arch);
-    for (size_t i = 0; tokenizer && i < sizeof p->family->marks / sizeof *p->family->marks; i++)
-        if (p->family->marks[i] && model_token_find(tokenizer, p->family->marks[i]) < 0)
-            return base_fail(PR_ERR_INVALID,
-                             "%s doesn't belong to %s: pictures of a %s encoder stand between marks like %s, which the "
-                             "model doesn't know",
-                             path, model, p->family->title, p->family->marks[i]);
+    if (tokenizer && is_of_another(tokenizer, p->family))
+        return base_fail(PR_ERR_INVALID,
+                         "%s doesn't belong to %s: pictures of a %s encoder stand between marks like %s, which the "
+                         "model doesn't know",
+                         path, model, p->family->title, p->family->marks[0]);
     return PR_OK;
 }
 

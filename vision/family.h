@@ -73,6 +73,9 @@ struct vision_family {
 /* PR_ERR_UNSUPPORTED: no row of that name; the message lists those that there are. */
 int vision_family_find(const char *name, const struct vision_family **out);
 
+/* The families in the order of their table; NULL behind the last one. */
+const struct vision_family *vision_family_at(size_t i);
+
 /* Reads an mmproj file's keys. PR_ERR_FORMAT: not an mmproj file (the message says what it is), a key is missing or out of
  * range; PR_ERR_UNSUPPORTED: unknown family. */
 int vision_params_read(const struct gguf *gguf, struct vision_params *out);

@@ -34,6 +34,11 @@ int vision_family_find(const char *name, const struct vision_family **out)
     return err;
 }
 
+const struct vision_family *vision_family_at(size_t i)
+{
+    return i < N_FAMILIES ? families[i] : NULL;
+}
+
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
 
 static int wrong(const struct gguf *gguf, const char *key, const char *what)

@@ -384,6 +384,8 @@ class Vision(unittest.TestCase):
         self.assertIn("no mmproj file lies beside", self.refused("run", "-m", alone, "--raw", "-i", self.picture, "-p", "x"))
         self.assertIn("doesn't belong to", self.refused("run", "-m", model, "--mmproj", f"{GOLDEN}/qwen3vl.mmproj.f16.gguf",
                                                         "-i", self.picture, "-p", "x"))
+        self.assertIn("marks like <img>", self.refused("run", "-m", model, "--mmproj", f"{GOLDEN}/internvl.mmproj.f16.gguf",
+                                                       "-i", self.picture, "-p", "x"))
 
 
 if __name__ == "__main__":
