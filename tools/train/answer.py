@@ -109,8 +109,13 @@ def tokenizer_of(folder, seed, vocabulary):
 
 def batch(rng, here, what, held_out=False, longest=12):
     """Episodes of one step, of about the same length."""
+    def asking(make):
+        while not (episode := make()).turns:  # of what was drawn nothing may be fit to ask
+            pass
+        return episode
+
     def some(per, make):
-        return [make() for _ in range(max(2, round(TOGETHER / per)))]
+        return [asking(make) for _ in range(max(2, round(TOGETHER / per)))]
     if what == "single":
         return some(300, lambda: prompts.single(rng, here, held_out))
     if what == "clip":
