@@ -144,7 +144,7 @@ def named_losses(net, last, truth, corner):
     }
 
 
-NAMED = {"names": 1.5, "digits": 1.5, "things": 0.7, "colours": 0.7, "places": 0.2, "even": 0.01}  # weights of losses
+NAMED = {"names": 1.5, "digits": 3.0, "things": 0.7, "colours": 0.7, "places": 0.2, "even": 0.01}  # weights of losses
 
 
 def losses(net, x, truth, corner=(0, 0), alone=False):

@@ -189,6 +189,7 @@ class Level:
     aspects: tuple = (1.0, 1.0, 4 / 3, 16 / 9)
     fit: float = 0.0  # share of pictures that are seen as small as programs make them, as 4 of 5 frames are
     outside: float = 0.26  # share of words that are in no list
+    numbers: float = 0.24  # share of numbers, times and scores among what is printed
 
 
 # Letters that fit into a patch come first: an encoder of patches learns them long before it puts larger ones together; and short words
@@ -199,7 +200,7 @@ LEVELS = [
     Level(14, (12, 44), 0.2, reading=0.45, pages=0.5, plain=0.2, apart=3, short=0.1, frames=0.35, papers=0.08),
     Level(99, (11, 52), 0.4, reading=0.45, pages=0.4, plain=0.1, apart=2, frames=0.45, papers=0.12),
     # What is asked about: frames of films, and pictures that are as large and hold more words.
-    Level(99, (20, 52), 0.3, reading=0.75, pages=0.05, apart=2, frames=0.5, papers=0.04, aspects=(4 / 3, 16 / 9, 16 / 9), fit=0.5, outside=0.1),
+    Level(99, (20, 64), 0.3, reading=0.75, pages=0.05, apart=2, frames=0.5, papers=0.04, aspects=(4 / 3, 16 / 9, 16 / 9), fit=0.5, outside=0.1, numbers=0.45),
 ]
 
 
@@ -247,7 +248,7 @@ def _backdrop(rng, scene, colour):
 def _words_everywhere(rng, scene, level, vocabulary, scale, taken, count, paper):
     for _ in range(count):
         face, size = rng.choice(fonts.faces()[:level.faces]), _size(rng, level, scale)
-        text = words.printed(rng, vocabulary, level.outside)
+        text = words.printed(rng, vocabulary, level.outside, level.numbers)
         top, bottom = fonts.extent(face, size)
         wide, high = fonts.width(face, size, text), bottom - top
         board = rng.random() < 0.25
@@ -277,7 +278,7 @@ def _paragraph(rng, scene, level, vocabulary, scale, taken, paper, whole=False):
     for _ in range(lines):
         line = ""
         while True:
-            more = words.printed(rng, vocabulary, level.outside)
+            more = words.printed(rng, vocabulary, level.outside, level.numbers)
             if rng.random() < level.short:
                 more = more[:rng.randint(1, 4)]
             more = " " * (rng.randint(min(2, level.apart), level.apart) if line else 0) + more

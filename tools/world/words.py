@@ -32,22 +32,24 @@ def invent(rng):
                    for _ in range(syllables))[:10]
 
 
-def printed(rng, words, outside=0.26):
-    """Something that a sign, title or label may say: a word, a number, a time, a score. `outside`: share of words that are in no list."""
+def printed(rng, words, outside=0.26, numbers=0.24):
+    """Something that a sign, title or label may say: a word, a number, a time, a score. `outside`: share of words that are in no list;
+    `numbers`: of numbers, times and scores."""
     kind = rng.random()
-    if kind < 0.76 - outside:
-        text = rng.choice(words)
-    elif kind < 0.76 - 0.3 * outside:
-        text = invent(rng)
-    elif kind < 0.76:
-        return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(rng.randint(1, 7)))
-    elif kind < 0.92:
-        return str(rng.randint(0, 10 ** rng.randint(1, 3) - 1))
-    elif kind < 0.95:
-        return f"{rng.randint(0, 23)}:{rng.randint(0, 59):02}"
-    elif kind < 0.975:
-        return f"{rng.randint(0, 20)}-{rng.randint(0, 20)}"
-    else:
+    if kind < numbers:
+        form = rng.random()
+        if form < 0.66:
+            return str(rng.randint(0, 10 ** rng.randint(1, 3) - 1))
+        if form < 0.79:
+            return f"{rng.randint(0, 23)}:{rng.randint(0, 59):02}"
+        if form < 0.89:
+            return f"{rng.randint(0, 20)}-{rng.randint(0, 20)}"
         return f"{rng.randint(0, 100)}%"
+    if kind < 1 - outside:
+        text = rng.choice(words)
+    elif kind < 1 - 0.3 * outside:
+        text = invent(rng)
+    else:
+        return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(rng.randint(1, 7)))
     case = rng.random()
     return text.upper() if case < 0.45 else text.capitalize() if case < 0.7 else text
