@@ -139,7 +139,7 @@ int cli_bench_ppl(const struct args *args)
     struct pr_model *model = NULL;
     struct base_buf text = {0};
     struct curve curve = {.json = settings->json};
-    struct pr_bench_ppl result;
+    struct pr_bench_ppl result = {0};
     int err;
     cli_cancel();
     if (settings->text[0])
@@ -147,10 +147,18 @@ int cli_bench_ppl(const struct args *args)
     else
         TRY(cli_read_input("no text; give --text FILE, or the text on standard input", &text));
     TRY(pr_model_open(settings, cli_cancel(), &model));
-    TRY(pr_bench_ppl(model, settings, text.data ? text.data : "", text.len, on_progress, &curve, cli_cancel(),
-                     &result));
+    err =
+        pr_bench_ppl(model, settings, text.data ? text.data : "", text.len, on_progress, &curve, cli_cancel(), &result);
+    if (settings->output[0] &&
+        result.n_scored > 0) { /* reading takes hours on some devices: what was read isn't lost */
+        int written = cli_write_npy(settings->output, result.logprobs, (size_t)result.n_scored, 0);
+        err = err == PR_OK ? written : err;
+    }
+    if (err != PR_OK)
+        goto fail;
     TRY(print_ppl(model, &result, &curve));
 fail:
+    pr_bench_ppl_finish(&result);
     base_buf_finish(&curve.points);
     base_buf_finish(&text);
     pr_model_close(model);

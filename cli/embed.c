@@ -6,27 +6,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-
-/* NumPy's format 1.0: magic, length of the header, a Python dictionary padded to 64 bytes, the values (little-endian f32). */
-static int write_npy(const char *path, const struct pr_visual *v)
-{
-    struct base_buf head = {0};
-    base_buf_printf(&head, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", v->n, v->width);
-    while ((10 + head.len + 1) % 64 != 0)
-        base_buf_puts(&head, " ");
-    base_buf_puts(&head, "\n");
-    const unsigned char magic[10] = {
-        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)head.len, (unsigned char)(head.len >> 8)};
-    FILE *file = fopen(path, "wb");
-    bool written = file && fwrite(magic, sizeof magic, 1, file) == 1 && fwrite(head.data, head.len, 1, file) == 1 &&
-                   fwrite(v->rows, sizeof *v->rows, v->n * v->width, file) == v->n * v->width;
-    written = file && fclose(file) == 0 && written;
-    base_buf_finish(&head);
-    return written ? PR_OK : base_fail(PR_ERR_IO, "%s: can't be written: %s", path, strerror(errno));
-}
 
 static int print_json(const struct pr_visual *v)
 {
@@ -66,7 +46,7 @@ int cli_embed(const struct args *args)
     }
     TRY(pr_embed(args->words[0], settings, cli_cancel(), &visual));
     if (settings->output[0])
-        TRY(write_npy(settings->output, &visual));
+        TRY(cli_write_npy(settings->output, visual.rows, visual.n, visual.width));
     if (settings->json)
         TRY(print_json(&visual));
     else

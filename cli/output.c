@@ -128,6 +128,28 @@ int cli_flush(void)
     return base_fail(PR_ERR_IO, "standard output can't be written: %s", strerror(first_errno));
 }
 
+/* NumPy's format 1.0: magic, length of the header, a Python dictionary padded to 64 bytes, the values (little-endian f32). */
+int cli_write_npy(const char *path, const float *values, size_t n, size_t width)
+{
+    struct base_buf head = {0};
+    size_t total = n * (width ? width : 1);
+    base_buf_printf(&head, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu,", n);
+    if (width)
+        base_buf_printf(&head, " %zu", width);
+    base_buf_puts(&head, "), }");
+    while ((10 + head.len + 1) % 64 != 0)
+        base_buf_puts(&head, " ");
+    base_buf_puts(&head, "\n");
+    const unsigned char magic[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)head.len, (unsigned char)(head.len >> 8)};
+    FILE *file = fopen(path, "wb");
+    bool written = file && fwrite(magic, sizeof magic, 1, file) == 1 && fwrite(head.data, head.len, 1, file) == 1 &&
+                   fwrite(values, sizeof *values, total, file) == total;
+    written = file && fclose(file) == 0 && written;
+    base_buf_finish(&head);
+    return written ? PR_OK : base_fail(PR_ERR_IO, "%s: can't be written: %s", path, strerror(errno));
+}
+
 /* ---- input -------------------------------------------------------------------------------------------------------- */
 
 int cli_read_input(const char *instead, struct base_buf *out)

@@ -31,6 +31,9 @@ int cli_flush(void);
 /* All of standard input. PR_ERR_INVALID when it is a terminal: `instead` says what to give. */
 int cli_read_input(const char *instead, struct base_buf *out);
 
+/* Writes values [n, width], or [n] if width is 0, as a file for NumPy. */
+int cli_write_npy(const char *path, const float *values, size_t n, size_t width);
+
 /* Appends [{"id", "logprob"}, ...] of a token's best. */
 void cli_json_top(struct base_buf *out, const struct pr_token *token);
 void cli_json_ids(struct base_buf *out, const int32_t *ids, size_t n);

@@ -82,6 +82,8 @@ static int stream(struct bench *b, const struct engine_cache *cache, pr_ppl_fn f
     double start = engine_now();
     for (size_t at = 0, to = odd ? odd : step; at < n; at = to, to += step) {
         TRY(read_and_score(b, sequence, at, to, 1, n));
+        for (size_t scored = to < n ? to : n - 1; (size_t)out->n_scored < scored; out->n_scored++)
+            out->logprobs[out->n_scored] = (float)-b->surprise[out->n_scored + 1];
         if (out->resident_start == 0 && (to >= WARM_TOKENS || to == n))
             out->resident_start = engine_resident();
         if (fn && (to - reported >= chunk || to == n)) {
@@ -92,7 +94,6 @@ static int stream(struct bench *b, const struct engine_cache *cache, pr_ppl_fn f
     out->tok_s = (double)n / (engine_now() - start);
     out->resident_end = engine_resident();
     out->n_tokens = (int64_t)n;
-    out->n_scored = (int64_t)n - 1;
     out->perplexity = perplexity(b, 1, n);
     out->last_tenth_perplexity = perplexity(b, tail_of(b), n);
     err = PR_OK;
@@ -190,6 +191,7 @@ int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, con
                                                                            : llm_decoder_batch(model->decoder);
     b.logits = base_alloc((size_t)b.step * row);
     b.surprise = base_alloc_array(b.text.n, sizeof *b.surprise);
+    out->logprobs = base_alloc_array(b.text.n - 1, sizeof *out->logprobs);
     TRY(stream(&b, &cache, fn, user, out));
     if (s.window)
         TRY(fresh_windows(&b, &cache, bos, out));
@@ -199,4 +201,10 @@ fail:
     base_free(b.surprise);
     model_tokens_finish(&b.text);
     return err;
+}
+
+void pr_bench_ppl_finish(struct pr_bench_ppl *bench)
+{
+    base_free(bench->logprobs);
+    *bench = (struct pr_bench_ppl){0};
 }

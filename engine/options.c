@@ -129,9 +129,9 @@ static const struct pr_option options[] = {
      .help = "Read the sound, too, and tell how loud it is, with --units for each second."},
     {"units", 0, FIELD(units), NULL, "no", .commands = " inspect ",
      .help = "Print every frame, page and piece of text as a line of JSON."},
-    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed bench-needle bench-time ",
+    {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed bench-ppl bench-needle bench-time ",
      .help =
-         "The file to write: a PNG picture; of embed a NumPy array (.npy); of bench needle and bench time the folder that gets what was "
+         "The file to write: a PNG picture; of embed a NumPy array (.npy), of bench ppl one of each token's log-probability; of bench needle and bench time the folder that gets what was "
          "measured."},
     {"mmproj", 0, PATH_FIELD(mmproj), "FILE", "",
      .commands = " read chat ask add plan run embed bench-vision bench-needle bench-time ",

@@ -314,11 +314,14 @@ struct pr_bench_ppl {
     double fresh_perplexity; /* of the last tenth in windows of the same size that begin anew; 0 without --window */
     uint64_t resident_start, resident_end; /* bytes of the process after 10,000 tokens and at the end */
     double tok_s;
+    float *logprobs; /* [n_scored]: of each token behind the first, in the one pass over the text */
 };
 /* Called now and then with what was read so far, for progress and curves. */
 typedef void (*pr_ppl_fn)(void *user, int64_t tokens, int64_t total, double perplexity_of_chunk, uint64_t resident);
+/* *out ends with pr_bench_ppl_finish(). When it fails, n_scored and logprobs tell of what was read. */
 int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, const char *text, size_t len, pr_ppl_fn fn,
                  void *user, struct pr_cancel *cancel, struct pr_bench_ppl *out);
+void pr_bench_ppl_finish(struct pr_bench_ppl *bench); /* takes a zeroed one */
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -204,7 +205,12 @@ class Model(unittest.TestCase):
         text = b"some words that are read, again and again. " * 40
         whole = self.json("bench", "ppl", input=text)
         self.assertTrue(1 < whole["perplexity"] < 1e4)
-        sliding = self.json("bench", "ppl", "--window", "64", "--sinks", "4", input=text)
+        with tempfile.NamedTemporaryFile() as file:
+            sliding = self.json("bench", "ppl", "--window", "64", "--sinks", "4", "-o", file.name, input=text)
+            self.assertEqual(file.read(6), b"\x93NUMPY")
+            file.seek(128)  # behind the header
+            logprobs = struct.unpack(f"<{sliding['n_scored']}f", file.read())
+        self.assertAlmostEqual(math.exp(-sum(logprobs) / len(logprobs)), sliding["perplexity"], 3)
         self.assertEqual(sliding["n_tokens"], whole["n_tokens"])
         self.assertTrue(1 < sliding["perplexity"] < 1e4)
 

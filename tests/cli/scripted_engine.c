@@ -279,8 +279,13 @@ int pr_bench_ppl(struct pr_model *model, const struct pr_settings *settings, con
     (void)cancel;
     fn(user, 1, (int64_t)len, 3.5, 1000);
     fn(user, (int64_t)len, (int64_t)len, 2.5, 2000);
-    *out = (struct pr_bench_ppl){(int64_t)len, (int64_t)len - 1, 3.0, 2.5, 1000, 2000, 77.0};
+    *out = (struct pr_bench_ppl){(int64_t)len, (int64_t)len - 1, 3.0, 2.5, 0, 1000, 2000, 77.0, NULL};
     return PR_OK;
+}
+
+void pr_bench_ppl_finish(struct pr_bench_ppl *bench)
+{
+    (void)bench;
 }
 
 int pr_visual_plan(const char *path, enum pr_item_kind kind, struct pr_model *model, const struct pr_settings *settings,

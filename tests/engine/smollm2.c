@@ -166,7 +166,7 @@ static void cpu_and_vulkan_say_the_same(void **state)
 
 /* ---- a sliding window ------------------------------------------------------------------------------------------- */
 
-enum { READ = 600, WINDOW = 128, SINKS = 4, STEP = 60, SHIFT_AT = 400 };
+enum { READ = 2400, WINDOW = 1024, SINKS = 4, STEP = 60, SHIFT_AT = 2000 };
 
 /* Log-probabilities of each next token of a text through a window, whose keys are rotated back when positions reach SHIFT_AT. */
 static void read_through_window(const char *path, const char *device, const int32_t ids[READ], float out[READ])
