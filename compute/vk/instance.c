@@ -191,6 +191,17 @@ static bool is_unified(const VkPhysicalDeviceMemoryProperties *memory)
     return shared > 0 && shared >= device_local;
 }
 
+static void get_driver(VkPhysicalDevice physical, const struct extensions *e, struct vk_caps *caps)
+{
+    VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                              .pNext = &driver};
+    if (caps->properties.apiVersion < VK_API_VERSION_1_2 && !has(e, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME))
+        return;
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    snprintf(caps->driver, sizeof caps->driver, "%.40s %.80s", driver.driverName, driver.driverInfo);
+}
+
 static void get_subgroups(VkPhysicalDevice physical, const struct extensions *e, struct vk_caps *caps)
 {
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT control = {
@@ -358,6 +369,7 @@ void vk_get_caps(VkInstance instance, VkPhysicalDevice physical, struct vk_caps 
     if (caps->properties.apiVersion >= VK_API_VERSION_1_1) {
         struct extensions e = get_extensions(physical);
         caps->api13 = caps->properties.apiVersion >= VK_API_VERSION_1_3;
+        get_driver(physical, &e, caps);
         get_subgroups(physical, &e, caps);
         get_arithmetic(physical, &e, caps);
         get_import(physical, &e, caps);
@@ -410,8 +422,11 @@ void vk_describe(const struct vk_caps *caps, int index, struct device_info *info
     *info = (struct device_info){0};
     snprintf(info->id, sizeof info->id, "vulkan:%d", index);
     snprintf(info->name, sizeof info->name, "%.127s", p->deviceName);
-    snprintf(info->driver, sizeof info->driver, "Vulkan %u.%u.%u, driver 0x%x", VK_API_VERSION_MAJOR(p->apiVersion),
-             VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion), p->driverVersion);
+    char number[24];
+    snprintf(number, sizeof number, "driver 0x%x", p->driverVersion);
+    snprintf(info->driver, sizeof info->driver, "Vulkan %u.%u.%u, %.96s", VK_API_VERSION_MAJOR(p->apiVersion),
+             VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion),
+             caps->driver[0] ? caps->driver : number);
     info->software = p->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     info->memory = memory_size(&caps->memory);
     if (caps->lacks[0])

@@ -67,6 +67,7 @@ struct vk_caps {
     VkPhysicalDeviceProperties properties;
     VkPhysicalDeviceMemoryProperties memory;
     VkPhysicalDeviceSubgroupProperties subgroup;
+    char driver[128];                    /* its name and version, as it calls itself; "" when it does not */
     uint32_t min_subgroup, max_subgroup; /* sizes that a pipeline can be given */
     bool subgroup_control;               /* a pipeline's subgroup size can be fixed */
     bool storage16, storage8, int8;
