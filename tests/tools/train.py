@@ -40,9 +40,9 @@ class Tokenizers(unittest.TestCase):
         for text in self.texts + ["naïve  blanks \n\n\ttabs 日本", "", "'s don't I'll"]:
             self.assertEqual(self.words.decode(self.words.encode(text)), text)
 
-    def test_digits_stand_alone_and_words_keep_their_blank(self):
-        shown = [p.replace("Ġ", " ").replace("Ċ", "\n") for p in tokenizer.pieces("A sign: 120 don't\n x_y")]
-        self.assertEqual(shown, ["A", " sign", ":", " ", "1", "2", "0", " don", "'t", "\n", " x", "_", "y"])
+    def test_words_and_numbers_keep_their_blank(self):
+        shown = [p.replace("Ġ", " ").replace("Ċ", "\n") for p in tokenizer.pieces("A sign: 120 7-19% don't\n x_y")]
+        self.assertEqual(shown, ["A", " sign", ":", " 120", " 7", "-", "19", "%", " don", "'t", "\n", " x", "_", "y"])
 
     def test_special_tokens_are_one_token(self):
         ids = self.words.encode("<|im_start|>User: the<end_of_utterance>")
@@ -58,6 +58,9 @@ class Tokenizers(unittest.TestCase):
         for word in ("harbor", "Harbor", "HARBOR", "harvest", "Star"):
             self.assertEqual(len(words_of.encode(f" {word}")), 1)
             self.assertEqual(words_of.encode(f" the {word}?")[-2], words_of.encode(f" {word}")[0])
+        for number in ("0", "7", "00", "09", "41", "120", "999", "1800", "2020"):
+            self.assertEqual(words_of.token(number), words_of.encode(f"> {number}\n")[-2])
+        self.assertEqual([words_of.token(number, "") is None for number in ("07", "41", "120")], [False, False, True])
         self.assertGreater(len(words_of.encode(" harbinger")), 2)
         for text in self.texts + [" harbinger HARVESTER star.Star"]:
             self.assertEqual(words_of.decode(words_of.encode(text)), text)
@@ -227,6 +230,18 @@ class Models(unittest.TestCase):
                 said = each.answer.split(" [")[0].lower()
                 self.assertEqual(said != "not found.", bool(each.entries))
                 self.assertTrue(not each.entries or all(w in told for w in said.split()), (each, told))
+
+    def test_every_position_knows_its_heading(self):
+        words_of = tokenizer.Tokenizer.learn(prompts.corpus(1, words.read(), 5), 900, words.read())
+        prompt, rows = prompts.Prompt(), torch.zeros(2, 4)
+        prompt.entry("film.mp4, 01:02:03–01:02:09", [(3725, rows, [("", "")] * 2)], ["it is seven"])
+        prompt.entry("page 12", (), ["The mill weighs 5 kilos."])
+        parts = prompts.tokens(words_of, prompts.Episode(prompt.pieces, []))
+        stream = [i for part in parts for i in (part[1] if isinstance(part, tuple) else [-1] * len(part.values))]
+        found = {at: [words_of.decode([stream[k]]).strip() if k >= 0 else "" for k in there] for at, there in answer.headings(words_of, parts)}
+        self.assertEqual({tuple(found[at]) for at, i in enumerate(stream) if i == -1}, {("1", "62", "05")})
+        self.assertEqual(found[stream.index(words_of.encode(" it")[0]) - 2], ["1", "02", "03"])
+        self.assertEqual(found[stream.index(words_of.token("5"))], ["2", "12", ""])
 
     def test_a_pool_is_renewed_a_few_at_a_time(self):
         here = self.small_pool()

@@ -24,16 +24,17 @@ from world import picture, words  # noqa: E402
 
 VOCABULARY = 900  # tokens besides the words that the world prints
 TOGETHER = 4000  # tokens of a step, about
-# Shares of episodes, and the share of all steps at which they end: what is short comes first.
+# Shares of episodes, and the step at which they end: what is short comes first.
 PHASES = [
-    ({"lookup": 0.5, "single": 0.5}, 0.2),
-    ({"lookup": 0.3, "single": 0.35, "clip": 0.2, "page": 0.15}, 0.5),
-    ({"lookup": 0.1, "single": 0.3, "clip": 0.35, "page": 0.15, "both": 0.1}, 1.0),
+    ({"lookup": 0.5, "single": 0.5}, 700),
+    ({"lookup": 0.25, "single": 0.35, "clip": 0.25, "page": 0.15}, 2400),
+    ({"lookup": 0.1, "single": 0.25, "clip": 0.4, "page": 0.15, "both": 0.1}, 1 << 30),
 ]
 WEIGHTS = {prompts.PART: 0.02, prompts.QUESTION: 0.1, prompts.ANSWER: 1.0}
 FOUND = {"when", "sign", "subtitle", "colour", "where", "motion", "count"}  # kinds whose excerpt shows what the question names
 RECALL = 0.2  # weight of finding excerpts by the first layer's keys, as the program's recall does
 POINTER, POINTING = 3, 0.5  # the layer whose heads are told where answers stand, and the weight of that
+UNDER, STANDING = 0.2, 48  # weight of heads looking at the heading of their excerpt, and positions of an episode that are asked for it
 NAMING = 0.3  # weight of visual tokens telling in front of that layer, as embeddings do, what they tell
 ROWS, QUERIES, BEST = 96, 16, 4  # of an excerpt, of a question; keys that make a score (engine/ask_rate.c)
 
@@ -93,6 +94,17 @@ def begin(net, words_of, names, vocabulary, vision):
                 if len(ids) == 1:
                     embed[ids[0], 1:] = F.normalize(row + 0.4 * form, dim=0) * length
 
+    # Numbers are the sum of their characters, as the first stage tells them one by one, and each something of its own: text tells them apart, too.
+    numbers = sorted({*tokenizer.NUMBERS, *tokenizer.SHORT})
+    characters = names["digits.weight"].view(picture.SLOTS, len(picture.DIGITS), -1)
+    characters = characters - characters.mean(1, keepdim=True)
+    table = torch.stack([sum(characters[k, picture.DIGITS.index(c)] for k, c in enumerate(n.ljust(picture.SLOTS))) for n in numbers])
+    table = F.normalize(table - table.mean(0), dim=1) + 0.5 * F.normalize(torch.randn(table.shape), dim=1)
+    for row, n in zip(table[:, 1:], numbers):
+        for form, written in zip(forms, (n, " " + n)):
+            ids = words_of.encode(written)
+            if len(ids) == 1:
+                embed[ids[0], 1:] = F.normalize(F.normalize(row, dim=0) + 0.2 * form, dim=0) * length
     put(names["word.weight"][1:-1], vocabulary)
     put(names["kind.weight"][1:], picture.KINDS)
     put(names["colour.weight"], picture.COLOURS)
@@ -125,7 +137,7 @@ def batch(rng, here, what, held_out=False, longest=12):
         return some(2400, lambda: prompts.both(rng, here, held_out))
     n, seen = rng.choice((1, 1, 2, 3)), 0 if what == "lookup" else rng.choice((0, 2, 6, 12))
     if what == "lookup":
-        return some(n * 250 + 350, lambda: prompts.page(rng, here, held_out, n, 0, prompts.LESSON))
+        return some(n * 250 + 350, lambda: prompts.lookup(rng, here, held_out, n))
     return some((n + seen) * 75 + n * 220 + 350, lambda: prompts.page(rng, here, held_out, n, seen))
 
 
@@ -136,16 +148,19 @@ class Prepared:
     weights: torch.Tensor
     turns: torch.Tensor  # which turn's answer it belongs to; -1: none
     sources: list  # (episode, [(position, positions that it should look at)...])
-    told: list  # (episode, position, id): visual tokens and the word or thing that each tells
+    told: list  # (episode, position, id): visual tokens and the word, number or thing that each tells
+    under: list  # (episode, [(position, (tag, first, second))...]) of `headings`
 
 
 def prepare(net, words_of, episodes):
-    sequences, told, found, named = [], ([], [], []), [], []
+    sequences, told, found, named, under = [], ([], [], []), [], [], []
     for e, episode in enumerate(episodes):
         parts, ids, weights, turns = [], [], [], []
         pieces = prompts.tokens(words_of, episode)
         own = sources(words_of, episode, pieces)
         found += [(e, own)] if own else []
+        own = headings(words_of, pieces)
+        under += [(e, random.Random(len(own)).sample(own, min(STANDING, len(own))))] if own else []
         for part in pieces:
             if isinstance(part, tuple):
                 parts.append(net.text.embed(torch.tensor(part[1])))
@@ -155,7 +170,7 @@ def prepare(net, words_of, episodes):
             else:
                 n = len(part.values)
                 for k, names in enumerate(part.told):
-                    name = next((words_of.nouns[name] for name in names if name in words_of.nouns), None)
+                    name = next((token for name in names if (token := words_of.token(name)) is not None), None)
                     if name is not None:
                         named.append((e, len(ids) + k, name))
                 parts.append(part.values.to(net.text.embed.weight.dtype))
@@ -166,20 +181,22 @@ def prepare(net, words_of, episodes):
         for out, values, none in zip(told, (ids, weights, turns), (-1, 0.0, -1)):
             out.append(torch.tensor(values[1:] + [none]))
     pad = nn.utils.rnn.pad_sequence
-    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found, named)
+    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found, named, under)
 
 
 def predict(net, words_of, episodes, answers=False):
     """Logits [m, vocab] of what is to be learnt (`answers`: of answers alone), its ids and weights [m], and (episode, turn) of each."""
     made = prepare(net, words_of, episodes)
-    middle = []
-    states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows, before=(POINTER, middle))
+    middle = dict.fromkeys((model.HEADING, POINTER))
+    states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows, before=middle)
     at = ((made.turns if answers else made.ids) >= 0).nonzero(as_tuple=True)
-    helped = pointing(net, made, middle[0])
+    helped = pointing(net, made, middle[POINTER])
     if helped and made.told:
         e, where, ids = torch.tensor(random.Random(len(made.told)).sample(made.told, min(400, len(made.told)))).T
-        named = encoder.entropy(net.text.logits(net.text.norm(middle[0][e, where])), ids, torch.full((len(ids),), 1 / len(ids)))
+        named = encoder.entropy(net.text.logits(net.text.norm(middle[POINTER][e, where])), ids, torch.full((len(ids),), 1 / len(ids)))
         helped = helped[0] + NAMING / POINTING * named, helped[1]
+    if helped and made.under:
+        helped = helped[0] + UNDER / POINTING * standing(net, made, middle[model.HEADING]), helped[1]
     return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at], helped
 
 
@@ -205,36 +222,94 @@ def sources(words_of, episode, parts):
         places.setdefault(i, []).append(at)
     out = []
     for number, turn in enumerate(episode.turns):
-        if number not in turns or turn.answer == prompts.questions.NOT_SHOWN or turn.kind in ("page", "count", "motion", "where", "order"):
+        if number not in turns or turn.answer == prompts.questions.NOT_SHOWN or turn.kind in ("count", "motion", "order"):
             continue
-        core = words_of.encode(" " + turn.answer.split(" [S")[0])
         said, asked = turn.answer.split(" [S")[0], set(turn.question.lower().strip("?.").replace(",", "").split())
+        core = words_of.encode(" " + said)
         before = turns[number][1][0] - 1  # predicts the answer's first token
         seen = [at for at in told if entry_of[at] in turn.entries or not turn.entries]
-        if turn.kind in ("when", "subtitle"):
-            found = [at for at in seen if told[at][0] in asked]
-        elif turn.kind == "colour":
-            found = [at for at in seen if told[at][1] in asked]
-        elif turn.kind == "card":
-            found = None
-            for j, i in enumerate(core):
-                own = [at for at in seen if told[at][0] == words_of.decode([i]).strip()]
-                if own:
-                    out.append((before + j, own))
-        else:
-            found = [at for at in seen if told[at][turn.kind == "thing"] == said]
-        if found:
-            out += [(before + j, found) for j in range(len(core) if turn.kind != "subtitle" else 1)]
-        if turn.kind == "card" or found and turn.kind != "subtitle":
-            continue
         near = [at for i in words_of.encode(" " + turn.question) if words_of.lower(i) in nouns for at in places.get(words_of.lower(i), ())]
-        starts = [at for at in places.get(core[0], ()) if stream[at:at + len(core)] == core]
-        if turn.kind != "subtitle":
-            starts = [(min(abs(at - n) for n in near), at) for at in starts] if near else []
-            starts = [at for far, at in [min(starts)] if far <= 16] if starts else []
-        if len(starts) == 1:
-            out += [(before + j, [starts[0] + j]) for j in range(1 if turn.kind == "subtitle" and found else 0, len(core))]
+        own = []  # (token of the answer, positions)
+        if turn.kind == "page":
+            own = [(0, near)] if near else []
+        elif turn.kind == "card":
+            for j, i in enumerate(core):
+                found = [at for at in seen if told[at][0] == words_of.decode([i]).strip()]
+                own += [(j, found)] if found else []
+        else:
+            if turn.kind in ("when", "subtitle"):
+                found = [at for at in seen if told[at][0] in asked]
+            elif turn.kind in ("colour", "where"):
+                found = [at for at in seen if told[at][1] in asked]
+            else:
+                found = [at for at in seen if told[at][turn.kind == "thing"] == said]
+            if found:
+                own = [(j, found) for j in range(len(core) if turn.kind != "subtitle" else 1)]
+            if not found or turn.kind == "subtitle":
+                starts = [at for at in places.get(core[0], ()) if stream[at:at + len(core)] == core]
+                if turn.kind != "subtitle":
+                    starts = [(min(abs(at - n) for n in near), at) for at in starts] if near else []
+                    starts = [at for far, at in [min(starts)] if far <= 16] if starts else []
+                if len(starts) == 1:
+                    own += [(j, [starts[0] + j]) for j in range(len(own), len(core))]
+        if own and len(turn.entries) == 1:  # what the answer is told by also tells which excerpt it is in: answer, " [", "S", number, "]"
+            own.append((len(core) + 2, own[-1][1]))
+        out += [(before + j, found) for j, found in own]
     return out
+
+
+def headings(words_of, parts):
+    """Where the heading of each position stands: [(position, (number of the tag, first, second))...], with the number of the page as first, or
+    minutes and seconds of the picture or stretch; -1: none."""
+    ids = []
+    for part in parts:
+        if isinstance(part, tuple):
+            ids += [i if what == prompts.PART else -2 for i, (what, _) in zip(part[1], part[2])]
+        else:
+            ids += [-1] * len(part.values)
+    mark, colon, page, frame = words_of.ids["S"], words_of.ids[":"], words_of.token("page"), words_of.token("Frame", "")
+    out, tag, first, second, heading = [], -1, -1, -1, False
+
+    def number(at):
+        return at < len(ids) and ids[at] >= 0 and words_of.tokens[ids[at]].lstrip("Ġ").isdigit()
+
+    for at, i in enumerate(ids):
+        if i >= 0:
+            if i == mark and number(at + 1):
+                tag, first, second, heading = at + 1, -1, -1, True
+            elif heading and "Ċ" in words_of.tokens[i]:
+                heading = False
+            elif heading and second < 0 and (i == page or i == colon and number(at - 1)) and number(at + 1):
+                first, second = (at + 1, second) if first < 0 else (first, at + 1)
+            elif i == frame and number(at + 2) and number(at + 4):
+                first, second = at + 2, at + 4
+        if i != -2 and tag >= 0:
+            out.append((at, tuple(there if there < at else -1 for there in (tag, first, second))))
+    return [(at, there) for at, there in out if there[0] >= 0]
+
+
+def scores(net, number, states, at, heads):
+    """What the first `heads` heads of layer `number` give all positions from positions `at`: [heads, len(at), n] logarithms, not normalised.
+    `states` [n, width]: what goes into that layer."""
+    layer, s, n = net.text.layers[number], net.text.shape, len(states)
+    hd = s.width // s.heads
+    cos, sin = model.rope_table(s, torch.arange(n))
+    x = layer.attn_norm(states)
+    k = model.rope(F.linear(x, layer.k.weight[:heads * hd]).view(-1, heads, hd).transpose(0, 1).float(), cos, sin)
+    q = model.rope(F.linear(x[at], layer.q.weight[:heads * hd]).view(-1, heads, hd).transpose(0, 1).float(), cos[at], sin[at])
+    return (torch.bmm(q, k.transpose(1, 2)) * hd ** -0.5).masked_fill(torch.arange(n)[None] > at[:, None], float("-inf"))
+
+
+def standing(net, made, states):
+    """How badly heads look at the numbers of their headings: minus the logarithm of what the head of each gives it. `states`: what goes into
+    the layer of these heads."""
+    losses = []
+    for e, own in made.under:
+        at, there = torch.tensor([p for p, _ in own]), torch.tensor([t for _, t in own])
+        log = scores(net, model.HEADING, states[e], at, model.HEADED).log_softmax(2)
+        log = log.gather(2, there.T.clamp(min=0)[:, :, None])[:, :, 0]
+        losses.append(-log[there.T >= 0])
+    return torch.cat(losses).mean()
 
 
 def pointing(net, made, states):
@@ -242,20 +317,13 @@ def pointing(net, made, states):
     share. `states`: what goes into that layer."""
     if not made.sources:
         return None
-    layer, s = net.text.layers[POINTER], net.text.shape
-    hd, losses, shares = s.width // s.heads, [], []
-    cos, sin = model.rope_table(s, torch.arange(states.shape[1]))
+    losses, shares = [], []
     for e, own in made.sources:
-        at = torch.tensor([p for p, _ in own])
-        x = layer.attn_norm(states[e])
-        k = model.rope(layer.k(x).view(-1, s.heads, hd).transpose(0, 1).float(), cos, sin)
-        q = model.rope(layer.q(x[at]).view(-1, s.heads, hd).transpose(0, 1).float(), cos[at], sin[at])
-        scores = torch.bmm(q, k.transpose(1, 2)) * hd ** -0.5
-        scores = scores.masked_fill(torch.arange(states.shape[1])[None] > at[:, None], float("-inf"))
-        wanted = torch.full(scores.shape[1:], float("-inf"))
+        of = scores(net, POINTER, states[e], torch.tensor([p for p, _ in own]), net.text.shape.heads)
+        wanted = torch.full(of.shape[1:], float("-inf"))
         for row, (_, found) in enumerate(own):
             wanted[row, found] = 0.0
-        log = torch.logsumexp(scores + wanted, 2) - torch.logsumexp(scores, 2)
+        log = torch.logsumexp(of + wanted, 2) - torch.logsumexp(of, 2)
         losses.append(-log.mean(0))
         shares.append(log.detach().exp().mean(0))
     return torch.cat(losses).mean(), float(torch.cat(shares).mean())
@@ -368,7 +436,7 @@ def main(argv=None):
     sums, began, saved_at = {}, time.monotonic(), time.monotonic()
     while step < args.steps and not stop:
         rng = random.Random(f"{args.seed} answer {step}")
-        shares = next(shares for shares, until in PHASES if step < until * args.steps or until == 1.0)
+        shares = next(shares for shares, until in PHASES if step < until)
         what = rng.choices(list(shares), list(shares.values()))[0]
         if step % 3 == 0:
             here.renew()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes the newest averaged weights as two GGUF files that llama.cpp's format describes: NAME.gguf (architecture llama, tokenizer
-gpt2/smollm) and mmproj-NAME.gguf (projector idefics3).
+gpt2/gpt-2) and mmproj-NAME.gguf (projector idefics3).
 
     export.py STATE OUT_FOLDER [--name pagereel-tiny] [--type q8_0|f16|f32]
 
@@ -71,7 +71,7 @@ def write_text(path, net, words_of, name, kind):
     out.add_rope_dimension_count(s.width // s.heads)
     out.add_vocab_size(s.vocab)
     out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("smollm")
+    out.add_tokenizer_pre("gpt-2")
     out.add_token_list(words_of.tokens)
     out.add_token_types([3 if t in tokenizer.SPECIAL else 5 if t.startswith("<unused_") else 1 for t in words_of.tokens])
     out.add_token_merges([" ".join(m) for m in words_of.merges])

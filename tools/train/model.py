@@ -258,14 +258,15 @@ class Text(nn.Module):
             for head in range(s.heads):
                 if i == 0 and head < 2:
                     look_before(layer, head, 1 + head)
-                elif (i, head) != (1, 0):
+                elif i != HEADING or head >= HEADED:
                     look_alike(layer, head)
         for layer in self.layers[:-1]:
             if s.kv_heads == s.heads:
                 copy_through(layer)
 
     def forward(self, rows, caches=None, before=None):
-        """States behind the last norm [b, n, width] and the caches of keys and values. `before`: (layer, list that gets what goes into it)."""
+        """States behind the last norm [b, n, width] and the caches of keys and values. `before` gets what goes into the layers that are its
+        keys."""
         old = 0 if caches is None else caches[0][0].shape[2]
         n = rows.shape[1]
         if rows.dtype == torch.bfloat16 and caches is None and kernels.library() and self.shape.kv_heads == self.shape.heads:
@@ -273,16 +274,16 @@ class Text(nn.Module):
             cos, sin = rope_table(self.shape, torch.arange(x.shape[1]))
             cos, sin = torch.stack([cos, cos], -1).flatten(1), torch.stack([-sin, sin], -1).flatten(1)
             for i, layer in enumerate(self.layers):
-                if before and i == before[0]:
-                    before[1].append(x)
+                if before and i in before:
+                    before[i] = x
                 x = layer.quick(x, cos, sin)
             return self.norm(x[:, :n]), []
         cos, sin = rope_table(self.shape, torch.arange(old, old + n))
         mask = torch.full((n, old + n), float("-inf")).triu(old + 1)
         kept = []
         for i, layer in enumerate(self.layers):
-            if before and i == before[0]:
-                before[1].append(rows)
+            if before and i in before:
+                before[i] = rows
             rows, cache = layer(rows, cos, sin, mask, None if caches is None else caches[i])
             kept.append(cache)
         return self.norm(rows), kept
@@ -291,6 +292,7 @@ class Text(nn.Module):
         return F.linear(states, self.embed.weight)
 
 
+HEADING, HEADED = 1, 3  # the layer of which so many heads are to look at the heading that a token stands under (answer.headings)
 CONSTANT = 4.0  # first number of every token's embedding: heads that look for a place, not for a thing, go by it
 
 

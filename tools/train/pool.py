@@ -57,6 +57,13 @@ class Leaf:
     shown: torch.Tensor
 
 
+@dataclasses.dataclass
+class Lesson:
+    """As much of a pool as lessons need."""
+    vocabulary: list
+    leaves: list
+
+
 def square(scene):
     """A scene as the encoder's picture: scaled until its longest edge fits, then stretched, as the program does it."""
     return np.asarray(picture.fitted(scene.image).resize((picture.SIZE, picture.SIZE), Image.LANCZOS))
@@ -79,6 +86,11 @@ class Pool:
             self.segments += self._film()
         while len(self.leaves) < leaves:
             self.leaves += self._leaves(8)
+
+    def lesson(self, rng, n):
+        """A pool of n new pages alone, whose pictures aren't looked at: their text costs nothing."""
+        pages = [paper.plan(rng.getrandbits(60), 1 + (k % 2), self.vocabulary).pages[-1] for k in range(n)]
+        return Lesson(self.vocabulary, [Leaf(page, torch.zeros(0, 1)) for page in pages])
 
     def renew(self):
         """Puts new ones in the place of the oldest: of one kind after the other."""

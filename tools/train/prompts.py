@@ -267,9 +267,11 @@ def absent_of_pages(rng, text, vocabulary, held_out):
     return Turn(asked, questions.NOT_SHOWN, "absent " + kind)
 
 
-def lookup(rng, pool, held_out=False):
-    """A lesson for pages: one to three passages without pictures. Finding is learnt sooner where there is little to search."""
-    return page(rng, pool, held_out, rng.choice((1, 1, 2, 3)), 0, LESSON)
+def lookup(rng, pool, held_out=False, n=None):
+    """A lesson for pages: one to three passages without pictures, of pages that nobody has seen. Finding is learnt sooner where there is little
+    to search."""
+    n = n or rng.choice((1, 1, 2, 3))
+    return page(rng, pool.lesson(rng, n), held_out, n, 0, LESSON)
 
 
 def page(rng, pool, held_out=False, n=None, seen=None, form=ASK):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A byte-level BPE tokenizer of our own, stored in GGUF as model `gpt2`, pre-tokenizer `smollm`: digits stand alone, the rest is
-cut as GPT-2 does. Learnt from the words around what the world shows, in which tokens of several letters begin with a blank; then every word
-that the world prints becomes a token, in each case that it is printed in. Reading a sign is choosing one token, and finding a line is
-finding one. Words of no list are spelt.
+"""A byte-level BPE tokenizer of our own, stored in GGUF as model `gpt2`, pre-tokenizer `gpt-2`. Learnt from the words around what the world
+shows, in which tokens of several letters begin with a blank; then every word that the world prints becomes a token, in each case that it is
+printed in, and so does every number. Reading a sign is choosing one token, and finding a line is finding one. Words of no list and longer
+numbers are spelt.
 """
 
 import collections
@@ -15,7 +15,9 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<end_of_utterance>", 
 FIXED = ["Question", "Frame", "Overview", "Excerpts", "Assistant", "User", "System", "Not", "You", "–", "What", "How", "Which", "Where", "When"]
 END = "<end_of_utterance>"
 _CUT = re.compile("|".join(map(re.escape, sorted(SPECIAL, key=len, reverse=True))))
-_WORDS = re.compile(r"\d|'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+_WORDS = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+NUMBERS = [str(n) for n in range(1000)] + [f"0{n}" for n in range(10)] + [str(n) for n in range(1800, 2021)]  # tokens behind a blank
+SHORT = [f"{n:02}" for n in range(100)]  # tokens without: minutes and seconds, numbers of excerpts
 
 
 def byte_letters():
@@ -33,10 +35,9 @@ _BYTE = {c: b for b, c in _LETTER.items()}
 
 
 def pieces(text):
-    """Words in stand-in letters. A blank before a digit is a piece of its own, as the smollm pre-tokenizer has it."""
-    for part in re.split(r"(\d)", text):
-        for word in _WORDS.findall(part):
-            yield "".join(_LETTER[b] for b in word.encode())
+    """Words and numbers, with the blank before them, in stand-in letters."""
+    for word in _WORDS.findall(text):
+        yield "".join(_LETTER[b] for b in word.encode())
 
 
 class Tokenizer:
@@ -44,13 +45,13 @@ class Tokenizer:
         self.tokens, self.merges = tokens, [tuple(m) for m in merges]
         self.ids = {t: i for i, t in enumerate(tokens)}
         self.ranks = {m: i for i, m in enumerate(self.merges)}
-        self.known, self.lowered, self.nouns = {}, {}, {}
+        self.known, self.lowered, self.nouns, self.whole = {}, {}, {}, {}
 
     @classmethod
     def learn(cls, texts, size, shown=()):
-        """At most `size` tokens, and those that make each of `shown` (words in any case; not learnt from), behind a blank, one token."""
+        """At most `size` tokens, and those that make numbers and each of `shown` (words in any case; not learnt from), behind a blank, one token."""
         shown, fixed = {w.lower() for w in shown}, {p for text in FIXED for p in pieces(text)}
-        counts = collections.Counter(p for text in texts for p in pieces(text) if p.lstrip("Ġ").lower() not in shown)
+        counts = collections.Counter(p for text in texts for p in pieces(text) if p.lstrip("Ġ").lower() not in shown and not p[-1].isdigit())
         words = {w: list(w) for w in counts}
         merges = []
         tokens = SPECIAL + [_LETTER[b] for b in range(256)]
@@ -81,6 +82,8 @@ class Tokenizer:
         made = cls(tokens, merges)
         for word in sorted({" " + c for w in shown for c in (w, w.upper(), w.capitalize())}):
             made._join_up(*pieces(word))
+        for number in (SHORT + [" " + n for n in NUMBERS] if shown else ()):
+            made._join_up(*pieces(number))
         made.tokens += [f"<unused_{i}>" for i in range(-len(made.tokens) % 64 if shown else size - len(made.tokens))]
         return cls(made.tokens, made.merges)
 
@@ -133,6 +136,13 @@ class Tokenizer:
             ids = self._word("".join(_LETTER[b] for b in self.decode([i]).lower().encode())) if i >= len(SPECIAL) else ()
             self.lowered[i] = ids[0] if len(ids) == 1 else i
         return self.lowered[i]
+
+    def token(self, word, before=" "):
+        """The token of a word or number behind a blank (or what else is `before` it), or None if it is spelt."""
+        if (word, before) not in self.whole:
+            ids = self.encode(before + word)
+            self.whole[word, before] = ids[0] if word and len(ids) == 1 else None
+        return self.whole[word, before]
 
     def set_nouns(self, words):
         """Keeps the tokens of these words in `nouns`: what questions are about."""
