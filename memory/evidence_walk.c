@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The walk over a log's records: which are whole, which are committed, and where the next one goes. It reads with pread(), since a
- * writer may cut off what isn't committed at any moment.
+ * writer may cut off what isn't committed at any moment. What it says of a place doesn't depend on what was written behind it later,
+ * so that a writer which goes on behind a commit finds that commit again.
  */
 #include "memory/evidence_format.h"
 
@@ -32,18 +33,19 @@ static int read_at(int fd, const char *path, uint64_t offset, void *data, size_t
     return PR_OK;
 }
 
+/* It may end behind the file. */
 static bool is_record(const struct disk_record *record, const struct evidence_walk *walk, uint64_t offset,
-                      uint64_t file_size, uint64_t least_number)
+                      uint64_t least_number)
 {
     uint64_t source;
     memcpy(&source, walk->source, sizeof source);
     return record->magic == EVIDENCE_MAGIC && record->offset == offset && record->source == source &&
            record->number >= least_number && record->size >= sizeof *record && record->size % EVIDENCE_ALIGN == 0 &&
-           record->size <= EVIDENCE_MAX_RECORD && record->size <= file_size - offset &&
+           record->size <= EVIDENCE_MAX_RECORD &&
            record->checksum == base_hash64(record, offsetof(struct disk_record, checksum));
 }
 
-/* The next whole record at or behind *offset; *offset becomes file_size when there is none. */
+/* The next record whose header is whole, at or behind *offset; *offset becomes file_size when there is none. */
 static int find_record(int fd, const char *path, const struct evidence_walk *walk, uint64_t file_size, uint64_t number,
                        uint64_t *offset, struct disk_record *record)
 {
@@ -51,7 +53,7 @@ static int find_record(int fd, const char *path, const struct evidence_walk *wal
     size_t whole;
     char *block = NULL;
     TRY(read_at(fd, path, *offset, record, sizeof *record, &whole));
-    if (whole == sizeof *record && is_record(record, walk, *offset, file_size, number))
+    if (whole == sizeof *record && is_record(record, walk, *offset, number))
         return PR_OK; /* right where it should be */
     block = base_alloc(LOOK_AHEAD);
     while (*offset + sizeof *record <= file_size) {
@@ -59,7 +61,7 @@ static int find_record(int fd, const char *path, const struct evidence_walk *wal
         TRY(read_at(fd, path, *offset, block, LOOK_AHEAD, &got));
         for (size_t i = 0; i + sizeof *record <= got; i += EVIDENCE_ALIGN, *offset += EVIDENCE_ALIGN) {
             memcpy(record, block + i, sizeof *record);
-            if (is_record(record, walk, *offset, file_size, number)) {
+            if (is_record(record, walk, *offset, number)) {
                 base_free(block);
                 return PR_OK;
             }
@@ -117,8 +119,8 @@ static int walk_records(int fd, const char *path, uint64_t file_size, struct evi
         int err = find_record(fd, path, walk, file_size, number, &offset, &record);
         if (err < 0)
             return err;
-        if (offset >= file_size)
-            break;
+        if (offset >= file_size || record.size > file_size - offset)
+            break; /* the end, or a write that wasn't finished: nothing was committed behind it */
         uint64_t first = record.kind == EVIDENCE_GONE ? record.setup : record.number;
         walk->damage += offset > expected || first > number;
         switch (record.kind) {

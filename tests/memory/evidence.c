@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,12 +313,47 @@ static void test_truncated(void **state)
     base_buf_finish(&file);
 }
 
+/* The header of a record reaches behind the end of the file, past a commit: a write that wasn't finished has nothing committed behind
+ * it, and what is added in its place doesn't make it whole. */
+static void test_reaches_too_far(void **state)
+{
+    (void)state;
+    struct base_buf file = {0};
+    write_sample(4, 0);
+    read_file(&file);
+    size_t at = sizeof(struct disk_file), segment = 0;
+    struct disk_record record;
+    for (; at < file.len; at += record.size) {
+        memcpy(&record, file.data + at, sizeof record);
+        segment = record.kind == EVIDENCE_SEGMENT ? at : segment;
+    }
+    memcpy(&record, file.data + segment, sizeof record);
+    record.size = file.len - segment + EVIDENCE_ALIGN;
+    record.checksum = base_hash64(&record, offsetof(struct disk_record, checksum));
+    memcpy(file.data + segment, &record, sizeof record);
+    write_file(file.data, file.len);
+    struct evidence *evidence = open_log();
+    size_t n = memory_evidence_count(evidence);
+    assert_true(n < 4);
+    assert_int_equal(memory_evidence_progress(evidence).units, n);
+    memory_evidence_close(evidence);
+
+    struct evidence_writer *writer = open_writer();
+    assert_int_equal(memory_evidence_commit(writer, &(struct evidence_progress){.units = 99}), PR_OK);
+    memory_evidence_writer_close(writer);
+    evidence = open_log();
+    assert_int_equal(memory_evidence_progress(evidence).units, 99);
+    assert_int_equal(memory_evidence_count(evidence), n);
+    memory_evidence_close(evidence);
+    base_buf_finish(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_commits),   cmocka_unit_test(test_one_writer),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_full_disk), cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_commits),         cmocka_unit_test(test_one_writer),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_full_disk),       cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_reaches_too_far),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
