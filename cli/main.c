@@ -79,7 +79,7 @@ const struct command cli_commands[] = {
     {"list", "list", "", 0, 0, "list what is in the library",
      "Prints each source with the beginning of its id, where the file was last seen, its kind, length and size on the "
      "disk, and what is wrong with it: files that are gone or have changed, sources that weren't read to their "
-     "end.\n\n"
+     "end, damage as far as the headers of its log show it (show and add read all of it).\n\n"
      "With --json it prints a line for each: id, path, file (here, changed, gone), kind, title, complete, added "
      "(seconds since 1970), duration (seconds or null), pages, pages_failed, pages_without_text, segments, bytes, "
      "damaged, seen (its pictures were looked at to the end), model (by which, and what was kept), tokens (visual "

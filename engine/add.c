@@ -418,6 +418,12 @@ static int check_gone(const struct adding *a, const struct evidence *evidence, b
         a->job.path, same ? same->text : other->text);
 }
 
+/* Opening shows what is wrong with headers; bodies are read before a file is called known, but not before an answer. */
+static bool is_damaged(const struct adding *a, const struct evidence *evidence)
+{
+    return evidence && (memory_evidence_damage(evidence) > 0 || (!a->job.any && memory_evidence_check(evidence) > 0));
+}
+
 static int add(struct adding *a, struct library_source *source, bool *fresh)
 {
     int err;
@@ -428,7 +434,7 @@ static int add(struct adding *a, struct library_source *source, bool *fresh)
     if (err < 0 && err != PR_ERR_NOT_FOUND)
         goto fail;
     bool complete = evidence && is_read(a, evidence) && memory_evidence_progress(evidence).complete;
-    bool damaged = evidence && memory_evidence_damage(evidence) > 0;
+    bool damaged = is_damaged(a, evidence);
     if (source->state == LIBRARY_GONE) {
         err = check_gone(a, evidence, complete);
     } else if (!complete || damaged) {

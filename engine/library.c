@@ -191,6 +191,23 @@ static enum pr_segment_kind kind_of(enum evidence_kind kind)
                                       : PR_SEGMENT_TEXT;
 }
 
+static bool tell_segment(const struct evidence_segment *segment, pr_segment_fn fn, void *user)
+{
+    return fn(user, &(struct pr_segment){
+                        .kind = kind_of(segment->kind),
+                        .span = {0, segment->page, segment->t0, segment->t1, {0}},
+                        .label = segment->label,
+                        .stream = segment->stream,
+                        .lines = (int64_t)segment->n_lines,
+                        .tokens = segment->n_tokens,
+                        .raw = segment->n_raw,
+                        .frames = segment->n_frames,
+                        .text = segment->n_lines ? segment->lines[0].text : "",
+                        .visual_only = segment->flags & EVIDENCE_VISUAL_ONLY,
+                    });
+}
+
+/* Reads all that the log holds, so that its damage is known; tells of what the current reader and model made. */
 static void show(const struct evidence *evidence, pr_segment_fn fn, void *user, struct pr_entry *out)
 {
     const struct evidence_setup *text = memory_evidence_setup(evidence, EVIDENCE_TEXT),
@@ -199,31 +216,22 @@ static void show(const struct evidence *evidence, pr_segment_fn fn, void *user, 
     out->segments = out->tokens = 0;
     for (size_t i = 0; i < memory_evidence_count(evidence); i++) {
         uint64_t setup = memory_evidence_setup_of(evidence, i);
+        bool current = (text && setup == text->number) || (visual && setup == visual->number);
         struct evidence_segment segment;
-        if ((!text || setup != text->number) && (!visual || setup != visual->number))
-            continue; /* of a model or reader that isn't current */
-        out->segments++;
+        out->segments += current;
         if (memory_evidence_read(evidence, i, &segment) < 0) {
             out->damaged++;
-            go_on = go_on && fn(user, &(struct pr_segment){.text = "", .label = "", .stream = -1, .damaged = true});
+            if (current && go_on)
+                go_on = fn(user, &(struct pr_segment){.text = "", .label = "", .stream = -1, .damaged = true});
             continue;
         }
-        out->lines += (int64_t)segment.n_lines;
-        out->tokens += segment.n_tokens;
-        out->raw += segment.n_raw;
-        out->frames += segment.n_frames;
-        go_on = go_on && fn(user, &(struct pr_segment){
-                                      .kind = kind_of(segment.kind),
-                                      .span = {0, segment.page, segment.t0, segment.t1, {0}},
-                                      .label = segment.label,
-                                      .stream = segment.stream,
-                                      .lines = (int64_t)segment.n_lines,
-                                      .tokens = segment.n_tokens,
-                                      .raw = segment.n_raw,
-                                      .frames = segment.n_frames,
-                                      .text = segment.n_lines ? segment.lines[0].text : "",
-                                      .visual_only = segment.flags & EVIDENCE_VISUAL_ONLY,
-                                  });
+        if (current) {
+            out->lines += (int64_t)segment.n_lines;
+            out->tokens += segment.n_tokens;
+            out->raw += segment.n_raw;
+            out->frames += segment.n_frames;
+            go_on = go_on && tell_segment(&segment, fn, user);
+        }
         memory_evidence_release(&segment);
     }
 }

@@ -426,6 +426,19 @@ int memory_evidence_read(const struct evidence *evidence, size_t i, struct evide
                      evidence->path, (unsigned long long)evidence->walk.segments[i].number);
 }
 
+size_t memory_evidence_check(const struct evidence *evidence)
+{
+    size_t damaged = 0;
+    for (size_t i = 0; i < memory_evidence_count(evidence); i++) {
+        struct evidence_segment segment;
+        if (memory_evidence_read(evidence, i, &segment) < 0)
+            damaged++;
+        else
+            memory_evidence_release(&segment);
+    }
+    return damaged;
+}
+
 void memory_evidence_release(struct evidence_segment *segment)
 {
     base_free((void *)(uintptr_t)segment->lines);

@@ -152,6 +152,8 @@ int64_t memory_evidence_visual_bytes(const struct evidence *evidence);
 int64_t memory_evidence_tokens(const struct evidence *evidence, uint64_t setup);
 /* The place of the segment with a number; false: there is none. */
 bool memory_evidence_find(const struct evidence *evidence, uint64_t number, size_t *i);
+/* Reads everything and drops it: how many segments are damaged behind a header that is whole, those of earlier setups, too. */
+size_t memory_evidence_check(const struct evidence *evidence);
 /* Reads segment i; *out holds until memory_evidence_release(out). PR_ERR_FORMAT: it is damaged; then there's nothing to release. */
 int memory_evidence_read(const struct evidence *evidence, size_t i, struct evidence_segment *out);
 void memory_evidence_release(struct evidence_segment *segment);
