@@ -243,6 +243,19 @@ class Models(unittest.TestCase):
         self.assertEqual(found[stream.index(words_of.token("Frame", "")) - 1], ["1", "02", "03"])
         self.assertEqual(found[stream.index(words_of.token("5"))], ["2", "12", ""])
 
+    def test_answers_are_looked_for_where_question_and_answer_meet(self):
+        words_of, prompt = tokenizer.Tokenizer.learn(prompts.corpus(1, words.read(), 5), 900, words.read()), prompts.Prompt()
+        words_of.set_nouns(words.read())
+        prompt.entry("page 1", (), ["The harbor weighs 5 kilos.", "There are 70 people in the castle."])
+        turns = [prompts.Turn("What does the harbor weigh?", "5 kilos [S1]", "fact", (1,)),
+                 prompts.Turn("How many people are in the castle?", "70 [S1]", "fact", (1,))]
+        parts = prompts.tokens(words_of, prompts.Episode(prompt.pieces, turns))
+        stream = [words_of.decode([i]).strip() for i in parts[0][1]]
+        found, links = ([(at, [stream[k] for k in there]) for at, there in each] for each in answer.sources(words_of, prompts.Episode(prompt.pieces, turns), parts))
+        self.assertEqual([(stream[at + 1], there) for at, there in found][:1] + [found[-2][1], found[-1][1]], [("5", ["5"]), ["castle"], ["castle"]])
+        self.assertEqual([stream[at + 1] for at, _ in found[-2:]], ["70", "1"])
+        self.assertEqual([(stream[at], there) for at, there in links], [("5", ["harbor"]), ("castle", ["70"])])
+
     def test_a_pool_is_renewed_a_few_at_a_time(self):
         here = self.small_pool()
         before = list(here.pictures), list(here.segments), list(here.leaves)

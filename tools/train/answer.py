@@ -35,6 +35,7 @@ FOUND = {"when", "sign", "subtitle", "colour", "where", "motion", "count"}  # ki
 RECALL = 0.2  # weight of finding excerpts by the first layer's keys, as the program's recall does
 POINTER, POINTING = 3, 0.5  # the layer whose heads are told where answers stand, and the weight of that
 UNDER, STANDING = 0.2, 48  # weight of heads looking at the heading of their excerpt, and positions of an episode that are asked for it
+LINKING = 0.3  # weight of a head looking from what is asked for at what the question names
 NAMING = 0.3  # weight of visual tokens telling in front of that layer, as embeddings do, what they tell
 ROWS, QUERIES, BEST = 96, 16, 4  # of an excerpt, of a question; keys that make a score (engine/ask_rate.c)
 
@@ -148,17 +149,18 @@ class Prepared:
     weights: torch.Tensor
     turns: torch.Tensor  # which turn's answer it belongs to; -1: none
     sources: list  # (episode, [(position, positions that it should look at)...])
+    links: list  # the same, of an earlier layer
     told: list  # (episode, position, id): visual tokens and the word, number or thing that each tells
     under: list  # (episode, [(position, (tag, first, second))...]) of `headings`
 
 
 def prepare(net, words_of, episodes):
-    sequences, told, found, named, under = [], ([], [], []), [], [], []
+    sequences, told, found, links, named, under = [], ([], [], []), [], [], [], []
     for e, episode in enumerate(episodes):
         parts, ids, weights, turns = [], [], [], []
         pieces = prompts.tokens(words_of, episode)
-        own = sources(words_of, episode, pieces)
-        found += [(e, own)] if own else []
+        for to, own in zip((found, links), sources(words_of, episode, pieces)):
+            to += [(e, own)] if own else []
         own = headings(words_of, pieces)
         under += [(e, random.Random(len(own)).sample(own, min(STANDING, len(own))))] if own else []
         for part in pieces:
@@ -181,29 +183,32 @@ def prepare(net, words_of, episodes):
         for out, values, none in zip(told, (ids, weights, turns), (-1, 0.0, -1)):
             out.append(torch.tensor(values[1:] + [none]))
     pad = nn.utils.rnn.pad_sequence
-    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found, named, under)
+    return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found, links, named, under)
 
 
 def predict(net, words_of, episodes, answers=False):
     """Logits [m, vocab] of what is to be learnt (`answers`: of answers alone), its ids and weights [m], and (episode, turn) of each."""
     made = prepare(net, words_of, episodes)
-    middle = dict.fromkeys((model.HEADING, POINTER))
+    middle = dict.fromkeys((model.HEADING, model.LINK, POINTER))
     states, _ = net.text(made.rows.bfloat16() if kernels.library() else made.rows, before=middle)
     at = ((made.turns if answers else made.ids) >= 0).nonzero(as_tuple=True)
-    helped = pointing(net, made, middle[POINTER])
+    helped = pointing(net, POINTER, net.text.shape.heads, made.sources, middle[POINTER])
     if helped and made.told:
         e, where, ids = torch.tensor(random.Random(len(made.told)).sample(made.told, min(400, len(made.told)))).T
         named = encoder.entropy(net.text.logits(net.text.norm(middle[POINTER][e, where])), ids, torch.full((len(ids),), 1 / len(ids)))
         helped = helped[0] + NAMING / POINTING * named, helped[1]
+    if helped and made.links:
+        helped = helped[0] + LINKING / POINTING * pointing(net, model.LINK, 1, made.links, middle[model.LINK])[0], helped[1]
     if helped and made.under:
         helped = helped[0] + UNDER / POINTING * standing(net, made, middle[model.HEADING]), helped[1]
     return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at], helped
 
 
 def sources(words_of, episode, parts):
-    """Where each token of an answer is to be found: [(position that predicts it, [positions...])...]. In text the token itself, where the
-    answer stands nearest to a word of the question; among visual tokens those that tell the answer's word or number, or what the question
-    names. Nothing for answers that stand nowhere."""
+    """Where each token of an answer is to be found: [(position that predicts it, [positions...])...], and how what stands there can know what
+    it is asked for by: [(position, [positions...])...]. In text the token itself, where the answer stands nearest to a word of the question; among visual
+    tokens those that tell the answer's word or number, or what the question names. Nothing is known of what comes later: of two that belong
+    together the later one looks at the earlier one, and is what the answer looks at. Nothing for answers that stand nowhere."""
     stream, told, entry_of, turns, nouns = [], {}, {}, {}, set(words_of.nouns.values())
     for part in parts:
         if isinstance(part, tuple):
@@ -220,7 +225,15 @@ def sources(words_of, episode, parts):
     places = {}
     for at, i in enumerate(stream):
         places.setdefault(i, []).append(at)
-    out = []
+    out, links = [], []
+
+    def join(found, named):
+        """What of both is to be looked at: each that has one of the other kind before it. `found` where there is nothing to join."""
+        joined = [(at, [n for n in other if n < at]) for these, other in ((found, named), (named, found)) for at in these]
+        joined = [(at, before) for at, before in joined if before]
+        links.extend(joined)
+        return [at for at, _ in joined] or found
+
     for number, turn in enumerate(episode.turns):
         if number not in turns or turn.answer == prompts.questions.NOT_SHOWN or turn.kind in ("count", "motion", "order"):
             continue
@@ -229,6 +242,7 @@ def sources(words_of, episode, parts):
         before = turns[number][1][0] - 1  # predicts the answer's first token
         seen = [at for at in told if entry_of[at] in turn.entries or not turn.entries]
         near = [at for i in words_of.encode(" " + turn.question) if words_of.lower(i) in nouns for at in places.get(words_of.lower(i), ())]
+        starts = [at for at in places.get(core[0], ()) if stream[at:at + len(core)] == core]
         own = []  # (token of the answer, positions)
         if turn.kind == "page":
             own = [(0, near)] if near else []
@@ -236,26 +250,29 @@ def sources(words_of, episode, parts):
             for j, i in enumerate(core):
                 found = [at for at in seen if told[at][0] == words_of.decode([i]).strip()]
                 own += [(j, found)] if found else []
-        else:
-            if turn.kind in ("when", "subtitle"):
-                found = [at for at in seen if told[at][0] in asked]
-            elif turn.kind in ("colour", "where"):
-                found = [at for at in seen if told[at][1] in asked]
-            else:
-                found = [at for at in seen if told[at][turn.kind == "thing"] == said]
-            if found:
-                own = [(j, found) for j in range(len(core) if turn.kind != "subtitle" else 1)]
-            if not found or turn.kind == "subtitle":
-                starts = [at for at in places.get(core[0], ()) if stream[at:at + len(core)] == core]
-                if turn.kind != "subtitle":
-                    starts = [(min(abs(at - n) for n in near), at) for at in starts] if near else []
-                    starts = [at for far, at in [min(starts)] if far <= 16] if starts else []
-                if len(starts) == 1:
-                    own += [(j, [starts[0] + j]) for j in range(len(own), len(core))]
+        elif turn.kind in ("when", "colour", "where"):
+            found = [at for at in seen if told[at][turn.kind != "when"] in asked]
+            own = [(j, found) for j in range(len(core))] if found else []
+        elif turn.kind == "subtitle":
+            if len(starts) == 1:
+                links += [(starts[0], found) for found in [[at for at in seen if told[at][0] in asked]] if found]
+                own = [(j, [starts[0] + j]) for j in range(len(core))]
+        elif found := [at for at in seen if told[at][turn.kind == "thing"] == said]:
+            named = [at for at in seen if told[at][1] in asked] if turn.kind == "sign" else \
+                [at for at in told if told[at][0] in asked] if turn.kind in ("after", "before") else []
+            found = join(found, named)
+            own = [(j, found) for j in range(len(core))]
+        elif turn.kind.startswith(("largest", "smallest")):
+            own = [(0, starts)] if len(starts) == 1 == len(core) else []
+        elif near:
+            starts = [(min((abs(at - n), n) for n in near), at) for at in starts]
+            (far, named), at = min(starts) if starts else ((99, 0), 0)
+            if far <= 16:
+                own = [(0, join([at], [named]))] + [(j, [at + j]) for j in range(1, len(core))]
         if own and len(turn.entries) == 1:  # what the answer is told by also tells which excerpt it is in: answer, " [", "S", number, "]"
-            own.append((len(core) + 2, own[-1][1]))
+            own.append((len(core) + 2, own[0][1]))
         out += [(before + j, found) for j, found in own]
-    return out
+    return out, links
 
 
 def headings(words_of, parts):
@@ -312,14 +329,14 @@ def standing(net, made, states):
     return torch.cat(losses).mean()
 
 
-def pointing(net, made, states):
-    """How badly the heads of layer POINTER look at the sources of answers: minus the logarithm of what all of them give these, and that
-    share. `states`: what goes into that layer."""
-    if not made.sources:
+def pointing(net, number, heads, sources_of, states):
+    """How badly the first `heads` heads of layer `number` look at sources: minus the logarithm of what all of them give these, and that share.
+    `states`: what goes into that layer."""
+    if not sources_of:
         return None
     losses, shares = [], []
-    for e, own in made.sources:
-        of = scores(net, POINTER, states[e], torch.tensor([p for p, _ in own]), net.text.shape.heads)
+    for e, own in sources_of:
+        of = scores(net, number, states[e], torch.tensor([p for p, _ in own]), heads)
         wanted = torch.full(of.shape[1:], float("-inf"))
         for row, (_, found) in enumerate(own):
             wanted[row, found] = 0.0

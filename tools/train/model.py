@@ -292,6 +292,7 @@ class Text(nn.Module):
         return F.linear(states, self.embed.weight)
 
 
+LINK = 2  # the layer whose first head is to look from what is asked for at what the question names, or the other way (answer.sources)
 HEADING, HEADED = 1, 3  # the layer of which so many heads are to look at the heading that a token stands under (answer.headings)
 CONSTANT = 4.0  # first number of every token's embedding: heads that look for a place, not for a thing, go by it
 

@@ -192,7 +192,7 @@ def _apart(rng, asked):
 
 
 READING = {"sign", "only sign", "after", "before", "bar", "largest bar", "smallest bar"}
-COMMON = {"count": 0.3, "where": 0.5, "motion": 0.6, "page": 0.5}  # weights of kinds of which there are more than enough
+COMMON = {"count": 0.3, "where": 0.5, "motion": 0.6, "page": 0.5, "fact": 0.3}  # weights of kinds of which there are more than enough
 
 
 def _some(rng, turns, n):
@@ -258,8 +258,10 @@ def page_entries(rng, pool, n, seen):
     return add
 
 
-def absent_of_pages(rng, text, vocabulary, held_out):
-    kind, word = rng.choice(("bar", "slice", "page", "cell", "fact")), rng.choice([w for w in vocabulary if w not in text])
+def absent_of_pages(rng, text, vocabulary, held_out, turns):
+    """What the text doesn't say, of a kind that `turns` ask for: what isn't there must not be told by the kind of question."""
+    kinds = sorted({t.kind for t in turns} & {"bar", "slice", "page", "cell", "fact"}) or ["fact"]
+    kind, word = rng.choice(kinds), rng.choice([w for w in vocabulary if w not in text])
     if kind == "fact":
         asked = rng.choice(rng.choice(paper.FACTS)[1]).format(a=word)
     else:
@@ -282,7 +284,7 @@ def page(rng, pool, held_out=False, n=None, seen=None, form=ASK):
     asked, text = add(prompt)(rng, held_out)
     turns = _some(rng, asked, 8)
     for _ in range(rng.choice((0, 1, 2))):
-        turns.insert(rng.randint(0, len(turns)), absent_of_pages(rng, text, pool.vocabulary, held_out))
+        turns.insert(rng.randint(0, len(turns)), absent_of_pages(rng, text, pool.vocabulary, held_out, asked))
     return Episode(prompt.pieces, turns, form)
 
 
@@ -297,7 +299,7 @@ def both(rng, pool, held_out=False):
     asked_film = add_film(prompt, names[0])
     (of_pages, text), (of_film, shots) = add_pages(prompt, names[1])(rng, held_out), asked_film(rng, held_out)
     turns = _some(rng, of_pages, 4) + _some(rng, of_film, 5)
-    turns += [absent_of_pages(rng, text + str(shots).lower(), pool.vocabulary, held_out)] * (rng.random() < 0.5)
+    turns += [absent_of_pages(rng, text + str(shots).lower(), pool.vocabulary, held_out, of_pages)] * (rng.random() < 0.5)
     turns += [turn(questions.absent_of_shots(rng, shots, [w for w in pool.vocabulary if w not in text], held_out))] * (rng.random() < 0.3)
     rng.shuffle(turns)
     return Episode(prompt.pieces, turns)
