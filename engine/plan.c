@@ -195,9 +195,12 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
     out->seconds += sum.seconds * scale;
     if (*settings.model) { /* the keys that questions find pictures by: what they take is mostly the model itself */
         double start = engine_now();
-        struct library_source source = trial_source(0);
-        TRY(engine_keys_make(&settings, library, &source, NULL, NULL, NULL));
-        out->seconds += engine_now() - start;
+        for (int i = 0; i < n; i++) { /* of all, since passes of each size take memory */
+            struct library_source source = trial_source(i);
+            TRY(engine_keys_make(&settings, library, &source, NULL, NULL, NULL));
+            if (i == 0)
+                out->seconds += engine_now() - start;
+        }
     }
     out->memory = (int64_t)engine_most_resident() + (timed ? engine_look_memory(sum.raw, steps) : 0);
     err = PR_OK;

@@ -63,10 +63,8 @@ struct memory_keys {
     struct keys_params params;
     enum type type;
     size_t columns, row_bytes, end;
-    char *data; /* the file when it was opened, mapped; what is added is read back when it is opened again */
+    char *data; /* [mapped] the file as it was when it was opened, or when something behind that was asked for */
     size_t mapped;
-    size_t added_at;       /* of the file: */
-    struct base_buf added; /* what was added since, in its order */
     struct entry *entries; /* ascending */
     size_t n, cap;
 };
@@ -271,7 +269,6 @@ int memory_keys_open(const char *path, const struct keys_params *params, struct 
         walk(keys);
     else if (!right && keys->locked)
         TRY(begin_anew(keys, &head));
-    keys->added_at = keys->end;
     *out = keys;
     return PR_OK;
 fail:
@@ -279,10 +276,23 @@ fail:
     return err;
 }
 
+/* Maps what was added since; without memory for that it is as if it weren't there. */
+static void map_added(struct memory_keys *keys)
+{
+    if (keys->end <= keys->mapped || keys->fd < 0)
+        return;
+    void *data = mmap(NULL, keys->end, PROT_READ, MAP_SHARED, keys->fd, 0);
+    if (data == MAP_FAILED)
+        return;
+    if (keys->data)
+        munmap(keys->data, keys->mapped);
+    keys->data = data;
+    keys->mapped = keys->end;
+}
+
 static const char *rows_of(const struct memory_keys *keys, const struct entry *entry)
 {
-    return entry->offset < keys->added_at ? keys->data + entry->offset
-                                          : keys->added.data + (entry->offset - keys->added_at);
+    return keys->data + entry->offset;
 }
 
 bool memory_keys_has(const struct memory_keys *keys, uint64_t segment)
@@ -319,6 +329,10 @@ static bool check(const struct memory_keys *keys, struct entry *entry, uint32_t 
 bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most, uint32_t *n)
 {
     struct entry *entry = find(keys, segment);
+    if (entry && entry->offset >= keys->mapped)
+        map_added(keys);
+    if (entry && entry->offset >= keys->mapped)
+        entry = NULL;
     *n = !entry ? 0 : entry->n < most ? entry->n : most;
     if (entry && !check(keys, entry, *n)) {
         drop(keys, entry);
@@ -382,8 +396,11 @@ void memory_keys_done_adding(struct memory_keys *keys)
 {
     if (keys->locked && !keys->listed && keys->n > 0)
         write_directory(keys);
+    map_added(keys);
+    if (keys->locked)
+        flock(keys->fd, LOCK_UN); /* closing it doesn't while the file is mapped */
     if (keys->fd >= 0)
-        close(keys->fd); /* which unlocks it; a library has many sources, and a process few descriptors */
+        close(keys->fd); /* a library has many sources, and a process few descriptors */
     keys->fd = -1;
     keys->locked = false;
 }
@@ -398,7 +415,6 @@ void memory_keys_close(struct memory_keys *keys)
         munmap(keys->data, keys->mapped);
     if (keys->damaged && !adding)
         unlink(keys->path); /* the next one makes it anew */
-    base_buf_finish(&keys->added);
     base_free(keys->entries);
     base_free(keys->path);
     base_free(keys);
@@ -423,7 +439,6 @@ int memory_keys_add(struct memory_keys *keys, uint64_t segment, uint32_t raw, co
     int err = append(keys, &record);
     if (err >= 0) {
         add_entry(keys, &disk, at + sizeof disk);
-        base_buf_append(&keys->added, record.data, record.len);
         keys->listed = false;
     }
     base_buf_finish(&record);

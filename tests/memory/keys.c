@@ -122,6 +122,11 @@ static void test_one_adds(void **state)
     assert_true(memory_keys_can_add(third));
     check(third, 2, HEAD, 0.1f);
     check(first, 1, HEAD, 0.1f);
+    check(first, 2, HEAD, 0.1f);    /* what it has added itself */
+    memory_keys_done_adding(third); /* whose file was mapped from the beginning */
+    struct memory_keys *fourth = open_keys(7, HEAD);
+    assert_true(memory_keys_can_add(fourth));
+    memory_keys_close(fourth);
     memory_keys_close(first);
     memory_keys_close(second);
     memory_keys_close(third);
