@@ -207,7 +207,7 @@ static const char *plural(int64_t n)
 }
 
 /* What was read, and what nobody has seen. */
-static int print_coverage(const struct pr_answer *answer)
+static int print_coverage(const struct pr_settings *settings, const struct pr_answer *answer)
 {
     int err;
     struct pr_coverage c = pr_answer_coverage(answer);
@@ -219,6 +219,10 @@ static int print_coverage(const struct pr_answer *answer)
     if (c.films > 0)
         TRY(cli_printf("%s the subtitles and chapters of %lld film%s", c.pages > 0 ? " and" : "", (long long)c.films,
                        plural(c.films)));
+    if (c.films > 0 && settings->from[0])
+        TRY(cli_printf(" from %s", settings->from));
+    if (c.films > 0 && settings->to[0])
+        TRY(cli_printf(" to %s", settings->to));
     TRY(cli_printf("%s; %lld passage%s shared words with the question, the model read %lld.\n",
                    c.pages + c.films == 0 ? " nothing" : "", (long long)c.passages_found, plural(c.passages_found),
                    (long long)c.passages_read));
@@ -240,8 +244,8 @@ static int print_coverage(const struct pr_answer *answer)
     if (c.incomplete > 0)
         TRY(cli_printf("%lld source%s not read to the end yet.\n", (long long)c.incomplete, plural(c.incomplete)));
     if (c.damaged > 0)
-        TRY(cli_printf("The library is damaged in %lld place%s; pagereel list says where.\n", (long long)c.damaged,
-                       plural(c.damaged)));
+        TRY(cli_printf("The library is damaged in %lld place%s; pagereel show says where, pagereel add mends it.\n",
+                       (long long)c.damaged, plural(c.damaged)));
     for (size_t i = 0; i < n; i++)
         TRY(cli_printf("%s\n", notes[i]));
 fail:
@@ -269,7 +273,7 @@ int cli_answer_print(const struct pr_settings *settings, const struct pr_answer 
     if (!pr_answer_found(answer, &why) && why && strncmp(pr_answer_text(answer), "Not found", 9) != 0)
         TRY(cli_printf("\nNot found: %s.\n", why));
     TRY(print_citations(answer));
-    TRY(print_coverage(answer));
+    TRY(print_coverage(settings, answer));
 fail:
     return err;
 }

@@ -7,6 +7,8 @@
 #include "cli/library.h"
 #include "cli/output.h"
 
+#include <unistd.h>
+
 int cli_ask(const struct args *args)
 {
     const struct pr_settings *settings = &args->settings;
@@ -15,6 +17,8 @@ int cli_ask(const struct args *args)
     struct answer_stream stream = {.json = settings->json};
     size_t n_sources = (size_t)args->n_words - 1;
     int err;
+    if (n_sources == 0 && access(args->words[0], F_OK) == 0)
+        return base_fail(PR_ERR_INVALID, "%s is a file, and there is no question behind it", args->words[0]);
     TRY(pr_model_open(settings, cli_cancel(), &model));
     err = pr_ask(model, settings, args->words, n_sources, args->words[n_sources], cli_progress, cli_answer_token,
                  &stream, cli_cancel(), &answer);

@@ -249,6 +249,7 @@ int cli_list(const struct args *args)
 }
 
 struct showing {
+    const char *name;
     bool json;
     size_t n;
     int err;
@@ -281,12 +282,12 @@ static void json_segment(struct base_buf *out, const struct pr_segment *segment)
     base_buf_puts(out, "}");
 }
 
-static int print_segment(const struct pr_segment *segment)
+static int print_segment(const struct showing *showing, const struct pr_segment *segment)
 {
     char t0[32], t1[32];
-    if (segment->damaged)
-        return cli_printf("  damaged\n");
-    int err;
+    int err = showing->n == 0 ? cli_printf("%s\n", showing->name) : PR_OK;
+    if (err < 0 || segment->damaged)
+        return err < 0 ? err : cli_printf("  damaged\n");
     if (segment->span.t0 != PR_TIME_NONE)
         err = cli_printf("  %s to %s", pr_time_text(segment->span.t0, t0, sizeof t0),
                          pr_time_text(segment->span.t1, t1, sizeof t1));
@@ -317,7 +318,7 @@ static bool on_segment(void *user, const struct pr_segment *segment)
         json_segment(&out, segment);
         showing->err = write_line(&out);
     } else {
-        showing->err = print_segment(segment);
+        showing->err = print_segment(showing, segment);
     }
     showing->n++;
     return showing->err >= 0;
@@ -327,10 +328,8 @@ int cli_show(const struct args *args)
 {
     int err;
     struct pr_entry entry;
-    struct showing showing = {.json = args->settings.json};
+    struct showing showing = {.name = args->words[0], .json = args->settings.json};
     char size[32];
-    if (!showing.json)
-        TRY(cli_printf("%s\n", args->words[0]));
     TRY(pr_show(&args->settings, args->words[0], on_segment, &showing, &entry));
     TRY(showing.err);
     if (args->settings.sheet[0])

@@ -168,6 +168,13 @@ void engine_ask_sources_close(struct asking *asking)
     base_free(asking->notes);
 }
 
+/* Of the first n pages those within --pages. */
+static int64_t pages_in_range(const struct asking *asking, int64_t n)
+{
+    int64_t end = asking->last_page >= 0 && asking->last_page + 1 < n ? asking->last_page + 1 : n;
+    return end > asking->first_page ? end - asking->first_page : 0;
+}
+
 void engine_ask_cover(const struct asking *asking, struct pr_coverage *out)
 {
     for (size_t i = 0; i < asking->n_sources; i++) {
@@ -176,7 +183,7 @@ void engine_ask_cover(const struct asking *asking, struct pr_coverage *out)
         bool film = summary->duration != PR_TIME_NONE;
         out->sources++;
         out->incomplete += !progress.complete;
-        out->pages += (int64_t)progress.pages;
+        out->pages += pages_in_range(asking, (int64_t)progress.pages);
         out->pages_failed += (int64_t)progress.failed;
         out->pages_without_text += (int64_t)progress.without_text;
         out->films += film;

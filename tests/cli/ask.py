@@ -107,6 +107,16 @@ class Ask(unittest.TestCase):
         self.assertFalse(answer["found"])
         self.assertTrue(answer["why"])
 
+    def test_only_what_was_searched_is_counted(self):
+        for pages, n in ("2", 1), ("2-", 2), ("1-9", 3), ("7-9", 0):
+            answer = self.ask(self.text, "--pages", pages, "When does the valve close?")
+            self.assertEqual((answer["coverage"]["pages"], len(answer["citations"]) > 0), (n, n > 0), pages)
+
+    def test_a_file_is_no_question(self):
+        done = subprocess.run([PROGRAM, "ask", "-m", self.model, self.text], env=self.env, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("there is no question behind it", done.stderr.decode())
+
     def test_whole(self):
         for question in "What is this document about?", "Summarise the text.":
             self.assertEqual([c["page"] for c in self.ask(self.text, question)["citations"]], [1, 2, 3])

@@ -74,7 +74,7 @@ class Library(unittest.TestCase):
     def fails(self, status, message, *args, **kwargs):
         done = self.pagereel(*args, **kwargs)
         error = done.stderr.decode()
-        self.assertEqual((done.returncode, error.count("\n")), (status, 1), error)
+        self.assertEqual((done.returncode, error.count("\n"), done.stdout), (status, 1, b""), error)
         self.assertIn(message, error)
 
     def ask(self, *args):
