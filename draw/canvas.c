@@ -2,10 +2,8 @@
 #include "draw/canvas_impl.h"
 
 #include <cairo-pdf.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 void draw_set_colour(struct draw_canvas *canvas, uint32_t colour)
 {
@@ -170,35 +168,5 @@ int draw_pdf_finish(struct draw_canvas *pdf)
     if (status != CAIRO_STATUS_SUCCESS)
         err = base_fail(PR_ERR_IO, "%s: can't be written: %s", pdf->path, cairo_status_to_string(status));
     draw_canvas_destroy(pdf);
-    return err;
-}
-
-static cairo_status_t append(void *out, const unsigned char *data, unsigned int n)
-{
-    base_buf_append(out, data, n);
-    return CAIRO_STATUS_SUCCESS;
-}
-
-int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out)
-{
-    cairo_status_t status = cairo_surface_write_to_png_stream(canvas->surface, append, out);
-    if (status != CAIRO_STATUS_SUCCESS)
-        return base_fail(PR_ERR_NOMEM, "a picture can't be packed: %s", cairo_status_to_string(status));
-    return PR_OK;
-}
-
-int draw_write_png(const struct draw_canvas *canvas, const char *path)
-{
-    struct base_buf temporary = {0};
-    base_buf_printf(&temporary, "%s.%ld.part", path, (long)getpid());
-    errno = 0;
-    cairo_status_t status = cairo_surface_write_to_png(canvas->surface, temporary.data);
-    int err = PR_OK;
-    if (status != CAIRO_STATUS_SUCCESS || rename(temporary.data, path) < 0) {
-        err = base_fail(PR_ERR_IO, "%s: can't be written: %s", path,
-                        errno ? strerror(errno) : cairo_status_to_string(status));
-        unlink(temporary.data);
-    }
-    base_buf_finish(&temporary);
     return err;
 }

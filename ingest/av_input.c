@@ -200,6 +200,34 @@ static int open_format(AVFormatContext **out, const char *path, const AVInputFor
     return code;
 }
 
+/* MP4 says itself what libav would decode frames of H.264 for: their size, and how far they are shown in another order, which it counts from
+ * the index. */
+static bool tells_its_video(const AVFormatContext *format, const AVStream *stream)
+{
+    const AVCodecParameters *codec = stream->codecpar;
+    return strncmp(format->iformat->name, "mov,", 4) == 0 && codec->codec_id == AV_CODEC_ID_H264 && codec->width > 0 &&
+           codec->height > 0 && codec->extradata_size > 0 && stream->nb_frames > 0;
+}
+
+/* avformat_find_stream_info() that decodes and reads no more than it must. */
+static int find_streams(AVFormatContext *format)
+{
+    unsigned n = format->nb_streams, told = 0, others = 0;
+    AVDictionary **options = base_alloc_array(n + 1, sizeof(AVDictionary *));
+    for (unsigned i = 0; i < n; i++)
+        if (tells_its_video(format, format->streams[i]))
+            told += av_dict_set(&options[i], "skip_frame", "all", 0) >= 0;
+        else
+            others += format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO;
+    if (told > 0 && others == 0)
+        format->max_analyze_duration = AV_TIME_BASE; /* it would go on to look for what it isn't shown */
+    int code = avformat_find_stream_info(format, options);
+    for (unsigned i = 0; i < n; i++)
+        av_dict_free(&options[i]);
+    base_free(options);
+    return code;
+}
+
 /* Packets of a stream follow each other within this time, and are shown in another order within that; what is farther is a jump of
  * a broadcast clock. */
 static const int64_t max_step = 10000000, max_reorder = 2000000;
@@ -211,7 +239,7 @@ int64_t av_input_measure(const struct av_input *input, const AVStream *stream)
     int64_t end = 0, last = 0, shift = 0, n = 0;
     if (!packet || strcmp(input->path, "-") == 0 || open_format(&format, input->path, NULL, true) < 0)
         goto done;
-    if (avformat_find_stream_info(format, NULL) < 0 || (unsigned)stream->index >= format->nb_streams)
+    if (find_streams(format) < 0 || (unsigned)stream->index >= format->nb_streams)
         goto done;
     for (unsigned i = 0; i < format->nb_streams; i++)
         format->streams[i]->discard = (int)i == stream->index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
@@ -379,7 +407,7 @@ int av_input_open(struct av_input *input, const char *path, struct pr_source_inf
         return av_failed(code, PR_ERR_FORMAT, path,
                          "can't be opened as video, sound or picture; it is damaged or of a kind "
                          "that pagereel doesn't read");
-    code = avformat_find_stream_info(input->format, NULL);
+    code = find_streams(input->format);
     if (code < 0)
         return av_failed(code, PR_ERR_FORMAT, path, "its streams can't be told apart; it is damaged");
     input->start = input->format->start_time != AV_NOPTS_VALUE ? input->format->start_time : 0;

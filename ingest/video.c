@@ -24,6 +24,8 @@ static const int64_t max_step = 10000000;
 static const int64_t max_step_back = 500000;
 /* Frames that are shown before one that was sent earlier lie closer to it than this. */
 static const int64_t max_reorder = 2000000;
+/* So many packets can stand before one that is shown earlier than they are: 16 frames in H.264 and HEVC, or 32 fields. */
+enum { MAX_LATER = 32 };
 
 struct video {
     struct av_input input;
@@ -32,6 +34,9 @@ struct video {
     AVStream *stream;
     AVPacket *packet;
     AVPacket *waiting, *behind; /* of frames that stand alone: perhaps the sample's; the one that showed that it is */
+    AVPacket *later[MAX_LATER]; /* kept back, see keep_back() */
+    int n_later, n_sending;     /* the first n_sending of them are needed after all */
+    int64_t after;              /* when the earliest of those is shown that were kept back; PR_TIME_NONE */
     AVPacket *words;            /* of a text track on standard input, which is read in the same sweep */
     AVFrame *frame, *held;      /* held: decoded, its end not known yet */
     int64_t held_time;
@@ -47,6 +52,7 @@ struct video {
     int64_t frames_decoded;
     bool draining, still, intra_only, has_held, at_end, no_seek;
     bool cut;                /* the picture breaks off */
+    bool sent_damage;        /* a packet that breaks off was sent */
     bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
     bool broke_off;          /* standard input ended before the film did; it was told */
     int rotation;
@@ -181,7 +187,7 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     video->waiting = av_packet_alloc();
     video->behind = av_packet_alloc();
     video->words = av_packet_alloc();
-    video->last_time = video->held_time = video->seek_tried = video->passed = PR_TIME_NONE;
+    video->last_time = video->held_time = video->seek_tried = video->passed = video->after = PR_TIME_NONE;
     if (!video->packet || !video->frame || !video->held || !video->waiting || !video->behind || !video->words)
         return base_fail(PR_ERR_NOMEM, "%s: no memory for a decoder", path);
     TRY(look_closer(path));
@@ -219,9 +225,17 @@ fail:
     return err;
 }
 
+static void drop_later(struct video *video)
+{
+    while (video->n_later > 0)
+        av_packet_free(&video->later[--video->n_later]);
+    video->n_sending = 0;
+}
+
 static void video_close(void *priv)
 {
     struct video *video = priv;
+    drop_later(video);
     av_tracks_finish(&video->tracks);
     av_sound_finish(&video->sound);
     av_picture_finish(&video->picture);
@@ -327,9 +341,53 @@ static void send(struct video *video, AVPacket *packet)
         video->cut |= ingest_is_cut(packet->data, (size_t)packet->size);
         av_end_png(packet);
     }
+    video->sent_damage |= packet->flags & AV_PKT_FLAG_CORRUPT;
     set_skipping(video, time == PR_TIME_NONE ? time : time + video->shift);
     avcodec_send_packet(video->decoder, packet);
     av_packet_unref(packet);
+}
+
+static void drain(struct video *video)
+{
+    drop_later(video);
+    video->draining = true;
+    /* Behind a seek to an open group of pictures libav knows a frame as sound only when an earlier one was given out: here it would throw
+     * away those that are left. Broadcast streams may begin anywhere, where it is right. */
+    if (!(video->input.format->iformat->flags & AVFMT_TS_DISCONT))
+        video->decoder->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
+    avcodec_send_packet(video->decoder, NULL);
+}
+
+static bool is_last_sample(const struct video *video)
+{
+    return video->options.sampling == INGEST_TIMES && video->n_samples + 1 == video->options.n_times && !video->still &&
+           !(video->input.format->iformat->flags & AVFMT_TS_DISCONT);
+}
+
+/* Decoders give a frame out when some later ones have come. Nobody will see those behind the last sample: packets that are shown behind
+ * it are kept back until one comes that isn't and may need them, and when there can be none, the decoder is emptied instead. */
+static void keep_back(struct video *video, int64_t time)
+{
+    AVPacket *packet = av_packet_alloc();
+    if (!packet) {
+        send(video, video->packet);
+        return;
+    }
+    av_packet_move_ref(packet, video->packet);
+    video->later[video->n_later++] = packet;
+    if (time == PR_TIME_NONE || time <= video->wanted)
+        video->n_sending = video->n_later;
+    else if (!(packet->flags & AV_PKT_FLAG_DISCARD) && (video->after == PR_TIME_NONE || time < video->after))
+        video->after = time;
+}
+
+static void send_later(struct video *video)
+{
+    AVPacket *first = video->later[0];
+    send(video, first);
+    av_packet_free(&first);
+    memmove(video->later, video->later + 1, (size_t)--video->n_later * sizeof *video->later);
+    video->n_sending--;
 }
 
 /* Feeds the decoder one packet, or its end, or finds words. Of frames that stand alone only the last one before a sample is sent, which
@@ -341,6 +399,14 @@ static void feed(struct video *video)
         return;
     }
     for (;;) {
+        if (video->n_sending > 0) {
+            send_later(video);
+            return;
+        }
+        if (video->n_later == (video->intra_only ? 1 : MAX_LATER)) {
+            drain(video);
+            return;
+        }
         int code = av_read_frame(video->input.format, video->packet);
         if (code == AVERROR(EAGAIN))
             continue;
@@ -349,8 +415,7 @@ static void feed(struct video *video)
             return;
         }
         if (code < 0) { /* the end, also of a file that breaks off */
-            video->draining = true;
-            avcodec_send_packet(video->decoder, NULL);
+            drain(video);
             return;
         }
         if (av_tracks_takes(&video->tracks, video->packet)) {
@@ -370,9 +435,14 @@ static void feed(struct video *video)
             av_packet_unref(video->waiting);
             av_packet_move_ref(video->waiting, video->packet);
         } else if (video->waiting->data) {
-            av_packet_move_ref(video->behind, video->packet);
+            if (is_last_sample(video))
+                keep_back(video, time);
+            else
+                av_packet_move_ref(video->behind, video->packet);
             send(video, video->waiting);
             return;
+        } else if (is_last_sample(video)) {
+            keep_back(video, time);
         } else {
             send(video, video->packet);
             return;
@@ -446,8 +516,11 @@ static bool seek(struct video *video, int64_t time)
     if (code < 0)
         return false;
     avcodec_flush_buffers(video->decoder);
+    video->decoder->flags &= ~AV_CODEC_FLAG_OUTPUT_CORRUPT;
     av_packet_unref(video->waiting);
     av_packet_unref(video->behind);
+    drop_later(video);
+    video->after = PR_TIME_NONE;
     av_frame_unref(video->held);
     video->has_held = video->draining = false;
     video->landing = true;
@@ -507,7 +580,8 @@ static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int6
     unit->stream = video->stream->index;
     unit->span.t0 = video->still ? PR_TIME_NONE : t0;
     unit->span.t1 = video->still ? PR_TIME_NONE : t1;
-    unit->partial = video->cut || frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
+    bool damaged = frame->flags & AV_FRAME_FLAG_CORRUPT && (!video->draining || video->sent_damage); /* see drain() */
+    unit->partial = video->cut || frame->decode_error_flags != 0 || damaged;
     int rotation = video->rotation ? video->rotation : av_photo_rotation(frame);
     int64_t max_pixels = video->options.max_pixels;
     /* Gate and cuts want a picture even when the caller doesn't. */
@@ -576,6 +650,8 @@ static int video_next(void *priv, struct pr_unit *unit)
         if (err == PR_OK && video->has_held && time <= video->held_time)
             time = video->held_time + 1; /* times that stand still or go back: keep the order of showing */
         int64_t until = err == PR_EOF ? video->held_time + video->last_duration : time;
+        if (video->after > video->held_time && (err == PR_EOF || video->after < until))
+            until = video->after; /* PR_TIME_NONE is less than any time */
         bool take = video->has_held && video->held_time < video->end && takes_sample(video, until);
         int result = PR_MORE;
         if (take) {

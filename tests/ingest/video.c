@@ -30,6 +30,13 @@ static void make_film(const char *name, const char *rate, int seconds, const cha
     assert_int_equal(system(command), 0);
 }
 
+static void run_in_folder(const char *what)
+{
+    char command[512];
+    snprintf(command, sizeof command, "cd %s && %s", test_folder, what);
+    assert_int_equal(system(command), 0);
+}
+
 static int painted_ms(const struct pr_unit *unit)
 {
     int ms = 0;
@@ -180,6 +187,61 @@ static void test_frames_at(void **state)
     check_frame_at(2500000, 2000000);
 }
 
+/* A frame that is asked for alone is the one that a sweep over the film gives, though nothing behind it is decoded. */
+static void check_single_frames(void)
+{
+    struct ingest_options options = by_rate(0);
+    struct ingest_source *source;
+    struct pr_unit unit;
+    struct pr_span spans[256];
+    int painted[256], n = 0;
+    assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+    for (; ingest_next(source, &unit) == PR_OK; n++) {
+        assert_in_range(n, 0, 255);
+        spans[n] = unit.span;
+        painted[n] = painted_ms(&unit);
+    }
+    ingest_close(source);
+    assert_true(n > 10);
+    for (int i = n - 1; i >= 0; i -= 3) {
+        int64_t at = (spans[i].t0 + spans[i].t1) / 2;
+        options.sampling = INGEST_TIMES;
+        options.times = &at;
+        options.n_times = 1;
+        assert_int_equal(ingest_open(path, &options, &source), PR_OK);
+        if (ingest_next(source, &unit) != PR_OK)
+            fail_msg("%s: frame %d alone: %s", path, i, pr_error_message());
+        assert_false(unit.partial);
+        if (unit.span.t0 != spans[i].t0 || unit.span.t1 != spans[i].t1 || painted_ms(&unit) != painted[i])
+            fail_msg("%s: frame %d alone: %lld-%lld, not %lld-%lld; painted %d ms, not %d ms", path, i,
+                     (long long)unit.span.t0, (long long)unit.span.t1, (long long)spans[i].t0, (long long)spans[i].t1,
+                     painted_ms(&unit), painted[i]);
+        ingest_close(source);
+    }
+}
+
+static void test_single_frames(void **state)
+{
+    (void)state;
+    static const char *const films[][2] = {
+        {"alone.mp4", "-c:v libx264 -bf 3 -g 20 -preset veryfast"},
+        {"fragments.mp4", "-c:v libx264 -bf 3 -g 20 -preset veryfast -movflags frag_keyframe+empty_moov"},
+        {"open.mkv", "-c:v libx264 -bf 16 -b_strategy 0 -g 20 -preset veryfast -x264opts open-gop=1"},
+        {"alone265.mp4", "-c:v libx265 -g 20 -preset veryfast -x265-params log-level=none"},
+        {"hidden.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline good -auto-alt-ref 1 -lag-in-frames 12"},
+        {"alone.avi", "-c:v mpeg4 -bf 2 -q:v 2"},
+        {"alone.mov", "-c:v mjpeg -q:v 2"},
+    };
+    for (size_t i = 0; i < sizeof films / sizeof *films; i++) {
+        make_film(films[i][0], "25", 3, "", films[i][1]);
+        check_single_frames();
+    }
+    make_film("whole.mp4", "25", 4, "", "-c:v libx264 -bf 2 -g 50 -preset veryfast");
+    run_in_folder("ffmpeg -v error -y -ss 1.32 -i whole.mp4 -c copy -t 2 part.mp4"); /* an edit list at both ends */
+    snprintf(path, sizeof path, "%s/part.mp4", test_folder);
+    check_single_frames();
+}
+
 /* Three frames, then none for 1.9 s: the last of them stays, and it is one that no other refers to. */
 static void test_gaps(void **state)
 {
@@ -199,13 +261,6 @@ static void test_gaps(void **state)
         check_frame_at(1500000, 160000);
         check_frame_at(31500000, 30160000);
     }
-}
-
-static void run_in_folder(const char *what)
-{
-    char command[512];
-    snprintf(command, sizeof command, "cd %s && %s", test_folder, what);
-    assert_int_equal(system(command), 0);
 }
 
 /* A budget is spread over the whole film, whatever its container says of its length. */
@@ -427,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_variable_rate_and_offset),
         cmocka_unit_test(test_range),
         cmocka_unit_test(test_frames_at),
+        cmocka_unit_test(test_single_frames),
         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_joined_recordings),
