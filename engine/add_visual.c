@@ -63,8 +63,7 @@ struct looking {
     struct vision_layout layout; /* of a batch of steps */
     int32_t picture_width, picture_height;
     double width, height; /* of frames, as shown */
-    uint8_t *first;       /* the first frame of a pair that waits for the second one */
-    bool waits;
+    bool waits;           /* the last step is the first frame of a pair */
     struct batch {
         uint8_t *rgb; /* [BATCH] crops, prepared */
         float *rows;  /* [BATCH] crops' tokens */
@@ -340,34 +339,25 @@ static const struct step *first_open_step(const struct looking *l)
     return before->n > 0 ? &before->steps[0] : batch->n > 0 ? &batch->steps[0] : NULL;
 }
 
-/* Prepares the pixels of the last step: its frames are images[0], and [1] for pairs. */
-static int fill_step(struct looking *l, const struct vision_image *images)
+/* Where frame f of the last step is prepared. */
+static uint8_t *place_of(const struct looking *l, int32_t f)
 {
-    struct batch *batch = &l->batches[l->now];
-    int32_t crop = batch->n - 1;
-    l->waits = false;
-    return vision_fill(&l->layout, crop, 1, images, batch->rgb + (size_t)crop * vision_fill_size(&l->layout, 0, 1));
-}
-
-static struct vision_image first_of_pair(const struct looking *l)
-{
-    return (struct vision_image){.width = l->picture_width,
-                                 .height = l->picture_height,
-                                 .stride = 3 * (size_t)l->picture_width,
-                                 .rgb = l->first};
+    const struct batch *batch = &l->batches[l->now];
+    return batch->rgb + vision_fill_size(&l->layout, 0, batch->n - 1) + (size_t)f * vision_frame_size(&l->layout);
 }
 
 /* A pair whose second frame doesn't come, or belongs to another scene, is its first one twice. */
-static int fill_lonely(struct looking *l)
+static void fill_lonely(struct looking *l)
 {
-    struct vision_image first = first_of_pair(l);
-    return l->waits ? fill_step(l, (struct vision_image[2]){first, first}) : PR_OK;
+    if (l->waits)
+        memcpy(place_of(l, 1), place_of(l, 0), vision_frame_size(&l->layout));
+    l->waits = false;
 }
 
 static int finish_film(struct looking *l, int64_t next)
 {
     int err;
-    TRY(fill_lonely(l));
+    fill_lonely(l);
     if (l->batches[l->now].n > 0)
         TRY(encode_steps(l));
     TRY(engine_encoding_wait(l->encoding));
@@ -381,7 +371,6 @@ static void forget_size(struct looking *l)
 {
     memory_compressor_destroy(l->compressor);
     vision_layout_finish(&l->layout);
-    base_free(l->first);
     for (int i = 0; i < 2; i++) {
         base_free(l->batches[i].rgb);
         base_free(l->batches[i].rows);
@@ -389,7 +378,6 @@ static void forget_size(struct looking *l)
     }
     l->compressor = NULL;
     l->layout = (struct vision_layout){0};
-    l->first = NULL;
     base_free(l->before);
     l->before = NULL;
     l->has_before = false;
@@ -421,8 +409,7 @@ static int begin_size(struct looking *l, const struct pr_unit *unit)
     l->picture_height = unit->picture_height;
     l->width = unit->width;
     l->height = unit->height;
-    l->first = base_try_alloc(3 * (size_t)l->picture_width, (size_t)l->picture_height);
-    bool got = l->first != NULL;
+    bool got = true;
     for (int i = 0; i < 2; i++) {
         l->batches[i].rgb = base_try_alloc(vision_fill_size(&l->layout, 0, BATCH), 1);
         l->batches[i].rows = base_try_alloc(tokens, (size_t)width * sizeof(float));
@@ -445,7 +432,6 @@ static struct step *last_step(struct looking *l)
 static int take_frame(struct looking *l, const struct pr_unit *unit)
 {
     int err = PR_OK;
-    int32_t pair = l->job->model->vision.params.n_frames;
     struct vision_image image = {.width = unit->picture_width,
                                  .height = unit->picture_height,
                                  .stride = 3 * (size_t)unit->picture_width,
@@ -459,9 +445,10 @@ static int take_frame(struct looking *l, const struct pr_unit *unit)
     struct step *last = last_step(l);
     if (l->waits && (l->all || !unit->cut)) {
         last->t1 = t1;
-        return fill_step(l, (struct vision_image[2]){first_of_pair(l), image});
+        l->waits = false;
+        return vision_fill_frame(&l->layout, &image, place_of(l, 1));
     }
-    TRY(fill_lonely(l));
+    fill_lonely(l);
     if (last && !l->all && !unit->passed && t0 - last->t0 < MOST_TIME) {
         last->t1 = t1;
         return PR_OK;
@@ -472,10 +459,8 @@ static int take_frame(struct looking *l, const struct pr_unit *unit)
         TRY(encode_steps(l));
     struct batch *batch = &l->batches[l->now];
     batch->steps[batch->n++] = (struct step){t0, t1, unit->cut};
-    if (pair == 1)
-        return fill_step(l, &image);
-    memcpy(l->first, unit->rgb, 3 * (size_t)unit->picture_width * (size_t)unit->picture_height);
-    l->waits = true;
+    TRY(vision_fill_frame(&l->layout, &image, place_of(l, 0)));
+    l->waits = l->job->model->vision.params.n_frames == 2;
 fail:
     return err;
 }

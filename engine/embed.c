@@ -1,30 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/mem.h"
-#include "engine/input.h"
 #include "engine/model.h"
-#include "engine/source.h"
-#include "ingest/source.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* How a file is to be seen follows from what it is. */
-static int kind_of(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel,
-                   enum pr_item_kind *out)
-{
-    int err;
-    struct ingest_options options;
-    const char *opened = path;
-    struct ingest_source *source = NULL;
-    TRY(engine_input_path(path, engine_cancel(cancel), &opened));
-    TRY(engine_source_options(settings, cancel, &options));
-    TRY(ingest_open(opened, &options, &source));
-    const char *kind = ingest_info(source)->kind;
-    *out = !strcmp(kind, "video") ? PR_ITEM_VIDEO : !strcmp(kind, "image") ? PR_ITEM_IMAGE : PR_ITEM_PAGES;
-fail:
-    ingest_close(source);
-    return engine_input_name(err, path, opened);
-}
 
 /* The tokens of all media, one behind the other. */
 static int join(struct pr_visual *out, struct engine_media *media)
@@ -66,15 +45,13 @@ int pr_embed(const char *path, const struct pr_settings *settings, struct pr_can
 {
     int err;
     struct pr_settings s;
-    enum pr_item_kind kind;
     struct engine_media media = {0};
     struct pr_model *model = base_alloc(sizeof *model);
     *out = (struct pr_visual){0};
     TRY(engine_settings(settings, &s));
     TRY(engine_open_devices(model, &s));
     TRY(engine_vision_open(&model->vision, s.mmproj, s.model, model->device, model->host, NULL, NULL));
-    TRY(kind_of(path, &s, cancel, &kind));
-    TRY(engine_media_read(&media, &model->vision, kind, path, &s, cancel));
+    TRY(engine_media_read(&media, &model->vision, PR_ITEM_FILE, path, &s, cancel));
     out->width = (size_t)vision_encoder_width(model->vision.encoder);
     snprintf(out->family, sizeof out->family, "%s", vision_encoder_params(model->vision.encoder)->family->title);
     TRY(join(out, &media));
@@ -98,7 +75,7 @@ int pr_visual_plan(const char *path, enum pr_item_kind kind, struct pr_model *mo
         model = own = base_alloc(sizeof *own);
         TRY(engine_open_devices(own, &s));
         TRY(engine_vision_open(&own->vision, s.mmproj, s.model, own->device, own->host, NULL, NULL));
-        TRY(kind_of(path, &s, cancel, &kind));
+        kind = PR_ITEM_FILE;
     }
     TRY(engine_need_vision(model));
     TRY(engine_media_plan(&model->vision, kind, path, &s, cancel, out));

@@ -26,8 +26,9 @@ struct seeing {
     struct engine_vision *vision;
     const char *path;
     struct ingest_options options;
-    int32_t max_tokens; /* of a picture; 0: as the model was made for */
-    double box[4];      /* the part that is looked at; box[2] 0: all */
+    int32_t max_tokens;         /* of a picture; 0: as the model was made for */
+    double box[4];              /* the part that is looked at; box[2] 0: all */
+    struct ingest_source *file; /* of a video, opened for what it says of itself; NULL: not yet */
     struct pr_cancel *cancel;
 };
 
@@ -351,27 +352,39 @@ static const struct pr_stream *chosen_stream(const struct pr_source_info *info)
     return NULL;
 }
 
-static int choose_frames(const struct seeing *s, const struct pr_settings *settings, struct film *out)
+/* Opens the file for what it says of itself. */
+static int open_file(struct seeing *s)
 {
-    int err;
-    struct ingest_source *source = NULL;
-    const struct vision_family *family = vision_encoder_params(s->vision->encoder)->family;
     struct ingest_options options = s->options;
     options.sampling = INGEST_NONE;
     options.max_pixels = 0;
+    return s->file ? PR_OK : ingest_open(s->path, &options, &s->file);
+}
+
+static void close_file(struct seeing *s)
+{
+    ingest_close(s->file);
+    s->file = NULL;
+}
+
+static int choose_frames(struct seeing *s, const struct pr_settings *settings, struct film *out)
+{
+    int err;
+    const struct vision_family *family = vision_encoder_params(s->vision->encoder)->family;
+    const struct ingest_options *options = &s->options;
     if (settings->scenes || settings->keys)
         return look_for_times(s, family, true, out);
     if (settings->frames > INGEST_MAX_TIMES)
         return base_fail(PR_ERR_INVALID, "--frames %d: at most %d are looked at in one prompt", settings->frames,
                          INGEST_MAX_TIMES);
-    TRY(ingest_open(s->path, &options, &source));
-    const struct pr_source_info *info = ingest_info(source);
+    TRY(open_file(s));
+    const struct pr_source_info *info = ingest_info(s->file);
     const struct pr_stream *stream = chosen_stream(info);
     double rate = stream ? stream->rate : 0;
-    int64_t from = options.from == PR_TIME_NONE ? 0 : options.from, total = 0;
+    int64_t from = options->from == PR_TIME_NONE ? 0 : options->from, total = 0;
     if (info->duration != PR_TIME_NONE && rate > 0) {
-        bool part = options.from != PR_TIME_NONE || options.to != PR_TIME_NONE;
-        int64_t end = options.to != PR_TIME_NONE && options.to < info->duration ? options.to : info->duration;
+        bool part = options->from != PR_TIME_NONE || options->to != PR_TIME_NONE;
+        int64_t end = options->to != PR_TIME_NONE && options->to < info->duration ? options->to : info->duration;
         total = !part && stream->frames > 0 ? stream->frames : llround((double)(end - from) * rate * 1e-6);
     }
     if (total < 1) {
@@ -386,7 +399,7 @@ static int choose_frames(const struct seeing *s, const struct pr_settings *setti
     }
     err = PR_OK;
 fail:
-    ingest_close(source);
+    close_file(s);
     return err;
 }
 
@@ -404,7 +417,7 @@ struct stream {
     int32_t batch; /* crops that are encoded together; never by how busy the machine is, which rows could tell */
     int32_t prepared, n_waiting; /* crops that are prepared, and of them those in buffer `now` */
     int32_t n_encoding;          /* crops of the other buffer */
-    uint8_t *frame[2];           /* of a pair; frame i lies in frame[i % 2] */
+    const uint8_t *last;         /* the frame that was prepared last, in one of the buffers */
     int32_t frame_width, frame_height;
 };
 
@@ -416,7 +429,6 @@ static void stream_finish(struct stream *st)
     for (int i = 0; i < 2; i++) {
         base_free(st->rgb[i]);
         base_free(st->rows[i]);
-        base_free(st->frame[i]);
     }
     *st = (struct stream){0};
 }
@@ -445,8 +457,7 @@ static int stream_begin(const struct seeing *s, struct stream *st, struct engine
     for (int i = 0; i < 2; i++) {
         st->rgb[i] = base_try_alloc(vision_fill_size(&st->layout, 0, n), 1);
         st->rows[i] = base_try_alloc((size_t)vision_tokens(&st->layout, 0, n), st->width * sizeof *st->rows[i]);
-        st->frame[i] = base_try_alloc(3 * (size_t)st->frame_width, (size_t)st->frame_height);
-        good &= st->rgb[i] && st->rows[i] && st->frame[i];
+        good &= st->rgb[i] && st->rows[i];
     }
     if (!good)
         TRY(base_fail(PR_ERR_NOMEM, "no memory for frames of %d x %d", st->frame_width, st->frame_height));
@@ -490,38 +501,34 @@ fail:
     return err;
 }
 
-/* Prepares the crop that frame i completes. */
-static int stream_add(struct stream *st, int32_t i, int32_t n_frames)
+/* Prepares frame i of n; unit NULL: the one before is shown still. */
+static int stream_add(struct stream *st, int32_t i, int32_t n, const struct pr_unit *unit)
 {
-    int err;
-    int32_t pair = st->layout.params->n_frames;
-    struct vision_image images[2];
-    if (i % pair < pair - 1 && i + 1 < n_frames)
+    int err = PR_OK;
+    int32_t pair = st->layout.params->n_frames; /* 1 or 2 */
+    size_t size = vision_frame_size(&st->layout);
+    uint8_t *rgb = st->rgb[st->now] + ((size_t)st->n_waiting * (size_t)pair + (size_t)(i % pair)) * size;
+    if (unit && (unit->picture_width != st->frame_width || unit->picture_height != st->frame_height))
+        TRY(base_fail(PR_ERR_UNSUPPORTED,
+                      "the size of the video changes from %d x %d to %d x %d; cut it there with --from and --to",
+                      st->frame_width, st->frame_height, unit->picture_width, unit->picture_height));
+    if (unit) {
+        struct vision_image image = image_of(unit);
+        TRY(vision_fill_frame(&st->layout, &image, rgb));
+    } else {
+        memcpy(rgb, st->last, size);
+    }
+    st->last = rgb;
+    if (i % pair < pair - 1 && i + 1 < n)
         return PR_OK;
-    for (int32_t k = 0; k < 2; k++)
-        images[k] = (struct vision_image){.width = st->frame_width,
-                                          .height = st->frame_height,
-                                          .stride = 3 * (size_t)st->frame_width,
-                                          .rgb = st->frame[pair == 1 ? i % 2 : k]};
-    uint8_t *rgb = st->rgb[st->now] + vision_fill_size(&st->layout, st->prepared - st->n_waiting, st->n_waiting);
-    TRY(vision_fill(&st->layout, st->prepared, 1, images, rgb));
+    if (i % pair < pair - 1) /* an odd last frame */
+        memcpy(rgb + size, rgb, size);
     st->prepared++;
     st->n_waiting++;
     if (st->n_waiting == st->batch)
         TRY(stream_encode(st));
 fail:
     return err;
-}
-
-static int keep_frame(struct stream *st, int32_t i, const struct pr_unit *unit)
-{
-    if (unit->picture_width != st->frame_width || unit->picture_height != st->frame_height)
-        return base_fail(PR_ERR_UNSUPPORTED,
-                         "the size of the video changes from %d x %d to %d x %d; cut it there with "
-                         "--from and --to",
-                         st->frame_width, st->frame_height, unit->picture_width, unit->picture_height);
-    memcpy(st->frame[i % 2], unit->rgb, 3 * (size_t)st->frame_width * (size_t)st->frame_height);
-    return PR_OK;
 }
 
 /* Whether the video may end at frame i of n: its container's length is rarely that of its pictures to the frame, and what was shown
@@ -553,11 +560,7 @@ static int see_frames(const struct seeing *s, struct engine_medium *m, const str
         }
         if (i == 0)
             TRY(stream_begin(s, &st, m, film, &unit));
-        if (same || ended)
-            memcpy(st.frame[i % 2], st.frame[(i + 1) % 2], 3 * (size_t)st.frame_width * (size_t)st.frame_height);
-        else
-            TRY(keep_frame(&st, i, &unit));
-        TRY(stream_add(&st, i, film->n));
+        TRY(stream_add(&st, i, film->n, same || ended ? NULL : &unit));
     }
     if (*n_read == film->n)
         TRY(stream_end(&st));
@@ -568,7 +571,7 @@ fail:
     return err;
 }
 
-static int see_video(const struct seeing *s, struct engine_media *list, const struct pr_settings *settings)
+static int see_video(struct seeing *s, struct engine_media *list, const struct pr_settings *settings)
 {
     int err;
     int32_t n;
@@ -607,20 +610,35 @@ static void only_at(struct seeing *s, int64_t *at)
     s->options.from = s->options.to = PR_TIME_NONE;
 }
 
-static int begin(struct seeing *s, enum pr_item_kind kind, const struct pr_settings *settings, int64_t *at)
+static int find_kind(struct seeing *s, enum pr_item_kind *out)
 {
     int err;
-    bool film = kind == PR_ITEM_VIDEO && !settings->at[0];
+    TRY(open_file(s));
+    const char *kind = ingest_info(s->file)->kind;
+    *out = !strcmp(kind, "video") ? PR_ITEM_VIDEO : !strcmp(kind, "image") ? PR_ITEM_IMAGE : PR_ITEM_PAGES;
+    if (*out != PR_ITEM_VIDEO)
+        close_file(s);
+fail:
+    return err;
+}
+
+/* *kind is what it really is then; *at the one time of a video that is looked at. */
+static int begin(struct seeing *s, enum pr_item_kind *kind, const struct pr_settings *settings, int64_t *at)
+{
+    int err;
     TRY(engine_input_path(s->path, engine_cancel(s->cancel), &s->path));
     TRY(engine_source_options(settings, s->cancel, &s->options));
+    if (*kind == PR_ITEM_FILE)
+        TRY(find_kind(s, kind));
+    bool film = *kind == PR_ITEM_VIDEO && !settings->at[0];
     if (settings->box[0])
         TRY(engine_parse_box(settings->box, s->box));
     if (settings->box[0] && film)
         TRY(base_fail(PR_ERR_INVALID, "--box is a part of one picture; give --at TIME for a frame of a video"));
     s->options.max_pixels = IMAGE_PIXELS;
-    if (kind == PR_ITEM_PAGES)
+    if (*kind == PR_ITEM_PAGES)
         TRY(choose_page_pixels(s));
-    if (kind == PR_ITEM_VIDEO && !film) {
+    if (*kind == PR_ITEM_VIDEO && !film) {
         TRY(pr_time_parse(settings->at, at));
         only_at(s, at);
     }
@@ -635,14 +653,15 @@ int engine_media_read(struct engine_media *list, struct engine_vision *vision, e
     int64_t at;
     size_t before = list->n;
     struct seeing s = {.vision = vision, .path = path, .max_tokens = settings->image_tokens, .cancel = cancel};
-    TRY(begin(&s, kind, settings, &at));
+    TRY(begin(&s, &kind, settings, &at));
     if (kind == PR_ITEM_VIDEO && !settings->at[0])
         TRY(see_video(&s, list, settings));
     else
         TRY(see_pictures(&s, list, kind == PR_ITEM_PAGES));
-    return PR_OK;
 fail:
-    engine_media_cut(list, before);
+    close_file(&s);
+    if (err < 0)
+        engine_media_cut(list, before);
     return engine_input_name(err, path, s.path);
 }
 
@@ -713,9 +732,9 @@ int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, cons
     struct film film = {0};
     struct seeing s = {.vision = vision, .path = path, .max_tokens = settings->image_tokens, .cancel = cancel};
     struct ingest_options one;
-    bool video = kind == PR_ITEM_VIDEO && !settings->at[0];
     *out = (struct pr_visual_plan){0};
-    TRY(begin(&s, kind, settings, &at));
+    TRY(begin(&s, &kind, settings, &at));
+    bool video = kind == PR_ITEM_VIDEO && !settings->at[0];
     if (video)
         TRY(choose_frames(&s, settings, &film));
     one = video ? film.options : s.options;
@@ -744,9 +763,10 @@ int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, cons
         out->tokens *= out->pictures;
         out->crops *= out->pictures;
     }
-    uint64_t decoded = (uint64_t)(out->pictures < SLOTS ? out->pictures : SLOTS) + 1 + (video ? 2 : 0);
+    uint64_t decoded = (uint64_t)(out->pictures < SLOTS ? out->pictures : SLOTS) + 1;
     out->memory += decoded * 3 * pixels + (uint64_t)out->tokens * ((uint64_t)out->width * sizeof(float) + 16);
 fail:
+    close_file(&s);
     film_finish(&film);
     return engine_input_name(err, path, s.path);
 }

@@ -66,8 +66,10 @@ struct vision_family {
 
     /* preprocess_NAME.c; see vision/preprocess.h, whose functions call these. */
     int (*layout)(const struct vision_params *params, const struct vision_request *request, struct vision_layout *out);
-    int (*fill)(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
-                uint8_t *rgb);
+    int (*resize)(const struct vision_layout *layout, const struct vision_image *image,
+                  uint8_t *rgb); /* to one crop's size */
+    int (*cut)(const struct vision_layout *layout, const struct vision_image *image,
+               uint8_t *rgb); /* to tiles; NULL: never */
 };
 
 /* PR_ERR_UNSUPPORTED: no row of that name; the message lists those that there are. */

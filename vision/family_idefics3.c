@@ -60,5 +60,6 @@ const struct vision_family vision_family_idefics3 = {
     .load = load,
     .record = record,
     .layout = vision_idefics3_layout,
-    .fill = vision_idefics3_fill,
+    .resize = vision_idefics3_resize,
+    .cut = vision_idefics3_cut,
 };

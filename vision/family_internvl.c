@@ -73,5 +73,6 @@ const struct vision_family vision_family_internvl = {
     .load = load,
     .record = record,
     .layout = vision_internvl_layout,
-    .fill = vision_internvl_fill,
+    .resize = vision_internvl_resize,
+    .cut = vision_internvl_cut,
 };

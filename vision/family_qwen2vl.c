@@ -102,7 +102,7 @@ const struct vision_family vision_family_qwen2vl = {
     .load = vision_qwen_load_merger,
     .record = record,
     .layout = vision_qwen2vl_layout,
-    .fill = vision_qwen2vl_fill,
+    .resize = vision_qwen_resize,
 };
 
 const struct vision_family vision_family_qwen25vl = {
@@ -119,5 +119,5 @@ const struct vision_family vision_family_qwen25vl = {
     .record = record,
     .rms = true,
     .layout = vision_qwen25vl_layout,
-    .fill = vision_qwen2vl_fill,
+    .resize = vision_qwen_resize,
 };

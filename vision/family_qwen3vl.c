@@ -105,5 +105,5 @@ const struct vision_family vision_family_qwen3vl = {
     .load = load,
     .record = record,
     .layout = vision_qwen3vl_layout,
-    .fill = vision_qwen3vl_fill,
+    .resize = vision_qwen_resize,
 };

@@ -47,10 +47,34 @@ size_t vision_fill_size(const struct vision_layout *layout, int32_t first, int32
     return size;
 }
 
+size_t vision_frame_size(const struct vision_layout *layout)
+{
+    return crop_size(layout, &layout->crops[0]) / (size_t)layout->params->n_frames;
+}
+
+int vision_fill_frame(const struct vision_layout *layout, const struct vision_image *frame, uint8_t *rgb)
+{
+    return layout->params->family->resize(layout, frame, rgb);
+}
+
 int vision_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
                 uint8_t *rgb)
 {
-    return layout->params->family->fill(layout, first, n, images, rgb);
+    if (layout->tile_rows)
+        return layout->params->family->cut(layout, &images[0], rgb);
+    size_t size = vision_frame_size(layout);
+    for (int32_t i = first; i < first + n; i++)
+        for (int32_t f = 0; f < layout->params->n_frames; f++, rgb += size) {
+            int32_t image = layout->crops[i].image + f;
+            if (f > 0 && image >= layout->request.n_frames) { /* a still, or an odd last frame */
+                memcpy(rgb, rgb - size, size);
+                continue;
+            }
+            int err = vision_fill_frame(layout, &images[image - layout->crops[first].image], rgb);
+            if (err < 0)
+                return err;
+        }
+    return PR_OK;
 }
 
 /* ---- for the layouts of families -------------------------------------------------------------------------------- */

@@ -71,6 +71,12 @@ size_t vision_fill_size(const struct vision_layout *layout, int32_t first, int32
 int vision_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
                 uint8_t *rgb);
 
+/* One frame of a video as it comes: rgb [height, width, 3], of the crop size that all have. A crop is n_frames of them, one behind the other; where
+ * the last one of a pair doesn't come, the first one stands for it. Otherwise as vision_fill(). */
+int vision_fill_frame(const struct vision_layout *layout, const struct vision_image *frame, uint8_t *rgb);
+/* Bytes of its pixels. */
+size_t vision_frame_size(const struct vision_layout *layout);
+
 /* Used by the layouts of families. */
 struct vision_crop *vision_add_crop(struct vision_layout *layout,
                                     const struct vision_crop *crop); /* counts its tokens */
@@ -87,22 +93,20 @@ void vision_positions(const struct vision_layout *layout, const struct vision_pi
 /* Visual tokens of crops first .. first + n - 1. */
 int64_t vision_tokens(const struct vision_layout *layout, int32_t first, int32_t n);
 
-/* The rules of families: preprocess_NAME.c. As vision_layout_init() and vision_fill(), with arguments checked. */
+/* The rules of families: preprocess_NAME.c. layout() is vision_layout_init() with arguments checked; resize() makes one crop of a
+ * picture or frame, cut() all tiles and the whole picture behind them. */
 int vision_idefics3_layout(const struct vision_params *params, const struct vision_request *request,
                            struct vision_layout *out);
-int vision_idefics3_fill(const struct vision_layout *layout, int32_t first, int32_t n,
-                         const struct vision_image *images, uint8_t *rgb);
+int vision_idefics3_resize(const struct vision_layout *layout, const struct vision_image *image, uint8_t *rgb);
+int vision_idefics3_cut(const struct vision_layout *layout, const struct vision_image *image, uint8_t *rgb);
 int vision_internvl_layout(const struct vision_params *params, const struct vision_request *request,
                            struct vision_layout *out);
-int vision_internvl_fill(const struct vision_layout *layout, int32_t first, int32_t n,
-                         const struct vision_image *images, uint8_t *rgb);
+int vision_internvl_resize(const struct vision_layout *layout, const struct vision_image *image, uint8_t *rgb);
+int vision_internvl_cut(const struct vision_layout *layout, const struct vision_image *image, uint8_t *rgb);
 int vision_qwen2vl_layout(const struct vision_params *params, const struct vision_request *request,
                           struct vision_layout *out);
 int vision_qwen25vl_layout(const struct vision_params *params, const struct vision_request *request,
                            struct vision_layout *out);
-int vision_qwen2vl_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
-                        uint8_t *rgb); /* Qwen2.5-VL's, too */
 int vision_qwen3vl_layout(const struct vision_params *params, const struct vision_request *request,
                           struct vision_layout *out);
-int vision_qwen3vl_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
-                        uint8_t *rgb);
+int vision_qwen_resize(const struct vision_layout *layout, const struct vision_image *image, uint8_t *rgb);

@@ -163,8 +163,7 @@ static int32_t edge_of(const struct vision_layout *l)
                             : edge_within(p, &l->request, (int64_t)side * side, &tiles);
 }
 
-/* All tiles of the picture and the whole one behind them. */
-static int fill_tiles(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
+int vision_idefics3_cut(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
 {
     int err;
     struct size s = {l->resized_width, l->resized_height};
@@ -181,16 +180,8 @@ fail:
     return err;
 }
 
-int vision_idefics3_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
-                         uint8_t *rgb)
+int vision_idefics3_resize(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
 {
-    int err;
-    if (l->tile_rows)
-        return fill_tiles(l, &images[0], rgb);
     struct size tile = {l->params->image_size, l->params->image_size};
-    struct size between = scale_to_edge(l->request.width, l->request.height, edge_of(l));
-    for (int32_t i = 0; i < n; i++, rgb += vision_fill_size(l, first, 1))
-        if ((err = resize_twice(&images[i], between, tile, rgb)) < 0)
-            return err;
-    return PR_OK;
+    return resize_twice(image, scale_to_edge(image->width, image->height, edge_of(l)), tile, rgb);
 }

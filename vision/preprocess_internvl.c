@@ -79,32 +79,22 @@ static int resize(const struct vision_image *image, uint8_t *to, int32_t width, 
                          RESIZE_TORCH);
 }
 
-/* All tiles of the picture and the whole one behind them. */
-static int fill_tiles(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
+int vision_internvl_cut(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
 {
     int err;
-    int32_t tile = l->params->image_size;
     uint8_t *picture = base_try_alloc(3 * (size_t)l->resized_width, (size_t)l->resized_height);
     if (!picture)
         return base_fail(PR_ERR_NOMEM, "no memory for a picture of %d x %d pixels", l->resized_width,
                          l->resized_height);
     TRY(resize(image, picture, l->resized_width, l->resized_height));
     rgb = vision_cut_tiles(l, picture, rgb);
-    TRY(resize(image, rgb, tile, tile));
+    TRY(vision_internvl_resize(l, image, rgb));
 fail:
     base_free(picture);
     return err;
 }
 
-int vision_internvl_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
-                         uint8_t *rgb)
+int vision_internvl_resize(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
 {
-    int err;
-    int32_t tile = l->params->image_size;
-    if (l->tile_rows)
-        return fill_tiles(l, &images[0], rgb);
-    for (int32_t i = 0; i < n; i++, rgb += vision_fill_size(l, first, 1))
-        if ((err = resize(&images[i], rgb, tile, tile)) < 0)
-            return err;
-    return PR_OK;
+    return resize(image, rgb, l->params->image_size, l->params->image_size);
 }

@@ -9,7 +9,6 @@
 #include "vision/resize.h"
 
 #include <math.h>
-#include <string.h>
 
 static const int64_t MOST_PIXELS = (int64_t)1 << 40;
 
@@ -109,23 +108,8 @@ int vision_qwen_video_layout(const struct vision_params *p, const struct vision_
     return PR_OK;
 }
 
-int vision_qwen_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
-                     uint8_t *rgb)
+int vision_qwen_resize(const struct vision_layout *l, const struct vision_image *image, uint8_t *rgb)
 {
-    int32_t per_crop = l->params->n_frames;
-    size_t size = 3 * (size_t)l->resized_width * (size_t)l->resized_height;
-    for (int32_t i = first; i < first + n; i++)
-        for (int32_t f = 0; f < per_crop; f++, rgb += size) {
-            int32_t image = l->crops[i].image + f;
-            if (f > 0 && image >= l->request.n_frames) { /* a still, or an odd last frame */
-                memcpy(rgb, rgb - size, size);
-                continue;
-            }
-            const struct vision_image *from = &images[image - l->crops[first].image];
-            int err = vision_resize(from->rgb, from->stride, from->width, from->height, rgb, l->resized_width,
-                                    l->resized_height, RESIZE_BICUBIC, RESIZE_TORCH);
-            if (err < 0)
-                return err;
-        }
-    return PR_OK;
+    return vision_resize(image->rgb, image->stride, image->width, image->height, rgb, l->resized_width,
+                         l->resized_height, RESIZE_BICUBIC, RESIZE_TORCH);
 }

@@ -21,9 +21,5 @@ int vision_qwen_picture_layout(const struct vision_params *params, const struct 
 int vision_qwen_video_layout(const struct vision_params *params, const struct vision_request *request, double step,
                              struct vision_layout *out);
 
-/* Resizes each picture or frame to its crop's size: the fill of all families. */
-int vision_qwen_fill(const struct vision_layout *layout, int32_t first, int32_t n, const struct vision_image *images,
-                     uint8_t *rgb);
-
 /* Adds the crop of frames 2 * pair and 2 * pair + 1. */
 void vision_qwen_add_pair(struct vision_layout *out, int32_t pair, int32_t t);

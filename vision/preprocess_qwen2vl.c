@@ -29,9 +29,3 @@ int vision_qwen25vl_layout(const struct vision_params *p, const struct vision_re
     double fps = sampled_fps(r);
     return vision_qwen_video_layout(p, r, fps > 0 ? TOKENS_PER_SECOND * (2 / fps) : 1, out);
 }
-
-int vision_qwen2vl_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
-                        uint8_t *rgb)
-{
-    return vision_qwen_fill(l, first, n, images, rgb);
-}

@@ -42,9 +42,3 @@ int vision_qwen3vl_layout(const struct vision_params *p, const struct vision_req
     }
     return PR_OK;
 }
-
-int vision_qwen3vl_fill(const struct vision_layout *l, int32_t first, int32_t n, const struct vision_image *images,
-                        uint8_t *rgb)
-{
-    return vision_qwen_fill(l, first, n, images, rgb);
-}

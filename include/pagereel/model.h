@@ -202,7 +202,8 @@ int pr_session_raw(struct pr_session *session, const char *text, size_t len, boo
 int pr_session_tokens(struct pr_session *session, const int32_t *ids, size_t n);
 
 /* A part of a message: text, or the path of what is to be seen. */
-enum pr_item_kind { PR_ITEM_TEXT, PR_ITEM_IMAGE, PR_ITEM_VIDEO, PR_ITEM_PAGES };
+/* PR_ITEM_FILE: one of the three before, by what the file is. */
+enum pr_item_kind { PR_ITEM_TEXT, PR_ITEM_IMAGE, PR_ITEM_VIDEO, PR_ITEM_PAGES, PR_ITEM_FILE };
 struct pr_item {
     enum pr_item_kind kind;
     const char *text; /* PR_ITEM_TEXT: `len` bytes; else a path that ends with NUL */

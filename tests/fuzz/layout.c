@@ -13,11 +13,21 @@
 #include <string.h>
 
 static const struct vision_family families[] = {
-    {.layout = vision_idefics3_layout, .fill = vision_idefics3_fill, .fps = 1, .min_frames = 1, .max_frames = 64},
-    {.layout = vision_qwen2vl_layout, .fill = vision_qwen2vl_fill, .fps = 2, .min_frames = 4, .max_frames = 768},
-    {.layout = vision_qwen25vl_layout, .fill = vision_qwen2vl_fill, .fps = 2, .min_frames = 4, .max_frames = 768},
-    {.layout = vision_qwen3vl_layout, .fill = vision_qwen3vl_fill, .fps = 2, .min_frames = 4, .max_frames = 768},
-    {.layout = vision_internvl_layout, .fill = vision_internvl_fill, .fps = 1, .min_frames = 8, .max_frames = 32},
+    {.layout = vision_idefics3_layout,
+     .resize = vision_idefics3_resize,
+     .cut = vision_idefics3_cut,
+     .fps = 1,
+     .min_frames = 1,
+     .max_frames = 64},
+    {.layout = vision_qwen2vl_layout, .resize = vision_qwen_resize, .fps = 2, .min_frames = 4, .max_frames = 768},
+    {.layout = vision_qwen25vl_layout, .resize = vision_qwen_resize, .fps = 2, .min_frames = 4, .max_frames = 768},
+    {.layout = vision_qwen3vl_layout, .resize = vision_qwen_resize, .fps = 2, .min_frames = 4, .max_frames = 768},
+    {.layout = vision_internvl_layout,
+     .resize = vision_internvl_resize,
+     .cut = vision_internvl_cut,
+     .fps = 1,
+     .min_frames = 8,
+     .max_frames = 32},
 };
 enum { INTERNVL = 4, N_FAMILIES = sizeof families / sizeof families[0] };
 

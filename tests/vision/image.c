@@ -40,7 +40,7 @@ static void test_clipping(void **state)
 static void test_second_look(void **state)
 {
     (void)state;
-    static const struct vision_family family = {.layout = vision_qwen2vl_layout, .fill = vision_qwen2vl_fill};
+    static const struct vision_family family = {.layout = vision_qwen2vl_layout, .resize = vision_qwen_resize};
     struct vision_params p = {
         .family = &family, .patch = 14, .merge = 2, .n_frames = 2, .min_pixels = 3136, .max_pixels = 1 << 20};
     uint8_t *rgb = test_picture("text", 400, 300, 1), *alone = base_alloc_array(90 * 50, 3);

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 static const struct vision_family family = {
-    .name = "idefics3", .layout = vision_idefics3_layout, .fill = vision_idefics3_fill};
+    .name = "idefics3", .layout = vision_idefics3_layout, .resize = vision_idefics3_resize, .cut = vision_idefics3_cut};
 
 static struct vision_params params(int tile, int patch, int merge, int longest)
 {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 static const struct vision_family family = {
-    .name = "internvl", .layout = vision_internvl_layout, .fill = vision_internvl_fill};
+    .name = "internvl", .layout = vision_internvl_layout, .resize = vision_internvl_resize, .cut = vision_internvl_cut};
 
 static struct vision_params params(int tile, int patch, int max_tiles)
 {

@@ -27,9 +27,9 @@
     }
 
 static const struct vision_family families[] = {
-    {.name = "qwen3vl", .layout = vision_qwen3vl_layout, .fill = vision_qwen3vl_fill, .grid_positions = true},
-    {.name = "qwen2vl", .layout = vision_qwen2vl_layout, .fill = vision_qwen2vl_fill, .grid_positions = true},
-    {.name = "qwen2.5vl", .layout = vision_qwen25vl_layout, .fill = vision_qwen2vl_fill, .grid_positions = true},
+    {.name = "qwen3vl", .layout = vision_qwen3vl_layout, .resize = vision_qwen_resize, .grid_positions = true},
+    {.name = "qwen2vl", .layout = vision_qwen2vl_layout, .resize = vision_qwen_resize, .grid_positions = true},
+    {.name = "qwen2.5vl", .layout = vision_qwen25vl_layout, .resize = vision_qwen_resize, .grid_positions = true},
 };
 
 static struct vision_params params(int family)
