@@ -10,8 +10,10 @@
 #include <string.h>
 
 enum {
-    CELLS = 512,   /* of the cache: opening words, and a segment's tokens or a question */
-    TOGETHER = 64, /* segments are read as multiples of so many tokens, so that few passes have to be planned */
+    CELLS = 512, /* of the cache: opening words, and a segment's tokens or a question */
+    TOGETHER =
+        64, /* opening words and segment are read as multiples of so many tokens, so that few passes have to be planned: no more than a
+                    * cache keeps */
 };
 
 /* Attention leans on the first tokens of a text whatever they say; without them the tokens of a picture would have to serve. */
@@ -92,7 +94,7 @@ static int segment_keys(struct shallow *s, const struct evidence_segment *segmen
                         uint32_t n, float *out, const struct base_cancel *cancel)
 {
     size_t width = (size_t)s->model->hp->n_kv * (size_t)s->model->hp->d_head, opening_n = s->opening.n;
-    size_t read = base_align(n, TOGETHER), columns = (size_t)setup->columns;
+    size_t read = base_align(opening_n + n, TOGETHER) - opening_n, columns = (size_t)setup->columns;
     size_t row = (size_t)compute_row_bytes((enum type)setup->row_type, setup->columns);
     struct place *places = base_alloc_array(n, sizeof *places);
     float *rows = base_alloc_array(read * columns, sizeof *rows);
