@@ -146,8 +146,8 @@ static int print_troubles(const struct pr_entry *entry)
         err = cli_printf("  %lld part%s could not be read; pagereel inspect says what\n", (long long)entry->failed,
                          entry->failed == 1 ? "" : "s");
     if (err >= 0 && entry->damaged > 0)
-        err = cli_printf("  %lld places in the library's file are damaged; pagereel add reads it again\n",
-                         (long long)entry->damaged);
+        err = cli_printf("  the library's file is damaged in %lld place%s; pagereel add reads it again\n",
+                         (long long)entry->damaged, entry->damaged == 1 ? "" : "s");
     return err;
 }
 

@@ -40,6 +40,7 @@ struct adding {
     struct group groups[MAX_GROUPS];
     size_t n_groups;
     double committed;
+    bool restarted; /* the log was damaged, and put aside */
 };
 
 /* ---- progress ----------------------------------------------------------------------------------------------------- */
@@ -289,6 +290,25 @@ static size_t text_fingerprint(const char *path, unsigned char out[BASE_HASH_BYT
     return n;
 }
 
+/* What a model wrote while it read the source costs hours: notes that are whole in a log that was put aside are taken over. */
+static int keep_notes(struct adding *a, const struct library_source *source)
+{
+    int err = PR_OK;
+    struct evidence *aside;
+    struct evidence_segment segment;
+    if (memory_library_aside(a->job.library, source, &aside) < 0)
+        return PR_OK;
+    for (size_t i = 0; i < memory_evidence_count(aside) && err >= 0; i++) {
+        if (memory_evidence_read(aside, i, &segment) < 0)
+            continue;
+        if (segment.kind == EVIDENCE_NOTE)
+            err = memory_evidence_put_segment(a->writer, &segment);
+        memory_evidence_release(&segment);
+    }
+    memory_evidence_close(aside);
+    return err;
+}
+
 static int begin(struct adding *a, const struct pr_source_info *info)
 {
     int err;
@@ -340,6 +360,8 @@ static int read_source(struct adding *a, const struct library_source *source, co
     TRY(memory_library_writer(a->job.library, source, NULL, &a->writer));
     if (!goes_on)
         TRY(begin(a, ingest_info(file)));
+    if (a->restarted)
+        TRY(keep_notes(a, source));
     err = read_units(a, file, skip);
     /* Whatever stopped it: what was read until then stays. */
     char reason[1024];
@@ -443,6 +465,7 @@ static int add(struct adding *a, struct library_source *source, bool *fresh)
             memory_evidence_close(evidence);
             evidence = NULL;
             TRY(memory_library_restart(a->job.library, source));
+            a->restarted = true;
         }
         *fresh = true;
         err = read_source(a, source, evidence);

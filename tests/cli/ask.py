@@ -241,6 +241,24 @@ class Ask(unittest.TestCase):
         if os.path.exists(self.film):
             self.assertEqual([(n["t0"], n["t1"]) for n in self.read(self.film)], [(0, 34.5)])
 
+    def test_notes_outlive_damage(self):
+        """One bit of a page costs a new look at the text, not the notes that a model wrote on it."""
+        book = self.write("worn.txt", "\f".join(f"Page {i} tells of yak {i}." for i in range(1, 5)))
+        notes = self.read(book)
+        entry = json.loads(self.run_("show", "--json", book).splitlines()[-1])
+        log = os.path.join(self.folder, ".local/share/pagereel/evidence", entry["id"] + ".log")
+        with open(log, "r+b") as file:
+            data = bytearray(file.read())
+            data[data.index(b"tells of yak 3")] ^= 1
+            file.seek(0)
+            file.write(data)
+        self.assertEqual(json.loads(self.run_("show", "--json", book).splitlines()[-1])["damaged"], 1)
+        self.assertIn("damaged", self.run_("show", book))
+        self.assertTrue(json.loads(self.run_("add", "--json", book))["fresh"])
+        self.assertEqual(json.loads(self.run_("show", "--json", book).splitlines()[-1])["damaged"], 0)
+        again = self.read(book)
+        self.assertEqual([(n["note"], n["fresh"]) for n in again], [(n["note"], False) for n in notes])
+
     def test_read_goes_on(self):
         book = self.write("long.txt", "\f".join(f"Chapter {i} is about the {i}th yak." for i in range(1, 200)))
         args = [PROGRAM, "read", "-m", self.model, "--device", "ref", "--chat-format", "chatml", "-n", "4", "--json", book]
