@@ -34,7 +34,7 @@ static void write_head(const struct needle_run *run, struct base_buf *out)
         base_buf_puts(out, ",\"haystack\":");
         base_json_text(out, run->haystack, strlen(run->haystack));
     }
-    base_buf_printf(out, ",\"seed\":%lld,\"version\":1}\n", (long long)run->seed);
+    base_buf_printf(out, ",\"seed\":%lld,\"version\":2}\n", (long long)run->seed);
 }
 
 /* The number behind "name": in a line that we wrote; `missing` when there is none. */

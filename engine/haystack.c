@@ -211,7 +211,7 @@ static void make_shot(struct haystack_deck *deck, uint32_t ms, const char *word,
     out->y = corners[corner][1];
     write_case(deck, word, out->sign.text);
     out->sign.board = engine_haystack_shade(deck, board);
-    out->sign.size = engine_haystack_between(deck, 0.1, 0.15);
+    out->sign.size = engine_haystack_between(deck, 0.13, 0.19); /* no more: things reach as far */
     out->sign.x = out->moves ? corners[3 - corner][0] : 0.5;
     out->sign.y = out->moves ? 0.22 : 0.48;
     if (out->moves)
