@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * pagereel inspect: what a source is, and with --units everything that is read of it.
+ * pagereel inspect: what a source is, by its head and its first unit; with --read what all of it holds, with --units all of it.
  */
 #include "base/json.h"
 #include "cli/command.h"
@@ -94,7 +94,9 @@ static void put_marks(struct base_buf *out, const struct pr_source_info *info)
     }
 }
 
-static void put_info(struct base_buf *out, const char *path, const struct pr_source_info *info)
+/* `found`: lines about what couldn't be read. */
+static void put_info(struct base_buf *out, const char *path, const struct pr_source_info *info,
+                     const struct base_buf *found)
 {
     base_buf_puts(out, "{");
     put_text(out, "source", path);
@@ -115,6 +117,13 @@ static void put_info(struct base_buf *out, const char *path, const struct pr_sou
     for (size_t i = 0; i < info->n_problems; i++) {
         base_buf_puts(out, i ? "," : "");
         base_json_text(out, info->problems[i], strlen(info->problems[i]));
+    }
+    bool first = info->n_problems == 0;
+    for (size_t at = 0; at < found->len; first = false) {
+        size_t len = strcspn(found->data + at, "\n");
+        base_buf_puts(out, first ? "" : ",");
+        base_json_text(out, found->data + at, len);
+        at += len + 1;
     }
     base_buf_printf(out, "],\"partial\":%s", info->partial ? "true" : "false");
 }
@@ -286,7 +295,11 @@ static void count_sound(struct counts *counts, const struct pr_unit *unit)
     }
 }
 
-static int read_units(const char *path, struct pr_source *source, bool print, struct counts *counts,
+/* How much is read of a source. */
+enum reading { READ_FIRST, READ_ALL, READ_AND_PRINT };
+
+/* problems: gets a line for each unit that can't be read. */
+static int read_units(const char *path, struct pr_source *source, enum reading reading, struct counts *counts,
                       struct base_buf *problems)
 {
     struct pr_unit unit;
@@ -298,8 +311,7 @@ static int read_units(const char *path, struct pr_source *source, bool print, st
             result = err;
         } else if (err < 0) {
             counts->failed++;
-            base_buf_printf(problems, "  problem: %s\n", pr_error_message());
-            continue;
+            base_buf_printf(problems, "%s\n", pr_error_message());
         } else {
             counts->units[unit.kind]++;
             counts->passed += unit.kind == PR_UNIT_FRAME && unit.passed;
@@ -309,13 +321,15 @@ static int read_units(const char *path, struct pr_source *source, bool print, st
             counts->partial += unit.partial;
             if (unit.kind == PR_UNIT_SOUND)
                 count_sound(counts, &unit);
-            if (print) {
+            if (reading == READ_AND_PRINT) {
                 line.len = 0;
                 put_unit(&line, &unit);
                 fwrite(line.data, 1, line.len, stdout);
             }
         }
-        if (!print || !isatty(1)) /* it would stand between the lines */
+        if (reading == READ_FIRST)
+            break;
+        if (reading != READ_AND_PRINT || !isatty(1)) /* it would stand between the lines */
             show_progress(&watch, source);
     }
     cli_progress_end();
@@ -344,38 +358,62 @@ static void print_counts(const struct counts *counts)
         cli_printf("  problem: %lld of them are damaged in part\n", (long long)counts->partial);
 }
 
+static void put_counts(struct base_buf *out, const struct counts *counts)
+{
+    base_buf_printf(out,
+                    ",\"read\":{\"frames\":%lld,\"passed\":%lld,\"cuts\":%lld,\"pages\":%lld,\"visual_only\":%lld,"
+                    "\"texts\":%lld,\"lines\":%lld,\"sounds\":%lld,\"partial\":%lld,\"failed\":%lld}",
+                    (long long)counts->units[PR_UNIT_FRAME], (long long)counts->passed, (long long)counts->cuts,
+                    (long long)counts->units[PR_UNIT_PAGE], (long long)counts->visual_only,
+                    (long long)counts->units[PR_UNIT_TEXT], (long long)counts->lines,
+                    (long long)counts->units[PR_UNIT_SOUND], (long long)counts->partial, (long long)counts->failed);
+}
+
+/* Lines for people of what couldn't be read. */
+static void put_problems(struct base_buf *out, const struct base_buf *found)
+{
+    for (size_t at = 0; at < found->len;) {
+        int len = (int)strcspn(found->data + at, "\n");
+        base_buf_printf(out, "  problem: %.*s\n", len, found->data + at);
+        at += (size_t)len + 1;
+    }
+}
+
 static int inspect(const char *path, const struct pr_settings *settings)
 {
     struct pr_source *source;
     struct counts counts = {0};
     struct base_buf out = {0}, problems = {0};
+    enum reading reading = settings->units ? READ_AND_PRINT : settings->read || settings->sound ? READ_ALL : READ_FIRST;
     int err = pr_source_open(path, settings, cli_cancel(), &source);
     if (err < 0)
         return err;
-    if (settings->units) {
-        put_info(&out, path, pr_source_info(source));
+    if (reading == READ_AND_PRINT) {
+        put_info(&out, path, pr_source_info(source), &problems);
         base_buf_puts(&out, "}\n");
         fwrite(out.data, 1, out.len, stdout);
     } else if (!settings->json) {
         err = print_info(path, pr_source_info(source));
     }
     if (err >= 0)
-        err = read_units(path, source, settings->units, &counts, &problems);
-    if (settings->json && !settings->units) {
-        put_info(&out, path, pr_source_info(source));
-        base_buf_printf(&out,
-                        ",\"read\":{\"frames\":%lld,\"passed\":%lld,\"cuts\":%lld,\"pages\":%lld,\"visual_only\":%lld,"
-                        "\"texts\":%lld,\"lines\":%lld,\"sounds\":%lld,\"partial\":%lld,\"failed\":%lld}}\n",
-                        (long long)counts.units[PR_UNIT_FRAME], (long long)counts.passed, (long long)counts.cuts,
-                        (long long)counts.units[PR_UNIT_PAGE], (long long)counts.visual_only,
-                        (long long)counts.units[PR_UNIT_TEXT], (long long)counts.lines,
-                        (long long)counts.units[PR_UNIT_SOUND], (long long)counts.partial, (long long)counts.failed);
+        err = read_units(path, source, reading, &counts, &problems);
+    if (reading == READ_FIRST && counts.partial && !pr_source_info(source)->partial)
+        base_buf_puts(&problems, "what it begins with is damaged in part\n");
+    out.len = 0;
+    if (reading == READ_AND_PRINT && problems.len) {
+        put_problems(&out, &problems);
+        cli_tell(out.data);
+    } else if (reading != READ_AND_PRINT && settings->json) {
+        put_info(&out, path, pr_source_info(source), &problems);
+        if (reading == READ_ALL)
+            put_counts(&out, &counts);
+        base_buf_puts(&out, "}\n");
         fwrite(out.data, 1, out.len, stdout);
-    } else if (!settings->units) {
-        print_counts(&counts);
-        cli_printf("%s", problems.data ? problems.data : "");
-    } else if (problems.len) {
-        fputs(problems.data, stderr);
+    } else if (reading != READ_AND_PRINT) {
+        if (reading == READ_ALL)
+            print_counts(&counts);
+        put_problems(&out, &problems);
+        cli_printf("%s", out.len ? out.data : "");
     }
     if (err >= 0)
         err = cli_flush();

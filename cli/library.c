@@ -143,8 +143,8 @@ static int print_troubles(const struct pr_entry *entry)
     if (err >= 0 && entry->state == PR_FILE_CHANGED)
         err = cli_printf("  the file has changed since; pagereel add reads its new content\n");
     if (err >= 0 && entry->failed > 0)
-        err = cli_printf("  %lld part%s could not be read; pagereel inspect says what\n", (long long)entry->failed,
-                         entry->failed == 1 ? "" : "s");
+        err = cli_printf("  %lld part%s could not be read; pagereel inspect --read says what\n",
+                         (long long)entry->failed, entry->failed == 1 ? "" : "s");
     if (err >= 0 && entry->damaged > 0)
         err = cli_printf("  the library's file is damaged in %lld place%s; pagereel add reads it again\n",
                          (long long)entry->damaged, entry->damaged == 1 ? "" : "s");

@@ -127,12 +127,14 @@ const struct command cli_commands[] = {
     {"inspect", "inspect", "FILE...", 1, 10000, "tell what a film or a document holds",
      "Reads videos, sound, pictures, PDFs, folders and archives of pictures, Markdown and plain text, and tells "
      "what they are: streams, length, text tracks inside and beside the file, chapters or outline, pages, and what "
-     "is wrong with them. A file name of - reads a video from standard input.\n\n"
+     "is wrong with them. A file name of - reads a video from standard input. Only their beginning is read, up to the first "
+     "picture or page; with --read all of it, which tells what is damaged on the way.\n\n"
      "With --units it prints a line of JSON for the file and one for every unit: a frame (t0 and t1 in seconds, "
      "difference from the last frame that passed the change gate, whether it passed, whether a scene begins), a "
      "page (lines with their boxes in points from the upper left corner, figures, links, form fields, notes), a "
      "piece of timed text, or a second of sound.",
      "pagereel inspect film.mkv\n"
+     "pagereel inspect --read film.mkv\n"
      "pagereel inspect --units --pages 3-4 paper.pdf\n"
      "pagereel inspect --units --frames 32 film.mp4",
      cli_inspect},

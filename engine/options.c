@@ -129,6 +129,8 @@ static const struct pr_option options[] = {
      .help = "Read the sound, too, and tell how loud it is, with --units for each second."},
     {"units", 0, FIELD(units), NULL, "no", .commands = " inspect ",
      .help = "Print every frame, page and piece of text as a line of JSON."},
+    {"read", 0, FIELD(read), NULL, "no", .commands = " inspect ",
+     .help = "Read all of it, and count frames, scenes, pages, lines of text and what can't be read."},
     {"output", 'o', PATH_FIELD(output), "FILE", "", .commands = " sheet frame embed bench-ppl bench-needle bench-time ",
      .help =
          "The file to write: a PNG picture; of embed a NumPy array (.npy), of bench ppl one of each token's log-probability; of bench needle and bench time the folder that gets what was "

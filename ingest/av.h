@@ -56,12 +56,19 @@ struct av_picture {
     uint8_t *rgb;
     size_t rgb_cap;
 };
-/* EXIF orientation of a photo, in degrees clockwise. */
-int av_photo_rotation(const AVFrame *frame);
-/* The size at which a frame is shown: rotated, with square pixels. */
-void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *height);
+/* What makes a stored picture upright: it is mirrored left to right, and then turned. */
+struct av_turn {
+    bool mirrored;
+    int degrees; /* clockwise, a multiple of 90 */
+};
+/* By the EXIF orientation of a photo. */
+struct av_turn av_photo_turn(const AVFrame *frame);
+/* By the display matrix of a film. */
+struct av_turn av_stream_turn(const AVStream *stream);
+/* The size at which a frame is shown that is turned by `degrees`: with square pixels. */
+void av_shown_size(const AVFrame *frame, int degrees, int32_t *width, int32_t *height);
 /* Fills unit->rgb (valid until the next call), picture_width/height (at most max_pixels), width and height. */
-int av_picture_make(struct av_picture *picture, const AVFrame *frame, int rotation, int64_t max_pixels,
+int av_picture_make(struct av_picture *picture, const AVFrame *frame, struct av_turn turn, int64_t max_pixels,
                     struct pr_unit *unit);
 void av_picture_finish(struct av_picture *picture);
 

@@ -3,8 +3,6 @@
 #include "ingest/whole.h"
 
 #include <libavutil/avstring.h>
-#include <libavutil/display.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,18 +83,6 @@ static void copy_tag(AVDictionary *tags, const char *key, char *out, size_t size
     snprintf(out, size, "%s", entry ? entry->value : "");
 }
 
-/* Degrees clockwise, a multiple of 90. */
-static int32_t stream_rotation(const AVStream *stream)
-{
-    const uint8_t *matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, NULL);
-    if (!matrix)
-        return 0;
-    double degrees = -av_display_rotation_get((const int32_t *)matrix);
-    if (isnan(degrees))
-        return 0;
-    return (int32_t)(lround(degrees / 90) * 90 % 360 + 360) % 360;
-}
-
 static enum pr_stream_kind stream_kind(const AVStream *stream)
 {
     const AVCodecDescriptor *codec = avcodec_descriptor_get(stream->codecpar->codec_id);
@@ -153,7 +139,7 @@ static void describe_streams(struct av_input *input, struct pr_source_info *info
             .frames = stream->nb_frames > 0 ? stream->nb_frames : 0,
         };
         if (out->kind == PR_STREAM_VIDEO) {
-            out->rotation = stream_rotation(stream);
+            out->rotation = av_stream_turn(stream).degrees;
             bool turned = out->rotation % 180 != 0;
             out->width = turned ? codec->height : codec->width;
             out->height = turned ? codec->width : codec->height;

@@ -6,6 +6,7 @@
  */
 #include "ingest/av.h"
 
+#include <libavutil/display.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <math.h>
@@ -15,16 +16,38 @@
 /* Frames above this are refused: 60,000-pixel bombs are cheaper to name than to decode. */
 static const int64_t max_frame_pixels = (int64_t)1 << 28;
 
-int av_photo_rotation(const AVFrame *frame)
+/* Exif 2.32, 4.6.4 A, Orientation: which sides of the stored picture are top and left when it is shown. */
+struct av_turn av_photo_turn(const AVFrame *frame)
 {
+    static const struct av_turn turns[] = {
+        {false, 0},  {false, 0},  {true, 0},  {false, 180}, {true, 180},
+        {true, 270}, {false, 90}, {true, 90}, {false, 270},
+    };
     const AVDictionaryEntry *entry = av_dict_get(frame->metadata, "Orientation", NULL, 0);
     int orientation = 0;
-    if (!entry || sscanf(entry->value, "%d", &orientation) != 1)
-        return 0;
-    return orientation == 3 ? 180 : orientation == 6 ? 90 : orientation == 8 ? 270 : 0;
+    if (!entry || sscanf(entry->value, "%d", &orientation) != 1 || orientation < 1 || orientation > 8)
+        return turns[0];
+    return turns[orientation];
 }
 
-void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *height)
+struct av_turn av_stream_turn(const AVStream *stream)
+{
+    const uint8_t *data = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, NULL);
+    struct av_turn turn = {false, 0};
+    int32_t matrix[9];
+    if (!data)
+        return turn;
+    memcpy(matrix, data, sizeof matrix);
+    turn.mirrored = (double)matrix[0] * matrix[4] < (double)matrix[1] * matrix[3];
+    for (int i = 0; turn.mirrored && i < 2; i++) /* what is left of it when x is mirrored first */
+        matrix[i] = -FFMAX(matrix[i], -INT32_MAX);
+    double degrees = -av_display_rotation_get(matrix);
+    if (!isnan(degrees))
+        turn.degrees = (int)(lround(degrees / 90) * 90 % 360 + 360) % 360;
+    return turn;
+}
+
+void av_shown_size(const AVFrame *frame, int degrees, int32_t *width, int32_t *height)
 {
     double w = frame->width, h = frame->height;
     AVRational aspect = frame->sample_aspect_ratio;
@@ -35,7 +58,7 @@ void av_shown_size(const AVFrame *frame, int rotation, int32_t *width, int32_t *
         else if (ratio < 1 && ratio > 1.0 / 16)
             h /= ratio;
     }
-    bool turned = rotation % 180 != 0;
+    bool turned = degrees % 180 != 0;
     *width = (int32_t)lround(turned ? h : w);
     *height = (int32_t)lround(turned ? w : h);
 }
@@ -150,21 +173,23 @@ static void read_pixel(const uint8_t *from, bool alpha, uint8_t to[3])
 }
 
 /* Turned upright, rows without padding. */
-static void copy_rgb(const AVFrame *from, int rotation, uint8_t *to)
+static void copy_rgb(const AVFrame *from, struct av_turn turn, uint8_t *to)
 {
-    int w = from->width, h = from->height;
-    int out_w = rotation % 180 ? h : w, out_h = rotation % 180 ? w : h;
+    int w = from->width, h = from->height, degrees = turn.degrees;
+    int out_w = degrees % 180 ? h : w, out_h = degrees % 180 ? w : h;
     bool alpha = from->format == AV_PIX_FMT_RGBA;
     ptrdiff_t step = alpha ? 4 : 3;
     for (int y = 0; y < out_h; y++)
         for (int x = 0; x < out_w; x++, to += 3) {
-            int sx = rotation == 90 ? y : rotation == 180 ? w - 1 - x : rotation == 270 ? w - 1 - y : x;
-            int sy = rotation == 90 ? h - 1 - x : rotation == 180 ? h - 1 - y : rotation == 270 ? x : y;
+            int sx = degrees == 90 ? y : degrees == 180 ? w - 1 - x : degrees == 270 ? w - 1 - y : x;
+            int sy = degrees == 90 ? h - 1 - x : degrees == 180 ? h - 1 - y : degrees == 270 ? x : y;
+            sx = turn.mirrored ? w - 1 - sx : sx;
             read_pixel(from->data[0] + sy * (ptrdiff_t)from->linesize[0] + sx * step, alpha, to);
         }
 }
 
-int av_picture_make(struct av_picture *p, const AVFrame *frame, int rotation, int64_t max_pixels, struct pr_unit *unit)
+int av_picture_make(struct av_picture *p, const AVFrame *frame, struct av_turn turn, int64_t max_pixels,
+                    struct pr_unit *unit)
 {
     if ((int64_t)frame->width * frame->height > max_frame_pixels)
         return base_fail(PR_ERR_UNSUPPORTED, "a frame of %d x %d pixels is too large", frame->width, frame->height);
@@ -187,10 +212,10 @@ int av_picture_make(struct av_picture *p, const AVFrame *frame, int rotation, in
         p->rgb = base_realloc(p->rgb, bytes);
         p->rgb_cap = bytes;
     }
-    copy_rgb(p->scaled, rotation, p->rgb);
+    copy_rgb(p->scaled, turn, p->rgb);
     int32_t width, height;
-    av_shown_size(frame, rotation, &width, &height);
-    bool turned = rotation % 180 != 0;
+    av_shown_size(frame, turn.degrees, &width, &height);
+    bool turned = turn.degrees % 180 != 0;
     unit->rgb = p->rgb;
     unit->picture_width = turned ? p->scaled->height : p->scaled->width;
     unit->picture_height = turned ? p->scaled->width : p->scaled->height;

@@ -116,7 +116,7 @@ static int make_picture(struct ingest_still *still, const char *name, int64_t ma
 {
     int err = PR_OK;
     if (max_pixels > 0)
-        err = av_picture_make(&still->picture, still->frame, av_photo_rotation(still->frame), max_pixels, unit);
+        err = av_picture_make(&still->picture, still->frame, av_photo_turn(still->frame), max_pixels, unit);
     av_frame_unref(still->frame);
     return err < 0 ? base_fail_prefix(err, "%s", name) : PR_OK;
 }

@@ -55,9 +55,9 @@ struct video {
     bool sent_damage;        /* a packet that breaks off was sent */
     bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
     bool broke_off;          /* standard input ended before the film did; it was told */
-    int rotation;
-    struct av_webp *webp; /* frames come from here, instead of from the decoder */
-    AVPacket *webp_bytes; /* of an animation on standard input */
+    struct av_turn turn;     /* of the stream */
+    struct av_webp *webp;    /* frames come from here, instead of from the decoder */
+    AVPacket *webp_bytes;    /* of an animation on standard input */
     struct av_picture picture;
     struct ingest_gate gate;
     struct av_tracks tracks;
@@ -88,7 +88,7 @@ static int choose_stream(struct video *video, const char *path)
         return PR_OK; /* sound only: no frames */
     video->stream = format->streams[index];
     video->input.streams[index].chosen = true;
-    video->rotation = video->input.streams[index].rotation;
+    video->turn = av_stream_turn(video->stream);
     return PR_OK;
 }
 
@@ -582,10 +582,11 @@ static int make_unit(struct video *video, const AVFrame *frame, int64_t t0, int6
     unit->span.t1 = video->still ? PR_TIME_NONE : t1;
     bool damaged = frame->flags & AV_FRAME_FLAG_CORRUPT && (!video->draining || video->sent_damage); /* see drain() */
     unit->partial = video->cut || frame->decode_error_flags != 0 || damaged;
-    int rotation = video->rotation ? video->rotation : av_photo_rotation(frame);
+    bool turned = video->turn.mirrored || video->turn.degrees != 0;
+    struct av_turn turn = turned ? video->turn : av_photo_turn(frame);
     int64_t max_pixels = video->options.max_pixels;
     /* Gate and cuts want a picture even when the caller doesn't. */
-    int err = av_picture_make(&video->picture, frame, rotation, max_pixels > 0 ? max_pixels : GATE_WIDTH * 180, unit);
+    int err = av_picture_make(&video->picture, frame, turn, max_pixels > 0 ? max_pixels : GATE_WIDTH * 180, unit);
     if (err < 0)
         return base_fail_prefix(err, "%s: at %.3f s", video->input.path, (double)t0 / 1e6);
     struct ingest_gate_result gate =

@@ -70,7 +70,7 @@ struct pr_settings {
     int32_t stream;                       /* of a video's streams; -1: the best */
     const char *language, *password;      /* of text tracks, "": all; of a document */
     int64_t pixels;                       /* of a picture at the most */
-    bool sound, units;                    /* inspect: give sound, and every unit */
+    bool sound, units, read;              /* inspect: give sound, print every unit, count what is read of all */
     const char *output, *at, *page, *box; /* sheet, frame */
 
     const char *library;                  /* folder of what was added; "": XDG_DATA_HOME/pagereel */

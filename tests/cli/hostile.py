@@ -48,6 +48,7 @@ class Hostile(support.Files):
 
     def look(self, path, *options, stdin=subprocess.DEVNULL, command="inspect", **keys):
         """(exit status, output, error, seconds, MiB of the larger process). Whatever a file is, it ends well or with one line that names it."""
+        options = ("--read", *options) if command == "inspect" else options
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             begin = time.monotonic()
             process = subprocess.Popen([support.PROGRAM, command, *options, path], env=self.env, stdin=stdin, stdout=out, stderr=err, **keys)

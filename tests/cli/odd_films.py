@@ -3,6 +3,7 @@
 """Films as they shouldn't be and are: every kind of clock, form and colour, made with the ffmpeg program, through `pagereel inspect` and
 `pagereel frame`. What is painted into a frame (its time in milliseconds and its number, as bits) is held to the span that it is given.
 usage: odd_films.py PROGRAM [--table]"""
+import struct
 import sys
 import unittest
 
@@ -266,6 +267,31 @@ class OddFilms(support.Files):
             self.assertNotIn("t0", units[0])
             self.expect(path, (0.5, 0.5, (0, 0, 254)))
         self.says("one picture without a time")
+
+    def test_33_turned_and_mirrored(self):
+        """EXIF orientations 1 to 8 of a photo; films whose matrix mirrors, turns, or does both"""
+        corners = {"top left": (0.2, 0.2), "top right": (0.8, 0.2), "bottom right": (0.8, 0.8), "bottom left": (0.2, 0.8)}
+        # Where Exif 2.32 puts the stored picture's upper left corner, and its upper right one.
+        shown = {1: ("top left", "top right"), 2: ("top right", "top left"), 3: ("bottom right", "bottom left"), 4: ("bottom left", "bottom right"),
+                 5: ("top left", "bottom left"), 6: ("top right", "bottom right"), 7: ("bottom right", "top right"), 8: ("bottom left", "top left")}
+        source = "color=white:s=64x32:r=5:d=1,drawbox=w=32:h=16:c=red:t=fill,drawbox=x=32:w=32:h=16:c=blue:t=fill"
+        with open(self.solid("corners.jpg", source, "-frames:v", "1", "-q:v", "1", "-pix_fmt", "yuvj444p"), "rb") as file:
+            photo = file.read()
+        with open(self.solid("corners.mp4", source, "-c:v", "libx264", "-qp", "1", "-pix_fmt", "yuv444p"), "rb") as file:
+            film = file.read()
+        upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+        self.assertEqual(film.count(upright), 2)  # of the film, and of its track, which is the last
+        a_track = film.rindex(upright)
+        matrices = {1: (1, 0, 0, 1), 2: (-1, 0, 0, 1), 3: (-1, 0, 0, -1), 4: (1, 0, 0, -1), 5: (0, 1, 1, 0), 6: (0, 1, -1, 0), 7: (0, -1, -1, 0), 8: (0, -1, 1, 0)}
+        for orientation, (red, blue) in shown.items():
+            exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+            a, b, c, d = (value << 16 for value in matrices[orientation])
+            matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+            for path in (self.write("turned.jpg", photo[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + photo[2:]),
+                         self.write("mirrored.mp4", film[:a_track] + matrix + film[a_track + 36:])):
+                size = self.expect(path, (*corners[red], (254, 0, 0)), (*corners[blue], (0, 0, 254)))
+                self.assertEqual(size, (64, 32) if orientation < 5 else (32, 64), orientation)
+        self.says("the corners stand where Exif has them, in all 8, of the photo and of the film")
 
     def test_34_animations(self):
         """animated GIF, APNG, WebP"""

@@ -71,10 +71,24 @@ class Sources(support.Files):
     def test_inspect_film(self):
         self.need_film()
         self.assertIn(b"film.mp4: video (mov,mp4,m4a,3gp,3g2,mj2), 0:00:10.000", self.ok("inspect", self.film))
-        info = json.loads(self.ok("inspect", "--json", self.film))
+        info = json.loads(self.ok("inspect", "--read", "--json", self.film))
         self.assertEqual(info["duration"], 10)
         self.assertEqual((info["streams"][0]["codec"], info["streams"][0]["width"]), ("h264", 320))
         self.assertEqual((info["read"]["frames"], info["read"]["passed"], info["read"]["cuts"]), (10, 2, 2))
+
+    def test_inspect_reads_the_beginning_alone(self):
+        """A page that can't be read is found by who reads all; what it begins with is always tried."""
+        page = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]>>"
+        path = os.path.join(self.folder, "two.pdf")
+        with open(path, "wb") as file:
+            file.write(support.pdf("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>", page, page))
+        self.assertNotIn("read", json.loads(self.ok("inspect", "--json", path)))
+        self.assertNotIn(b"  read  ", self.ok("inspect", path))
+        self.assertEqual(json.loads(self.ok("inspect", "--json", "--read", path))["read"]["pages"], 2)
+        with open(path, "wb") as file:  # the head of a PNG, and nothing of its pixels
+            file.write(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x08\0\0\0\x08\x08\x02\0\0\0\x4b\x6d\x29\xdc\0\0\0\x0cIDATxxxxxxxxxxxx\0\0\0\0"
+                       b"\0\0\0\0IEND\xaeB`\x82")
+        self.assertIn("not one frame of it can be decoded", " ".join(json.loads(self.ok("inspect", "--json", path))["problems"]))
 
     def test_units_of_film(self):
         self.need_film()
@@ -88,7 +102,7 @@ class Sources(support.Files):
         self.need_film()
         raw = subprocess.run(["ffmpeg", "-v", "error", "-i", self.film, "-c", "copy", "-f", "matroska", "-"],
                              check=True, stdout=subprocess.PIPE).stdout
-        done = self.pagereel("inspect", "--json", "-", input=raw)
+        done = self.pagereel("inspect", "--read", "--json", "-", input=raw)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout)["read"]["frames"], 10)
 
@@ -129,20 +143,20 @@ class Sources(support.Files):
         with open(path, "wb") as file:
             file.write(data[:len(data) * 6 // 10])
         self.assertFalse(json.loads(self.ok("inspect", "--json", whole))["partial"])
-        info = json.loads(self.ok("inspect", "--json", path))
+        info = json.loads(self.ok("inspect", "--read", "--json", path))
         self.assertTrue(info["partial"])
         self.assertTrue(2 < info["duration"] < 9)
         self.assertRegex(info["problems"][0], r"^it breaks off at 0:00:0[2-8]\.\d* of 0:00:10\.\d*; what is there is read$")
         self.assertEqual(info["read"]["frames"], int(info["duration"]) + (info["duration"] % 1 > 0))
         self.assertIn(b"  problem: it breaks off", self.ok("inspect", path))
         added = self.ok("add", "--library", os.path.join(self.folder, "cut library"), path)
-        self.assertIn(b"  1 part could not be read; pagereel inspect says what", added)
+        self.assertIn(b"  1 part could not be read; pagereel inspect --read says what", added)
 
     def test_cut_document(self):
         path = os.path.join(self.folder, "cut.pdf")
         with open(path, "wb") as file:
             file.write(encrypted_pdf("", "The valve is blue.")[:-30])
-        info = json.loads(self.ok("inspect", "--json", path))
+        info = json.loads(self.ok("inspect", "--read", "--json", path))
         self.assertTrue(info["partial"])
         self.assertEqual(info["problems"], ["it breaks off; the pages that are there are read"])
 

@@ -76,7 +76,7 @@ class Streams(support.Files):
         self.assertEqual(status, 0)
         self.assertRegex(error, r"^  problem: -: standard input breaks off at 0:00:0[3-8]\.\d* of 0:00:10\.\d*; what came is read\n$")
         self.assertTrue(3 < len(lines) < 10)
-        read = json.loads(subprocess.run(["sh", "-c", f"head -c {size} whole.mkv | {support.PROGRAM} inspect --json -"], cwd=self.folder, env=self.env,
+        read = json.loads(subprocess.run(["sh", "-c", f"head -c {size} whole.mkv | {support.PROGRAM} inspect --read --json -"], cwd=self.folder, env=self.env,
                                          check=True, stdout=subprocess.PIPE).stdout)["read"]
         self.assertEqual((read["failed"], read["frames"]), (1, len(lines) - 1))
         self.assertEqual(self.piped("cat whole.mkv")[2], "")
@@ -126,7 +126,7 @@ class Streams(support.Files):
             for i in range(400):
                 out.write(one, f"{i}.png")
         for words in (["sheet", "--frames", "200", film, "-o", self.path("sheet.png")], ["add", "--library", self.path("library"), pages],
-                      ["inspect", "--fps", "25", film]):
+                      ["inspect", "--read", "--fps", "25", film]):
             shown, out = self.on_terminal(*words)
             said = re.search(r"(long\.mp4|many\.cbz): reading, \d+ %, \d+(\.\d)? (s|min) left", shown)
             self.assertTrue(said, words)
@@ -134,7 +134,7 @@ class Streams(support.Files):
             self.assertNotIn(b"left", out)
             parts = [int(part) for part in re.findall(r"reading, (\d+) %", shown)]
             self.assertLess(parts[0], parts[-1])
-        self.ok("inspect", film)  # nothing on standard error
+        self.ok("inspect", "--read", film)  # nothing on standard error
         self.says(f"“{said[0]}”, taken away at the end; nothing of it in a pipe")
 
 

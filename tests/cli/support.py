@@ -116,7 +116,7 @@ class Files(unittest.TestCase):
         return error.strip()
 
     def inspect(self, *args, **keys):
-        return json.loads(self.ok("inspect", "--json", *args, **keys))
+        return json.loads(self.ok("inspect", "--read", "--json", *args, **keys))
 
     def units(self, *args, **keys):
         """The description of a file, and its units."""
