@@ -247,15 +247,18 @@ def sources(words_of, episode, parts):
         if turn.kind == "page":
             own = [(0, near)] if near else []
         elif turn.kind == "card":
+            found = []
             for j, i in enumerate(core):
-                found = [at for at in seen if told[at][0] == words_of.decode([i]).strip()]
+                found, last = [at for at in seen if told[at][0] == words_of.decode([i]).strip()], found
+                links += [(at, behind) for at in found if (behind := [n for n in last if n < at])]
                 own += [(j, found)] if found else []
         elif turn.kind in ("when", "colour", "where"):
             found = [at for at in seen if told[at][turn.kind != "when"] in asked]
             own = [(j, found) for j in range(len(core))] if found else []
         elif turn.kind == "subtitle":
             if len(starts) == 1:
-                links += [(starts[0], found) for found in [[at for at in seen if told[at][0] in asked]] if found]
+                found = [at for at in seen if told[at][0] in asked and at < starts[0]]
+                links += [(starts[0], found)] if found else []
                 own = [(j, [starts[0] + j]) for j in range(len(core))]
         elif found := [at for at in seen if told[at][turn.kind == "thing"] == said]:
             named = [at for at in seen if told[at][1] in asked] if turn.kind == "sign" else \
@@ -467,7 +470,8 @@ def main(argv=None):
         for optimizer in steps_of:
             optimizer.zero_grad(set_to_none=True)
         whole.backward()
-        nn.utils.clip_grad_norm_(net.text.parameters(), 1.0)
+        if not torch.isfinite(nn.utils.clip_grad_norm_(net.text.parameters(), 1.0)):
+            raise SystemExit(f"answer: step {step}, {what}: the gradient isn't finite; the checkpoint is whole")
         for optimizer in steps_of:
             optimizer.step()
         average.update(net.text)
