@@ -52,3 +52,5 @@ int draw_pdf_finish(struct draw_canvas *pdf); /* behind the last page. PR_ERR_IO
 int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out);
 /* Writes a PNG through a temporary file beside it, so that a failure leaves what was there. PR_ERR_IO says why. */
 int draw_write_png(const struct draw_canvas *canvas, const char *path);
+/* The same of pixels [height, width, 3] whose rows begin `stride` bytes apart. */
+int draw_write_rgb(const uint8_t *rgb, int32_t width, int32_t height, size_t stride, const char *path);

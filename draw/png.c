@@ -30,28 +30,34 @@ static void ignore(png_structp png, const char *words)
     (void)words;
 }
 
-static void write_rows(png_structp png, png_infop info, cairo_surface_t *surface)
+/* What is packed. */
+struct pixels {
+    const uint8_t *rows;
+    int32_t width, height;
+    size_t stride;
+    bool words; /* cairo's 0x??RRGGBB; otherwise RGB, a byte each */
+};
+
+static void write_pixels(png_structp png, png_infop info, const struct pixels *pixels)
 {
-    int width = cairo_image_surface_get_width(surface), height = cairo_image_surface_get_height(surface);
-    png_set_user_limits(png, (png_uint_32)width, (png_uint_32)height);
-    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_user_limits(png, (png_uint_32)pixels->width, (png_uint_32)pixels->height);
+    png_set_IHDR(png, info, (png_uint_32)pixels->width, (png_uint_32)pixels->height, 8, PNG_COLOR_TYPE_RGB,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_set_compression_level(png, LEVEL);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_SUB);
     png_write_info(png, info);
-    /* cairo's pixels are words 0x??RRGGBB. */
     const uint16_t order = 1;
     bool little_endian = *(const uint8_t *)&order;
-    if (little_endian)
+    if (pixels->words && little_endian)
         png_set_bgr(png);
-    png_set_filler(png, 0, little_endian ? PNG_FILLER_AFTER : PNG_FILLER_BEFORE);
-    const unsigned char *row = cairo_image_surface_get_data(surface);
-    for (int y = 0; y < height; y++, row += cairo_image_surface_get_stride(surface))
-        png_write_row(png, row);
+    if (pixels->words)
+        png_set_filler(png, 0, little_endian ? PNG_FILLER_AFTER : PNG_FILLER_BEFORE);
+    for (int32_t y = 0; y < pixels->height; y++)
+        png_write_row(png, pixels->rows + (size_t)y * pixels->stride);
     png_write_end(png, info);
 }
 
-int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out)
+static int pack(const struct pixels *pixels, struct base_buf *out)
 {
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, ignore);
     png_infop info = png ? png_create_info_struct(png) : NULL;
@@ -62,17 +68,16 @@ int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out)
         err = base_fail(PR_ERR_NOMEM, "a picture can't be packed: no memory");
     } else {
         png_set_write_fn(png, out, append, flush_nothing);
-        cairo_surface_flush(canvas->surface);
-        write_rows(png, info, canvas->surface);
+        write_pixels(png, info, pixels);
     }
     png_destroy_write_struct(&png, &info);
     return err;
 }
 
-int draw_write_png(const struct draw_canvas *canvas, const char *path)
+static int write_file(const struct pixels *pixels, const char *path)
 {
     struct base_buf temporary = {0}, data = {0};
-    int err = draw_put_png(canvas, &data);
+    int err = pack(pixels, &data);
     if (err < 0)
         return err;
     base_buf_printf(&temporary, "%s.%ld.part", path, (long)getpid());
@@ -87,4 +92,30 @@ int draw_write_png(const struct draw_canvas *canvas, const char *path)
     base_buf_finish(&temporary);
     base_buf_finish(&data);
     return err;
+}
+
+static struct pixels canvas_pixels(const struct draw_canvas *canvas)
+{
+    cairo_surface_t *surface = canvas->surface;
+    cairo_surface_flush(surface);
+    return (struct pixels){cairo_image_surface_get_data(surface), cairo_image_surface_get_width(surface),
+                           cairo_image_surface_get_height(surface), (size_t)cairo_image_surface_get_stride(surface),
+                           true};
+}
+
+int draw_put_png(const struct draw_canvas *canvas, struct base_buf *out)
+{
+    struct pixels pixels = canvas_pixels(canvas);
+    return pack(&pixels, out);
+}
+
+int draw_write_png(const struct draw_canvas *canvas, const char *path)
+{
+    struct pixels pixels = canvas_pixels(canvas);
+    return write_file(&pixels, path);
+}
+
+int draw_write_rgb(const uint8_t *rgb, int32_t width, int32_t height, size_t stride, const char *path)
+{
+    return write_file(&(struct pixels){rgb, width, height, stride, false}, path);
 }

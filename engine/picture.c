@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint32_t white = 0xffffff, paper = 0xf4f4f2, ink = 0x202020, pale = 0x707070, line = 0xb0b0b0;
+static const uint32_t paper = 0xf4f4f2, ink = 0x202020, pale = 0x707070, line = 0xb0b0b0;
 
 enum {
     MAX_SIDE = 30000, /* of a picture that is written */
@@ -45,15 +45,8 @@ static int write_part(const struct pr_unit *unit, const char *box_text, const ch
     if (x1 <= x0 || y1 <= y0)
         return base_fail(PR_ERR_INVALID, "the box %.60s lies outside of the picture (%.0f x %.0f)", box_text,
                          unit->width, unit->height);
-    struct draw_canvas *canvas;
-    err = draw_canvas_create(x1 - x0, y1 - y0, white, &canvas);
-    if (err < 0)
-        return err;
-    draw_picture(canvas, unit->rgb, unit->picture_width, unit->picture_height, -x0, -y0, unit->picture_width,
-                 unit->picture_height);
-    err = draw_write_png(canvas, path);
-    draw_canvas_destroy(canvas);
-    return err;
+    size_t stride = 3 * (size_t)unit->picture_width;
+    return draw_write_rgb(unit->rgb + (size_t)y0 * stride + 3 * (size_t)x0, x1 - x0, y1 - y0, stride, path);
 }
 
 int pr_frame_write(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel)

@@ -63,6 +63,31 @@ static void test_what_is_drawn_is_written(void **state)
     cairo_surface_destroy(png);
 }
 
+/* A part of a picture as it is, and what doesn't pack well. */
+static void test_pixels_are_written(void **state)
+{
+    (void)state;
+    enum { WIDTH = 40000, HEIGHT = 3 }; /* wider than a canvas */
+    uint8_t *rgb = malloc(3 * WIDTH * HEIGHT);
+    uint32_t next = 1;
+    assert_non_null(rgb);
+    for (int i = 0; i < 3 * WIDTH * HEIGHT; i++)
+        rgb[i] = (uint8_t)((next = next * 1664525 + 1013904223) >> 24);
+    assert_int_equal(draw_write_rgb(rgb + 3 * (WIDTH + 7), 100, 2, 3 * (size_t)WIDTH, path), PR_OK);
+    cairo_surface_t *png = cairo_image_surface_create_from_png(path);
+    assert_int_equal(cairo_image_surface_get_width(png), 100);
+    assert_int_equal(cairo_image_surface_get_height(png), 2);
+    for (int y = 0; y < 2; y++)
+        for (int x = 0; x < 100; x++) {
+            const uint8_t *pixel = rgb + 3 * ((1 + y) * WIDTH + 7 + x);
+            assert_int_equal(pixel_at(png, x, y), pixel[0] << 16 | pixel[1] << 8 | pixel[2]);
+        }
+    cairo_surface_destroy(png);
+    assert_int_equal(draw_write_rgb(rgb, WIDTH, HEIGHT, 3 * (size_t)WIDTH, path), PR_OK);
+    assert_int_equal(draw_write_rgb(rgb, 1, 1, 3, "/nonexistent/folder/x.png"), PR_ERR_IO);
+    free(rgb);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -79,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_drawn_is_written),
+        cmocka_unit_test(test_pixels_are_written),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);

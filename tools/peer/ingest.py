@@ -1,17 +1,18 @@
 """Speed and memory of pagereel's ingest beside ffmpeg and poppler's tools, in turns, in one run.
 
-usage: ingest.py --make FOLDER [--pagereel build/cli/pagereel] [--rounds N]
+usage: ingest.py --make FOLDER [--minutes N] [--pagereel build/cli/pagereel] [--rounds N]
        ingest.py [--start FILE]... [--video FILE] [--pdf FILE] [--pages N] [--memory FILE]... [--rounds N] [--json]
 
---make: makes the files below in FOLDER, unless they are there (5.5 GB, some minutes), and measures all of it.
+--make: makes the files below in FOLDER, unless they are there (5.5 GB, some minutes), and measures all of it. --minutes 10: with a film of ten
+minutes and one of twenty in the place of those of one and two hours.
 --start: from the start of the program to the first frame or page as a PNG, median of 20; beside it the same by ffmpeg or pdftoppm.
 --video: one frame a second at 512 pixels against `ffmpeg -vf fps=1,scale=512:-2 -f null -`; then one frame a minute, which has to
 take at most a fifth of ffmpeg's time. --pdf: pages as pictures with their text against `pdftoppm` and then `pdftotext` at the same
 size. Wall time and processor time (of all processes and cores) are given: on a busy machine the second one is what counts.
 --memory: resident memory of the program and its worker while a file is read, after the first tenth (of two hours: 12 minutes of film) and at most.
 
-Made are: hour.mp4, an hour of 1920 x 1080 at 25 frames a second and 4 Mbit/s (H.264; a minute of a moving test picture with noise, sixty
-times); two-hours.mp4, the same twice; figures.pdf, 300 pages in two columns with a plot, a picture and captions on each; thousand.pdf, 1000
+Made are: 60-minutes.mp4, an hour of 1920 x 1080 at 25 frames a second and 4 Mbit/s (H.264; a minute of a moving test picture with noise, sixty
+times); 120-minutes.mp4, the same twice; figures.pdf, 300 pages in two columns with a plot, a picture and captions on each; thousand.pdf, 1000
 of them.
 """
 import argparse
@@ -31,8 +32,8 @@ START_RUNS = 20
 PIXELS = 1 << 20
 
 
-def make_film(folder, minutes, name):
-    minute, path = os.path.join(folder, 'minute.mp4'), os.path.join(folder, name)
+def make_film(folder, minutes):
+    minute, path = os.path.join(folder, 'minute.mp4'), os.path.join(folder, f'{minutes}-minutes.mp4')
     if not os.path.exists(minute):
         subprocess.run(['ffmpeg', '-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=s=1920x1080:r=25:d=60,noise=alls=6:allf=t', '-c:v', 'libx264',
                         '-preset', 'veryfast', '-b:v', '4M', '-pix_fmt', 'yuv420p', '-f', 'mp4', minute + '.part'], check=True)
@@ -182,6 +183,7 @@ def main():
     p.add_argument('--video')
     p.add_argument('--pdf')
     p.add_argument('--make', metavar='FOLDER')
+    p.add_argument('--minutes', type=int, default=60)
     p.add_argument('--memory', action='append', default=[])
     p.add_argument('--pages', type=int, default=300)
     p.add_argument('--rounds', type=int, default=3)
@@ -189,8 +191,8 @@ def main():
     a = p.parse_args()
     if a.make:
         os.makedirs(a.make, exist_ok=True)
-        a.video, a.pdf = make_film(a.make, 60, 'hour.mp4'), make_pdf(a.make, 300, 'figures.pdf')
-        a.memory = [make_film(a.make, 120, 'two-hours.mp4'), make_pdf(a.make, 1000, 'thousand.pdf')]
+        a.video, a.pdf = make_film(a.make, a.minutes), make_pdf(a.make, 300, 'figures.pdf')
+        a.memory = [make_film(a.make, 2 * a.minutes), make_pdf(a.make, 1000, 'thousand.pdf')]
         a.start = [os.path.join(a.make, 'minute.mp4'), a.video, a.pdf]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
