@@ -230,7 +230,7 @@ def main(argv=None):
     """True when the stage is done, False when it was stopped."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("state")
-    ask.add_argument("--steps", type=int, default=13950, help="of 16 pictures")
+    ask.add_argument("--steps", type=int, default=15700, help="of 16 pictures")
     ask.add_argument("--falling", type=int, default=1750, help="steps over which the rate falls to nothing at the end")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--rate", type=float, default=1e-3)
