@@ -54,6 +54,7 @@ struct video {
     bool cut;                /* the picture breaks off */
     bool sent_damage;        /* a packet that breaks off was sent */
     bool landing, needs_key; /* no frame, no key frame came yet since the last seek */
+    char more_pages[128];    /* the problem of a TIFF that has them */
     bool broke_off;          /* standard input ended before the film did; it was told */
     struct av_turn turn;     /* of the stream */
     struct av_webp *webp;    /* frames come from here, instead of from the decoder */
@@ -66,6 +67,18 @@ struct video {
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
+/* An icon's sizes are streams to libav: the largest. -1: it is no icon. */
+static int largest_icon(const AVFormatContext *format)
+{
+    int best = -1, width = 0;
+    for (unsigned i = 0; strcmp(format->iformat->name, "ico") == 0 && i < format->nb_streams; i++)
+        if (best < 0 || format->streams[i]->codecpar->width > width) {
+            best = (int)i;
+            width = format->streams[i]->codecpar->width;
+        }
+    return best;
+}
+
 static int choose_stream(struct video *video, const char *path)
 {
     AVFormatContext *format = video->input.format;
@@ -77,7 +90,9 @@ static int choose_stream(struct video *video, const char *path)
                              wanted);
         index = wanted;
     } else {
-        index = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+        index = largest_icon(format);
+        if (index < 0)
+            index = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
         /* Cover art is a picture of the album, not of the film. */
         if (index >= 0 && format->streams[index]->disposition & AV_DISPOSITION_ATTACHED_PIC)
             index = -1;
@@ -117,7 +132,8 @@ static bool is_still(const AVFormatContext *format)
 {
     const char *name = format->iformat->name;
     size_t len = strlen(name);
-    if (strcmp(name, "gif") == 0)
+    const AVDictionaryEntry *brand = av_dict_get(format->metadata, "major_brand", NULL, 0);
+    if (strcmp(name, "gif") == 0 || (brand && strcmp(brand->value, "avif") == 0))
         return format->nb_streams == 1 && format->streams[0]->nb_frames == 1;
     return (len > 5 && strcmp(name + len - 5, "_pipe") == 0) || strcmp(name, "ico") == 0;
 }
@@ -201,6 +217,14 @@ static int video_open(void *priv, const char *path, const struct ingest_options 
     info->kind = !video->stream ? "audio" : video->still ? "image" : "video";
     if (video->still)
         info->duration = PR_TIME_NONE;
+    size_t pages = video->still && strcmp(path, "-") != 0 ? ingest_tiff_pages_file(path) : 1;
+    if (pages > 1) {
+        snprintf(video->more_pages, sizeof video->more_pages,
+                 "it holds %zu pages, of which the first one is read; make a PDF of it to read all", pages);
+        av_input_problem(&video->input, info, video->more_pages);
+    }
+    for (size_t i = 0; video->still && i < info->n_streams; i++)
+        video->input.streams[i].rate = 0; /* libav says 25 of every picture */
     video->wanted = options->from != PR_TIME_NONE ? options->from : 0;
     video->end = options->to != PR_TIME_NONE ? options->to : INT64_MAX;
     /* Raw streams have no clock: their frames are counted from the start. */

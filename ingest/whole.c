@@ -296,6 +296,36 @@ size_t ingest_end_webp(void *bytes, size_t size)
     return end;
 }
 
+/* TIFF 6.0, section 2: directories that each end with the place of the next one. */
+size_t ingest_tiff_pages(const void *bytes, size_t size)
+{
+    enum { ENTRY = 12, LEAST = 2 + ENTRY + 4 /* bytes of a directory */ };
+    const uint8_t *data = bytes;
+    bool least_first = starts_with(data, size, 0, "II*\0", 4);
+    if (!least_first && !starts_with(data, size, 0, "MM\0*", 4))
+        return 1;
+    uint64_t (*number)(const uint8_t *, size_t, size_t, size_t) = least_first ? little : big;
+    size_t pages = 0;
+    for (uint64_t at = number(data, size, 4, 4); at != 0; pages++) {
+        uint64_t entries = at < size ? number(data, size, (size_t)at, 2) : 0;
+        uint64_t end = at + 2 + entries * ENTRY;
+        if (entries == 0 || end + 4 > size || pages > size / LEAST) /* more than there is room for: a circle */
+            return 1;
+        at = number(data, size, (size_t)end, 4);
+    }
+    return pages > 0 ? pages : 1;
+}
+
+size_t ingest_tiff_pages_file(const char *path)
+{
+    struct base_map map;
+    if (base_file_map(path, &map) < 0)
+        return 1;
+    size_t pages = ingest_tiff_pages(map.data, map.size);
+    base_file_unmap(&map);
+    return pages;
+}
+
 bool ingest_is_cut_file(const char *path)
 {
     struct base_map map;

@@ -16,5 +16,8 @@ enum { INGEST_PNG_END = 16 };
 size_t ingest_end_png(void *data, size_t size);
 /* Cuts an animated WebP that breaks off behind its last whole frame, and writes its new size into it. Returns that; 0: there is none. */
 size_t ingest_end_webp(void *data, size_t size);
+/* How many pages a TIFF has, which decoders show the first one of; 1: damaged, or anything else. */
+size_t ingest_tiff_pages(const void *data, size_t size);
+size_t ingest_tiff_pages_file(const char *path);
 /* ingest_is_cut() for a local file; false when it can't be read. */
 bool ingest_is_cut_file(const char *path);

@@ -266,7 +266,28 @@ class OddFilms(support.Files):
             self.assertEqual((info["kind"], len(units), info["duration"]), ("image", 1, None), ending)
             self.assertNotIn("t0", units[0])
             self.expect(path, (0.5, 0.5, (0, 0, 254)))
+            self.assertEqual(info["streams"][0]["rate"], 0, ending)
         self.says("one picture without a time")
+
+    def test_33_pages_of_a_picture(self):
+        """a TIFF of two pages; an icon of two sizes"""
+        with open(self.solid("page.tiff", "color=blue:s=16x16", "-frames:v", "1", "-compression_algo", "raw"), "rb") as file:
+            page = file.read()
+        at = struct.unpack("<I", page[4:8])[0]
+        end = at + 2 + 12 * struct.unpack("<H", page[at:at + 2])[0]
+        page += b"\0" * (len(page) & 1)
+        path = self.write("pages.tiff", page[:end] + struct.pack("<I", len(page)) + page[end + 4:] + page[at:end + 4])
+        self.assertEqual(self.units(path)[0]["problems"], ["it holds 2 pages, of which the first one is read; make a PDF of it to read all"])
+        pictures = []
+        for side in 16, 32:
+            with open(self.solid("icon.png", f"color=red:s={side}x{side}", "-frames:v", "1"), "rb") as file:
+                pictures.append((side, file.read()))
+        head, body = struct.pack("<3H", 0, 1, 2), b""
+        for side, png in pictures:
+            head += struct.pack("<4B2H2I", side, side, 0, 0, 1, 32, len(png), 38 + len(body))
+            body += png
+        self.assertEqual(self.expect(self.write("two.ico", head + body), (0.5, 0.5, (254, 0, 0))), (32, 32))
+        self.says("the pages that aren't read are named; the largest size")
 
     def test_33_turned_and_mirrored(self):
         """EXIF orientations 1 to 8 of a photo; films whose matrix mirrors, turns, or does both"""

@@ -16,6 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(copy, data, size);
     ingest_is_cut(copy, size);
+    if (ingest_tiff_pages(copy, size) > size + 1)
+        abort();
     memcpy(room, copy, size);
     if (ingest_end_png(room, size) > size + INGEST_PNG_END || ingest_end_webp(copy, size) > size)
         abort();

@@ -117,8 +117,28 @@ static void test_unknown_ends(void **state)
     assert_false(ingest_is_cut_file("/"));
 }
 
+/* Two directories of an entry each, in both orders of bytes; the same in a circle, and cut off. */
+static void test_tiff_pages(void **state)
+{
+    (void)state;
+    static const uint8_t least[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0, 1, 3, 0, 1, 0, 0, 0, 5, 0, 0, 0,
+                                    26,  0,   0,  0, 1, 0, 0, 1, 3, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t most[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0, 0, 3, 0, 0, 0, 1, 0, 5, 0, 0,
+                                   0,   0,   0, 26, 0, 1, 1, 0, 0, 3, 0, 0, 0, 1, 0, 5, 0, 0, 0, 0, 0, 0};
+    assert_int_equal(ingest_tiff_pages(least, sizeof least), 2);
+    assert_int_equal(ingest_tiff_pages(most, sizeof most), 2);
+    uint8_t circle[sizeof least];
+    memcpy(circle, least, sizeof circle);
+    circle[40] = 8;
+    assert_int_equal(ingest_tiff_pages(circle, sizeof circle), 1);
+    for (size_t size = 0; size < sizeof least; size++)
+        assert_int_equal(ingest_tiff_pages(least, size), 1);
+    assert_int_equal(ingest_tiff_pages("not a TIFF", 10), 1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_container), cmocka_unit_test(test_unknown_ends)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_container), cmocka_unit_test(test_unknown_ends),
+                                       cmocka_unit_test(test_tiff_pages)};
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }
