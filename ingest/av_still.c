@@ -67,9 +67,10 @@ void ingest_still_destroy(struct ingest_still *still)
     base_free(still);
 }
 
-bool ingest_still_probe(const unsigned char *head, size_t len)
+/* What the bytes may be. A photo in AVIF is an MP4 file of its own brand; films are no pictures. */
+static const char *demuxers_of(const void *data, size_t size)
 {
-    return av_input_probe_among(head, len, still_demuxers);
+    return size > 12 && memcmp((const char *)data + 4, "ftypavif", 8) == 0 ? "mov" : still_demuxers;
 }
 
 void av_end_png(AVPacket *packet)
@@ -146,7 +147,7 @@ int ingest_still_decode(struct ingest_still *still, const void *data, size_t siz
     int code = format && io ? 0 : AVERROR(ENOMEM);
     if (code == 0) {
         AVDictionary *options = NULL;
-        av_dict_set(&options, "format_whitelist", still_demuxers, 0);
+        av_dict_set(&options, "format_whitelist", demuxers_of(data, size), 0);
         av_dict_set(&options, "protocol_whitelist", "", 0);
         format->pb = io;
         code = avformat_open_input(&format, "", NULL, &options);

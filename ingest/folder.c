@@ -42,8 +42,10 @@ struct folder {
 
 static bool is_picture_name(const char *name)
 {
-    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff",
-                                          ".jp2", ".jxl", ".ppm",  ".pgm",  ".pbm", ".qoi", ".apng"};
+    /* HEIC can't be decoded: it is better named than left out. */
+    static const char *const endings[] = {".png", ".jpg",  ".jpeg", ".jfif", ".webp", ".gif", ".bmp",
+                                          ".tif", ".tiff", ".jp2",  ".jxl",  ".ppm",  ".pgm", ".pbm",
+                                          ".qoi", ".apng", ".avif", ".heic", ".heif"};
     const char *dot = strrchr(name, '.');
     const char *base = strrchr(name, '/');
     if (!dot || (base ? base[1] : name[0]) == '.')

@@ -17,6 +17,3 @@ int ingest_still_decode(struct ingest_still *still, const void *data, size_t siz
                         struct pr_unit *unit);
 /* The same for a local file. */
 int ingest_still_decode_file(struct ingest_still *still, const char *path, int64_t max_pixels, struct pr_unit *unit);
-
-/* Whether the first bytes look like a picture that ingest_still_decode() takes. */
-bool ingest_still_probe(const unsigned char *head, size_t len);

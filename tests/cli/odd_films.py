@@ -3,6 +3,7 @@
 """Films as they shouldn't be and are: every kind of clock, form and colour, made with the ffmpeg program, through `pagereel inspect` and
 `pagereel frame`. What is painted into a frame (its time in milliseconds and its number, as bits) is held to the span that it is given.
 usage: odd_films.py PROGRAM [--table]"""
+import os
 import struct
 import sys
 import unittest
@@ -268,6 +269,19 @@ class OddFilms(support.Files):
             self.expect(path, (0.5, 0.5, (0, 0, 254)))
             self.assertEqual(info["streams"][0]["rate"], 0, ending)
         self.says("one picture without a time")
+
+    def test_33_avif_and_heic(self):
+        """AVIF: a photo, and one among a folder's pictures; HEIC there"""
+        os.mkdir(self.path("photos"))
+        path = self.solid("photos/1.avif", "color=blue:s=40x30", "-frames:v", "1", "-c:v", "libaom-av1", "-still-picture", "1", "-cpu-used", "8")
+        info, units = self.units(path)
+        self.assertEqual((info["kind"], len(units), info["duration"]), ("image", 1, None))
+        self.expect(path, (0.5, 0.5, (0, 0, 254)))
+        self.write("photos/2.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+        read = self.inspect(self.path("photos"))
+        self.assertEqual((read["read"]["pages"], read["read"]["failed"]), (1, 1))
+        self.assertIn("2.heic: is no picture that can be read", read["problems"][0])
+        self.says("a picture without a time; HEIC is named as unread")
 
     def test_33_pages_of_a_picture(self):
         """a TIFF of two pages; an icon of two sizes"""
