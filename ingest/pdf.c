@@ -17,6 +17,7 @@
 #include <poppler.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
     MAX_MARKS = 10000, /* outlines may be cyclic or endless */
@@ -619,12 +620,22 @@ static int read_page(struct pdf *pdf, PopplerPage *page, int index, struct pr_un
     return PR_OK;
 }
 
+/* What was read of the file stays mapped, and counts as resident: it is let go now and then. The kernel has it still. */
+static void forget_file(const struct pdf *pdf)
+{
+    enum { PAGES = 8 };
+    gsize size = pdf->map && pdf->next % PAGES == 0 ? g_mapped_file_get_length(pdf->map) : 0;
+    if (size > 0)
+        madvise(g_mapped_file_get_contents(pdf->map), size, MADV_DONTNEED);
+}
+
 static int pdf_next(void *priv, struct pr_unit *unit)
 {
     struct pdf *pdf = priv;
     if (pdf->next > pdf->last)
         return PR_EOF;
     int index = pdf->next++;
+    forget_file(pdf);
     ingest_report(index);
     PopplerPage *page = poppler_document_get_page(pdf->document, index);
     if (!page)
