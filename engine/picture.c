@@ -77,9 +77,7 @@ int pr_frame_write(const char *path, const struct pr_settings *settings, struct 
     const struct pr_source_info *info = ingest_info(source);
     if (settings->page[0] && info->n_pages > 0 && options.first_page >= info->n_pages)
         TRY(base_fail(PR_ERR_INVALID, "%s: there is no page %s; it has %d", path, settings->page, info->n_pages));
-    do
-        err = ingest_next(source, &unit);
-    while (err == PR_OK && !unit.rgb);
+    err = engine_source_picture(source, &unit);
     if (err == PR_EOF)
         err = base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture at %s", path,
                         settings->at[0]     ? settings->at

@@ -5,6 +5,7 @@
 #include "engine/encoding.h"
 
 #include "base/mem.h"
+#include "engine/film.h"
 #include "engine/input.h"
 #include "engine/model.h"
 #include "engine/range.h"
@@ -18,7 +19,7 @@
 enum {
     IMAGE_PIXELS = 1 << 26, /* larger pictures are scaled down when they are decoded */
     PAGE_PIXELS = 1 << 21,  /* what a page is drawn with, unless more tokens are asked for */
-    LOOK_PIXELS = 1 << 10,  /* when only the times of frames matter */
+    LOOK_PIXELS = 1 << 10,  /* when only the size of a page matters */
     CHUNK = 16,             /* crops of a picture that are encoded in one go */
 };
 
@@ -191,16 +192,6 @@ fail:
     return err;
 }
 
-/* The next unit that is a picture. */
-static int next_picture(struct ingest_source *source, struct pr_unit *unit)
-{
-    int err;
-    do
-        err = ingest_next(source, unit);
-    while (err == PR_OK && !unit->rgb);
-    return err;
-}
-
 /* A page is drawn so large that the part of it that is looked at fills the tokens that it may take. */
 static int choose_page_pixels(struct seeing *s)
 {
@@ -213,7 +204,7 @@ static int choose_page_pixels(struct seeing *s)
     options.max_pixels = LOOK_PIXELS;
     if (s->box[2] > 0) {
         TRY(ingest_open(s->path, &options, &source));
-        TRY(next_picture(source, &unit));
+        TRY(engine_source_picture(source, &unit));
         if (err == PR_OK) {
             double w = fmin(s->box[2], unit.width) - s->box[0], h = fmin(s->box[3], unit.height) - s->box[1];
             pixels *= w > 0 && h > 0 ? unit.width * unit.height / (w * h) : 1;
@@ -226,17 +217,6 @@ fail:
     return err;
 }
 
-static int nothing_there(const struct seeing *s)
-{
-    char time[32];
-    if (s->options.sampling == INGEST_TIMES)
-        return base_fail(PR_ERR_NOT_FOUND, "%s: nothing is shown at %s", s->path,
-                         pr_time_text(s->options.times[0], time, sizeof time));
-    if (s->options.from != PR_TIME_NONE || s->options.to != PR_TIME_NONE)
-        return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture between --from and --to", s->path);
-    return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", s->path);
-}
-
 /* Every picture of the file, or only its first one. */
 static int see_pictures(const struct seeing *s, struct engine_media *list, bool all)
 {
@@ -245,112 +225,21 @@ static int see_pictures(const struct seeing *s, struct engine_media *list, bool 
     struct ingest_source *source = NULL;
     size_t before = list->n;
     TRY(ingest_open(s->path, &s->options, &source));
-    while ((err = next_picture(source, &unit)) == PR_OK) {
+    while ((err = engine_source_picture(source, &unit)) == PR_OK) {
         TRY(see_picture(s, add_medium(list), &unit));
         if (!all)
             break;
     }
     TRY(err);
     if (list->n == before)
-        TRY(nothing_there(s));
+        TRY(engine_source_nothing(s->path, &s->options));
     err = PR_OK;
 fail:
     ingest_close(source);
     return err;
 }
 
-/* ---- which frames of a video ------------------------------------------------------------------------------------ */
-
-/* The frames that are looked at: what is on the screen at `wanted`; prompts say `times`. */
-struct film {
-    int64_t *wanted, *times; /* [n] microseconds; wanted NULL: all units that options give, at these times */
-    int32_t n;
-    int64_t duration; /* of what is looked at; 0: unknown */
-    double fps;       /* of the sampled frames; 0: by their times */
-    struct ingest_options options;
-};
-
-static void film_finish(struct film *film)
-{
-    base_free(film->wanted);
-    base_free(film->times);
-    *film = (struct film){0};
-}
-
-/* A first reading for the times of frames, where the file doesn't tell enough to choose them beforehand. */
-static int look_for_times(const struct seeing *s, const struct vision_family *family, bool chosen, struct film *out)
-{
-    int err;
-    struct pr_unit unit;
-    struct ingest_source *source = NULL;
-    out->options = s->options;
-    if (!chosen) {
-        out->options.sampling = INGEST_RATE;
-        out->options.rate = out->fps = family->fps;
-    }
-    for (int pass = 0; pass < 2; pass++) {
-        struct ingest_options options = out->options;
-        options.max_pixels = LOOK_PIXELS;
-        out->n = 0;
-        TRY(ingest_open(s->path, &options, &source));
-        while ((err = next_picture(source, &unit)) == PR_OK) {
-            if (!(out->n & (out->n - 1)))
-                out->times = base_realloc(out->times, (out->n ? 2 * (size_t)out->n : 1) * sizeof *out->times);
-            out->times[out->n++] = unit.span.t0 == PR_TIME_NONE ? 0 : unit.span.t0;
-            out->duration = unit.span.t1 == PR_TIME_NONE ? 0 : unit.span.t1;
-        }
-        TRY(err);
-        if (chosen || out->n <= family->max_frames)
-            break;
-        out->options.rate *=
-            (double)family->max_frames / (out->n + 1); /* more than it takes: the same, farther apart */
-        out->fps = out->options.rate;
-        ingest_close(source);
-        source = NULL;
-    }
-    if (out->n == 0)
-        TRY(nothing_there(s));
-    err = PR_OK;
-fail:
-    ingest_close(source);
-    return err;
-}
-
-/* Evenly spread ones, in the middles of equal parts. */
-static int32_t spread(int64_t total, int32_t n, int64_t *frames)
-{
-    n = n < total ? n : (int32_t)total;
-    for (int32_t i = 0; i < n; i++)
-        frames[i] = (int64_t)((i + 0.5) * (double)total / n);
-    return n;
-}
-
-/* Which frames of a stream with `total` frames at `rate` a second, the first of them shown at `from`. */
-static void take_times(const struct vision_family *family, int32_t asked, int64_t total, double rate, int64_t from,
-                       struct film *out)
-{
-    int32_t most = asked > 0 ? asked : family->max_frames;
-    int64_t *frames = base_alloc_array((size_t)most + 1, sizeof *frames);
-    out->n = asked > 0 ? spread(total, asked, frames) : family->sample(family, total, rate, frames);
-    out->wanted = base_alloc_array((size_t)out->n, sizeof *out->wanted);
-    out->times = base_alloc_array((size_t)out->n, sizeof *out->times);
-    for (int32_t i = 0; i < out->n; i++) {
-        out->times[i] = from + llround((double)frames[i] * 1e6 / rate);
-        out->wanted[i] = from + llround(((double)frames[i] + 0.5) * 1e6 / rate); /* in the middle of its time */
-    }
-    out->fps = (double)out->n / (double)total * rate;
-    out->duration = llround((double)total * 1e6 / rate);
-    base_free(frames);
-}
-
-/* The video stream that frames come from. NULL: none is told. */
-static const struct pr_stream *chosen_stream(const struct pr_source_info *info)
-{
-    for (size_t i = 0; i < info->n_streams; i++)
-        if (info->streams[i].kind == PR_STREAM_VIDEO && info->streams[i].chosen)
-            return &info->streams[i];
-    return NULL;
-}
+/* ---- videos ----------------------------------------------------------------------------------------------------- */
 
 /* Opens the file for what it says of itself. */
 static int open_file(struct seeing *s)
@@ -367,43 +256,16 @@ static void close_file(struct seeing *s)
     s->file = NULL;
 }
 
-static int choose_frames(struct seeing *s, const struct pr_settings *settings, struct film *out)
+static int choose_frames(struct seeing *s, const struct pr_settings *settings, struct engine_film *out)
 {
     int err;
-    const struct vision_family *family = vision_encoder_params(s->vision->encoder)->family;
-    const struct ingest_options *options = &s->options;
-    if (settings->scenes || settings->keys)
-        return look_for_times(s, family, true, out);
-    if (settings->frames > INGEST_MAX_TIMES)
-        return base_fail(PR_ERR_INVALID, "--frames %d: at most %d are looked at in one prompt", settings->frames,
-                         INGEST_MAX_TIMES);
     TRY(open_file(s));
-    const struct pr_source_info *info = ingest_info(s->file);
-    const struct pr_stream *stream = chosen_stream(info);
-    double rate = stream ? stream->rate : 0;
-    int64_t from = options->from == PR_TIME_NONE ? 0 : options->from, total = 0;
-    if (info->duration != PR_TIME_NONE && rate > 0) {
-        bool part = options->from != PR_TIME_NONE || options->to != PR_TIME_NONE;
-        int64_t end = options->to != PR_TIME_NONE && options->to < info->duration ? options->to : info->duration;
-        total = !part && stream->frames > 0 ? stream->frames : llround((double)(end - from) * rate * 1e-6);
-    }
-    if (total < 1) {
-        TRY(look_for_times(s, family, settings->frames > 0, out));
-    } else {
-        take_times(family, settings->frames, total, rate, from, out);
-        out->options = s->options;
-        out->options.sampling = INGEST_TIMES;
-        out->options.from = out->options.to = PR_TIME_NONE;
-        out->options.times = out->wanted;
-        out->options.n_times = out->n;
-    }
-    err = PR_OK;
+    err = engine_film_choose(out, s->path, &s->options, ingest_info(s->file),
+                             vision_encoder_params(s->vision->encoder)->family, settings);
 fail:
     close_file(s);
     return err;
 }
-
-/* ---- videos ----------------------------------------------------------------------------------------------------- */
 
 /* Crops on their way: prepared ones wait in buffer `now` while those of the other one are encoded. */
 struct stream {
@@ -433,8 +295,8 @@ static void stream_finish(struct stream *st)
     *st = (struct stream){0};
 }
 
-static int stream_begin(const struct seeing *s, struct stream *st, struct engine_medium *m, const struct film *film,
-                        const struct pr_unit *unit)
+static int stream_begin(const struct seeing *s, struct stream *st, struct engine_medium *m,
+                        const struct engine_film *film, const struct pr_unit *unit)
 {
     int err;
     struct vision_encoder *encoder = s->vision->encoder;
@@ -539,7 +401,7 @@ static bool may_end(int32_t i, int32_t n)
 }
 
 /* Reads the frames of a film. *n_read: how many there were, if fewer than it says; then nothing was seen. */
-static int see_frames(const struct seeing *s, struct engine_medium *m, const struct film *film, int32_t *n_read)
+static int see_frames(const struct seeing *s, struct engine_medium *m, const struct engine_film *film, int32_t *n_read)
 {
     int err = PR_OK;
     struct pr_unit unit = {0};
@@ -551,7 +413,7 @@ static int see_frames(const struct seeing *s, struct engine_medium *m, const str
     for (int32_t i = 0; i < film->n; i++) {
         bool same = film->wanted && i > 0 && film->wanted[i] < unit.span.t1;
         if (!same && !ended) {
-            TRY(next_picture(source, &unit));
+            TRY(engine_source_picture(source, &unit));
             ended = err == PR_EOF;
         }
         if (ended && !may_end(i, film->n)) {
@@ -575,7 +437,7 @@ static int see_video(struct seeing *s, struct engine_media *list, const struct p
 {
     int err;
     int32_t n;
-    struct film film = {0};
+    struct engine_film film = {0};
     TRY(choose_frames(s, settings, &film));
     struct engine_medium *m = add_medium(list);
     TRY(see_frames(s, m, &film, &n));
@@ -595,7 +457,7 @@ static int see_video(struct seeing *s, struct engine_media *list, const struct p
     }
     err = PR_OK;
 fail:
-    film_finish(&film);
+    engine_film_finish(&film);
     return err;
 }
 
@@ -680,9 +542,9 @@ static int first_picture(const struct seeing *s, const struct ingest_options *op
     int err;
     struct ingest_source *source = NULL;
     TRY(ingest_open(s->path, options, &source));
-    TRY(next_picture(source, out));
+    TRY(engine_source_picture(source, out));
     if (err == PR_EOF)
-        TRY(nothing_there(s));
+        TRY(engine_source_nothing(s->path, &s->options));
     int32_t all = ingest_info(source)->n_pages, last = options->last_page < 0 ? all - 1 : options->last_page;
     *n_pages = all > 0 ? (last < all ? last : all - 1) - options->first_page + 1 : 1;
     out->rgb = NULL; /* belongs to the source */
@@ -729,7 +591,7 @@ int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, cons
     int32_t n_pages;
     int64_t at;
     struct pr_unit unit;
-    struct film film = {0};
+    struct engine_film film = {0};
     struct seeing s = {.vision = vision, .path = path, .max_tokens = settings->image_tokens, .cancel = cancel};
     struct ingest_options one;
     *out = (struct pr_visual_plan){0};
@@ -767,7 +629,7 @@ int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, cons
     out->memory += decoded * 3 * pixels + (uint64_t)out->tokens * ((uint64_t)out->width * sizeof(float) + 16);
 fail:
     close_file(&s);
-    film_finish(&film);
+    engine_film_finish(&film);
     return engine_input_name(err, path, s.path);
 }
 

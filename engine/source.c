@@ -48,6 +48,26 @@ fail:
     return err;
 }
 
+int engine_source_picture(struct ingest_source *source, struct pr_unit *unit)
+{
+    int err;
+    do
+        err = ingest_next(source, unit);
+    while (err == PR_OK && !unit->rgb);
+    return err;
+}
+
+int engine_source_nothing(const char *path, const struct ingest_options *options)
+{
+    char time[32];
+    if (options->sampling == INGEST_TIMES)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: nothing is shown at %s", path,
+                         pr_time_text(options->times[0], time, sizeof time));
+    if (options->from != PR_TIME_NONE || options->to != PR_TIME_NONE)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture between --from and --to", path);
+    return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", path);
+}
+
 int pr_source_open(const char *path, const struct pr_settings *settings, struct pr_cancel *cancel,
                    struct pr_source **out)
 {

@@ -89,6 +89,11 @@ static void perplexity_is_what_it_says(void **state)
     assert_true(fabs(b.perplexity / exp(sum / (double)(n - 1)) - 1) < 1e-4);
     assert_true(fabs(b.last_tenth_perplexity / exp(tail / (double)n_tail) - 1) < 1e-4);
     assert_true(b.fresh_perplexity == 0 && b.tok_s > 0);
+    double all = 0;
+    for (int64_t i = 0; i < b.n_scored; i++)
+        all -= b.logprobs[i];
+    assert_true(fabs(all / sum - 1) < 1e-4);
+    pr_bench_ppl_finish(&b);
     pr_free(ids);
 }
 
@@ -114,6 +119,7 @@ static void long_texts_slide(void **state)
     char *text = make_text(1300);
     assert_int_equal(pr_bench_ppl(model, &s, text, strlen(text), NULL, NULL, NULL, &b), PR_ERR_INVALID);
     assert_non_null(strstr(pr_error_message(), "--window"));
+    pr_bench_ppl_finish(&b);
     s.window = 100;
     assert_int_equal(pr_bench_ppl(model, &s, text, strlen(text), on_chunk, &curve, NULL, &b), PR_OK);
     assert_true(curve.calls >= 2 && curve.tokens == b.n_tokens && curve.total == b.n_tokens);
@@ -122,6 +128,8 @@ static void long_texts_slide(void **state)
     s.window = 50;
     assert_int_equal(pr_bench_ppl(model, &s, text, strlen(text), NULL, NULL, NULL, &wide), PR_OK);
     assert_true(wide.perplexity != b.perplexity); /* the window matters */
+    pr_bench_ppl_finish(&b);
+    pr_bench_ppl_finish(&wide);
     free(text);
 
     text = make_text(60); /* a window that holds everything sees what the stream sees */
@@ -129,6 +137,7 @@ static void long_texts_slide(void **state)
     assert_int_equal(pr_bench_ppl(model, &s, text, strlen(text), NULL, NULL, NULL, &b), PR_OK);
     assert_true(b.n_tokens < 300);
     assert_true(fabs(b.fresh_perplexity / b.last_tenth_perplexity - 1) < 1e-5);
+    pr_bench_ppl_finish(&b);
     free(text);
 }
 
@@ -137,6 +146,7 @@ static void short_texts_are_refused(void **state)
     (void)state;
     struct pr_bench_ppl b;
     assert_int_equal(pr_bench_ppl(model, &settings, "hello", 5, NULL, NULL, NULL, &b), PR_ERR_INVALID);
+    pr_bench_ppl_finish(&b);
 }
 
 int main(void)
