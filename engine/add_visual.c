@@ -251,7 +251,10 @@ static bool ends_before(const struct looking *l, const struct step *step)
 static void make_compressor(struct looking *l)
 {
     struct compress_options options = memory_compress_default();
-    options.keep = l->job->settings->keep;
+    const struct pr_settings *settings = l->job->settings;
+    int32_t n_frames = l->job->model->vision.params.n_frames;
+    options.keep = settings->keep;
+    options.step = settings->frames > 0 ? 0 : (int64_t)(1e6 * n_frames / (double)settings->fps);
     if (l->thresholds_known)
         memory_thresholds_apply(&l->thresholds, &options);
     memory_compressor_destroy(l->compressor);

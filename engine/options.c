@@ -158,7 +158,9 @@ static const struct pr_option options[] = {
     {"side", 0, FIELD(side), "PIXELS", "1024", 16, 4096, .commands = " bench-vision ",
      .help = "The picture that is encoded is so many pixels wide and high."},
     {"keep", 0, FIELD(keep), "SHARE", "0.25", 0.01, 1, .commands = " read chat ask add plan bench-needle bench-time ",
-     .help = "How much of a film's visual tokens stays in the library at the most; 1: all of them, and every frame."},
+     .help =
+         "How much of a film's visual tokens stays in the library at the most, where a picture counts for as long as it "
+         "stands; 1: all of them, and every frame."},
     {"row-type", 0, FIELD(row_type), "TYPE", "f16", .choices = "f16|q8_0", .commands = " read chat ask add plan ",
      .help =
          "Element type of visual tokens in the library. q8_0 takes half the disk, and changes what a model says of them by "

@@ -7,7 +7,7 @@
 /* What rows depend on besides the file: change it when pictures are prepared otherwise. */
 static const char preparation[] = "prepared 1";
 /* What segments depend on besides the options: change it when frames are chosen, merged or ordered otherwise. */
-static const char compression[] = "compressed 1";
+static const char compression[] = "compressed 2";
 
 enum { SAMPLE = 256 };
 

@@ -38,12 +38,13 @@ struct compressor {
     struct tracks open, closed;
     double *mean; /* sum of all rows */
     uint32_t n_frames;
+    double n_shown; /* frames, each as often as it was shown */
     int64_t t0, t1;
 };
 
 struct compress_options memory_compress_default(void)
 {
-    return (struct compress_options){0.25f, 0.7f, 0.80f, 0.70f, 0.6f, 32, 2, 32, 0.05f};
+    return (struct compress_options){0.25f, 0.7f, 0.80f, 0.70f, 0.6f, 32, 2, 32, 0.05f, 0};
 }
 
 struct compressor *memory_compressor_create(int32_t columns, uint16_t grid_h, uint16_t grid_w,
@@ -246,6 +247,12 @@ static void pick_details(const struct compressor *c, const float *rows, const fl
     base_free(relevance);
 }
 
+/* How many frames one stands for that is shown for so long. */
+static double times_shown(const struct compressor *c, int64_t duration)
+{
+    return c->options.step > 0 && duration > c->options.step ? (double)duration / (double)c->options.step : 1;
+}
+
 void memory_compressor_frame(struct compressor *c, const float *rows, int64_t t0, int64_t t1)
 {
     int32_t n = c->grid_h * c->grid_w;
@@ -255,6 +262,7 @@ void memory_compressor_frame(struct compressor *c, const float *rows, int64_t t0
     if (c->n_frames == 0)
         c->t0 = t0;
     c->t1 = t1;
+    c->n_shown += times_shown(c, t1 - t0);
     for (int32_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
             c->mean[j] += rows[(size_t)i * d + j];
@@ -275,21 +283,6 @@ void memory_compressor_frame(struct compressor *c, const float *rows, int64_t t0
     c->n_frames++;
     base_free(sketches);
     base_free(picked);
-}
-
-static void extend(struct tracks *tracks, uint32_t last_frame, int64_t t1)
-{
-    for (size_t i = 0; i < tracks->n; i++)
-        if (tracks->list[i].last_frame == last_frame)
-            tracks->list[i].t1 = t1;
-}
-
-void memory_compressor_extend(struct compressor *c, int64_t t1)
-{
-    if (c->n_frames == 0)
-        return;
-    extend(&c->open, c->n_frames - 1, t1);
-    c->t1 = t1;
 }
 
 size_t memory_compressor_bytes(const struct compressor *c)
@@ -351,7 +344,7 @@ void memory_compressor_close(struct compressor *c, struct compressed *out)
         return;
     close_tracks(c, true);
     size_t n = c->closed.n, n_details = 0;
-    size_t budget = (size_t)lroundf(c->options.keep * (float)raw);
+    size_t budget = (size_t)lround((double)c->options.keep * c->n_shown * c->grid_h * c->grid_w);
     budget = budget > (size_t)c->options.least ? budget : (size_t)c->options.least;
     const struct track **tracks = base_alloc_array(n, sizeof *tracks);
     float *rows = base_alloc_array(n * d, sizeof *rows), *radius = base_alloc_array(n, sizeof *radius);
@@ -395,6 +388,7 @@ void memory_compressor_close(struct compressor *c, struct compressed *out)
     free_tracks(&c->closed);
     memset(c->mean, 0, d * sizeof *c->mean);
     c->n_frames = 0;
+    c->n_shown = 0;
 }
 
 void memory_compressed_finish(struct compressed *out)

@@ -26,6 +26,9 @@ struct compress_options {
     int32_t move;  /* cells that a token may move from one frame to the next: 2 */
     int32_t least; /* tokens that a segment may keep in any case: 32 */
     float same;    /* tokens nearer than this (chordal) are views of one thing, of which one is enough: 0.05 */
+    /* Microseconds from one frame to the next. A frame that stays for longer stands for as many, so that what a still picture shows is
+     * paid for by its time. 0: each counts once. */
+    int64_t step;
 };
 struct compress_options memory_compress_default(void);
 
@@ -36,10 +39,9 @@ struct compressor *memory_compressor_create(int32_t columns, uint16_t grid_h, ui
                                             const struct compress_options *options);
 void memory_compressor_destroy(struct compressor *compressor); /* takes NULL */
 
-/* Takes a frame that is shown in [t0, t1), frames in the order of time. The rows are copied where needed. */
+/* Takes a frame that is shown in [t0, t1), until the gate lets another one through; frames in the order of time. The rows are copied where
+ * needed. */
 void memory_compressor_frame(struct compressor *compressor, const float *rows, int64_t t0, int64_t t1);
-/* The last frame stays on the screen until t1 (the gate let no other through). */
-void memory_compressor_extend(struct compressor *compressor, int64_t t1);
 uint32_t memory_compressor_frames(const struct compressor *compressor); /* so far in this segment */
 
 /* What a segment keeps, in farthest-point order. */

@@ -196,6 +196,30 @@ static void test_quarter(void **state)
     }
 }
 
+/* The share is that of what is seen where two frames make one step, too: such a step isn't taken for a frame that stays. */
+static void test_share(void **state)
+{
+    static const char *const of_pairs[] = {"qwen2vl", "qwen2.5vl"};
+    char command[256];
+    (void)state;
+    if (!has_film)
+        skip();
+    snprintf(command, sizeof command, "ffmpeg -v error -f lavfi -i mandelbrot=s=80x60:r=10 -t 6 -c:v ffv1 %s/zoom.mkv",
+             test_folder);
+    assert_int_equal(system(command), 0);
+    for (int f = 0; f < 2; f++) {
+        struct pr_settings s = settings_of(of_pairs[f]);
+        struct pr_entry all, tenth;
+        s.device = "cpu";
+        s.fps = 10;
+        s.keep = 1;
+        assert_int_equal(pr_add(&s, test_file("zoom.mkv"), NULL, NULL, NULL, &all), PR_OK);
+        s.keep = 0.1f;
+        assert_int_equal(pr_add(&s, test_file("zoom.mkv"), NULL, NULL, NULL, &tenth), PR_OK);
+        assert_true(tenth.tokens > 0 && tenth.tokens * 10 <= all.tokens);
+    }
+}
+
 struct stopper {
     struct pr_cancel *cancel;
     int calls, at;
@@ -272,6 +296,7 @@ static void test_blank(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_kept), cmocka_unit_test(test_quarter),
-                                       cmocka_unit_test(test_interrupted), cmocka_unit_test(test_blank)};
+                                       cmocka_unit_test(test_share), cmocka_unit_test(test_interrupted),
+                                       cmocka_unit_test(test_blank)};
     return cmocka_run_group_tests(tests, make_film, test_folder_remove);
 }

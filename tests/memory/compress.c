@@ -275,8 +275,8 @@ static void test_lengths(void **state)
     memory_compressed_finish(&out);
 }
 
-/* What stays on the screen while the gate is shut: the spans grow, nothing else. */
-static void test_extend(void **state)
+/* What stays on the screen for hours: the spans are long, nothing else. */
+static void test_long(void **state)
 {
     (void)state;
     make_still();
@@ -285,8 +285,7 @@ static void test_extend(void **state)
     struct compressor *c = memory_compressor_create(D, H, W, &options);
     memory_compressor_close(c, &out);
     assert_int_equal(out.n, 0);
-    memory_compressor_frame(c, frames[0][0], 5 * SECOND, 6 * SECOND);
-    memory_compressor_extend(c, 7200 * SECOND + 123);
+    memory_compressor_frame(c, frames[0][0], 5 * SECOND, 7200 * SECOND + 123);
     memory_compressor_close(c, &out);
     assert_true(out.n >= 16 && out.t0 == 5 * SECOND && out.t1 == 7200 * SECOND + 123);
     for (uint32_t i = 0; i < out.n; i++)
@@ -295,12 +294,44 @@ static void test_extend(void **state)
     memory_compressor_destroy(c);
 }
 
+/* A picture that stays pays for all that it shows: a quarter of four seconds is one whole frame. */
+static void expect_kept(int64_t step, int64_t seconds, uint32_t expected)
+{
+    struct compressed out;
+    struct compress_options options = memory_compress_default();
+    options.step = step;
+    options.least = 1;
+    struct compressor *c = memory_compressor_create(D, H, W, &options);
+    memory_compressor_frame(c, frames[0][0], 0, seconds * SECOND);
+    memory_compressor_close(c, &out);
+    assert_int_equal(out.n, expected);
+    memory_compressed_finish(&out);
+    /* The next segment begins at nothing. */
+    memory_compressor_frame(c, frames[0][0], seconds * SECOND, (seconds + 1) * SECOND);
+    memory_compressor_close(c, &out);
+    assert_int_equal(out.n, CELLS / 4);
+    memory_compressed_finish(&out);
+    memory_compressor_destroy(c);
+}
+
+static void test_what_stays(void **state)
+{
+    (void)state;
+    make_still();
+    expect_kept(0, 60, CELLS / 4);
+    expect_kept(SECOND, 1, CELLS / 4);
+    expect_kept(SECOND, 2, CELLS / 2);
+    expect_kept(SECOND, 60, CELLS);
+    expect_kept(2 * SECOND, 2, CELLS / 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_still), cmocka_unit_test(test_static_needle), cmocka_unit_test(test_small_text),
-        cmocka_unit_test(test_drift), cmocka_unit_test(test_camera_pan),    cmocka_unit_test(test_flashing_frame),
-        cmocka_unit_test(test_jump),  cmocka_unit_test(test_lengths),       cmocka_unit_test(test_extend),
+        cmocka_unit_test(test_still),      cmocka_unit_test(test_static_needle), cmocka_unit_test(test_small_text),
+        cmocka_unit_test(test_drift),      cmocka_unit_test(test_camera_pan),    cmocka_unit_test(test_flashing_frame),
+        cmocka_unit_test(test_jump),       cmocka_unit_test(test_lengths),       cmocka_unit_test(test_long),
+        cmocka_unit_test(test_what_stays),
     };
     return cmocka_run_group_tests(tests, make_things, NULL);
 }

@@ -26,7 +26,7 @@ class Token(ctypes.Structure):  # struct evidence_token
 
 class Options(ctypes.Structure):  # struct compress_options
     _fields_ = [(name, ctypes.c_float) for name in ("keep", "detail", "link", "anchor", "own")] + \
-        [(name, ctypes.c_int32) for name in ("life", "move", "least")] + [("same", ctypes.c_float)]
+        [(name, ctypes.c_int32) for name in ("life", "move", "least")] + [("same", ctypes.c_float), ("step", ctypes.c_int64)]
 
 
 class Compressed(ctypes.Structure):  # struct compressed
@@ -50,7 +50,7 @@ def compress(rows, times, side, keep=0.25):
     """Rows [frames, side*side, d] in float32 that are shown in `times` (seconds): what is kept, in memory's order: values [n, d], and of
     each (frame, cell) that it began with."""
     lib, options = library(), library().memory_compress_default()
-    options.keep = keep
+    options.keep, options.step = keep, 1000000
     rows = np.ascontiguousarray(rows, np.float32)
     maker = ctypes.c_void_p(lib.memory_compressor_create(ctypes.c_int32(rows.shape[2]), ctypes.c_uint16(side), ctypes.c_uint16(side), ctypes.byref(options)))
     for n, (t0, t1) in enumerate(times):
