@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { TOUCHED = 16 << 20 }; /* of the file may stay mapped to pages: what was read longer ago can be read again */
+enum { TOUCHED = 1 << 19 }; /* of the file may stay mapped to pages: what was read longer ago can be read again */
 
 struct evidence {
     char *path;

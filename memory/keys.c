@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* TOUCHED: bytes that may stay mapped to pages of the file; what was read longer ago can be read again. */
+enum { TOUCHED = 1 << 18 };
 enum { VERSION = 3, FIRST = 8 /* rows with a checksum of their own */, MOST_KEYS = 1 << 16, MOST_COLUMNS = 1 << 16 };
 static const char magic[8] = "PRKEYS\r\n", directory_magic[8] = "PRKEYDIR";
 static const uint64_t DIRECTORY = UINT64_MAX; /* in the place of a segment */
@@ -64,8 +66,8 @@ struct memory_keys {
     enum type type;
     size_t columns, row_bytes, end;
     char *data; /* [mapped] the file as it was when it was opened, or when something behind that was asked for */
-    size_t mapped;
-    struct entry *entries; /* ascending */
+    size_t mapped, touched; /* touched: bytes that were read since the pages were given back */
+    struct entry *entries;  /* ascending */
     size_t n, cap;
 };
 
@@ -326,6 +328,15 @@ static bool check(const struct memory_keys *keys, struct entry *entry, uint32_t 
     return true;
 }
 
+static void give_back(struct memory_keys *keys, size_t bytes)
+{
+    keys->touched += bytes;
+    if (keys->touched <= TOUCHED)
+        return;
+    madvise(keys->data, keys->mapped, MADV_DONTNEED);
+    keys->touched = 0;
+}
+
 bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most, uint32_t *n)
 {
     struct entry *entry = find(keys, segment);
@@ -334,6 +345,8 @@ bool memory_keys_find(struct memory_keys *keys, uint64_t segment, uint32_t most,
     if (entry && entry->offset >= keys->mapped)
         entry = NULL;
     *n = !entry ? 0 : entry->n < most ? entry->n : most;
+    if (entry)
+        give_back(keys, *n * keys->row_bytes);
     if (entry && !check(keys, entry, *n)) {
         drop(keys, entry);
         keys->damaged = true;
