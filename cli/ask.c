@@ -7,6 +7,7 @@
 #include "cli/library.h"
 #include "cli/output.h"
 
+#include <string.h>
 #include <unistd.h>
 
 int cli_ask(const struct args *args)
@@ -17,6 +18,8 @@ int cli_ask(const struct args *args)
     struct answer_stream stream = {.json = settings->json};
     size_t n_sources = (size_t)args->n_words - 1;
     int err;
+    if (strspn(args->words[n_sources], " \t\r\n") == strlen(args->words[n_sources]))
+        return base_fail(PR_ERR_INVALID, "the question is empty");
     if (n_sources == 0 && access(args->words[0], F_OK) == 0)
         return base_fail(PR_ERR_INVALID, "%s is a file, and there is no question behind it", args->words[0]);
     TRY(pr_model_open(settings, cli_cancel(), &model));

@@ -113,9 +113,10 @@ class Ask(unittest.TestCase):
             self.assertEqual((answer["coverage"]["pages"], len(answer["citations"]) > 0), (n, n > 0), pages)
 
     def test_a_file_is_no_question(self):
-        done = subprocess.run([PROGRAM, "ask", "-m", self.model, self.text], env=self.env, stderr=subprocess.PIPE)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("there is no question behind it", done.stderr.decode())
+        for words, why in (([self.text], "there is no question behind it"), ([self.text, " \n"], "the question is empty"), ([""], "is empty")):
+            done = subprocess.run([PROGRAM, "ask", "-m", self.model, *words], env=self.env, stderr=subprocess.PIPE)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(why, done.stderr.decode())
 
     def test_whole(self):
         for question in "What is this document about?", "Summarise the text.":
