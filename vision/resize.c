@@ -158,14 +158,14 @@ static const struct resize_sums *choose_sums(void)
 #if defined(__x86_64__)
     const char *forced = getenv("PAGEREEL_CPU");
     if (forced && !strcmp(forced, "generic"))
-        return &resize_sums_generic;
+        return &vision_resize_sums_generic;
     bool narrow = forced && !strncmp(forced, "avx", 3) && strcmp(forced, "avx512") != 0;
     if (!narrow && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
-        return &resize_sums_avx512;
+        return &vision_resize_sums_avx512;
     if (__builtin_cpu_supports("avx2"))
-        return &resize_sums_avx2;
+        return &vision_resize_sums_avx2;
 #endif
-    return &resize_sums_generic;
+    return &vision_resize_sums_generic;
 }
 
 /* ---- one picture ------------------------------------------------------------------------------------------------------ */

@@ -27,41 +27,43 @@ enum { COLOURS = 3, BLOCK = 4 }; /* vectors that are summed together: the first 
 typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
 typedef uint32_t quads __attribute__((vector_size(4 * LANES)));
 
-/* sum + a0 * b0 + a1 * b1 of each lane's two halves. */
-INLINE lanes add_products(lanes sum, lanes a, lanes b)
+/* sum + a0 * b0 + a1 * b1 of each lane's two halves, which are signed. Sums are modulo 2^32: the low parts of a window's weights
+ * alone may come to more, what all parts come to fits. */
+INLINE quads add_products(quads sum, quads a, quads b)
 {
 #if defined(__AVX512VNNI__)
-    return (lanes)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+    return (quads)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
 #elif defined(__AVX512BW__)
-    return sum + (lanes)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+    return sum + (quads)_mm512_madd_epi16((__m512i)a, (__m512i)b);
 #elif defined(__AVX2__)
-    return sum + (lanes)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+    return sum + (quads)_mm256_madd_epi16((__m256i)a, (__m256i)b);
 #elif defined(__SSE2__)
-    return sum + (lanes)_mm_madd_epi16((__m128i)a, (__m128i)b);
+    return sum + (quads)_mm_madd_epi16((__m128i)a, (__m128i)b);
 #else
-    return sum + (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
+    return sum + (quads)((lanes)(a << 16) >> 16) * (quads)((lanes)(b << 16) >> 16) +
+           (quads)((lanes)a >> 16) * (quads)((lanes)b >> 16);
 #endif
 }
 
 /* The pair in every lane. */
-INLINE lanes spread(const int16_t pair[2])
+INLINE quads spread(const int16_t pair[2])
 {
-    int32_t both;
+    uint32_t both;
     memcpy(&both, pair, sizeof both);
-    return both - (lanes){0};
+    return both - (quads){0};
 }
 
 /* Output i of n vectors of quads; those of the next are `stride` bytes behind. */
 INLINE void sum_quads(const struct resize_windows *w, int i, const uint8_t *from, size_t stride, int n, bool narrow,
                       lanes *out)
 {
-    lanes low[BLOCK] = {0}, high[BLOCK] = {0};
+    quads low[BLOCK] = {0}, high[BLOCK] = {0};
     const struct resize_quad *weights = w->weights + (size_t)i * (size_t)w->reach;
     for (int k = 0; k < w->n[i]; k++, from += stride)
         for (int v = 0; v < n; v++) {
             quads in;
             memcpy(&in, from + (size_t)v * sizeof in, sizeof in);
-            lanes even = (lanes)(in & 0xff00ff), odd = (lanes)(in >> 8 & 0xff00ff);
+            quads even = in & 0xff00ff, odd = in >> 8 & 0xff00ff;
             high[v] = add_products(high[v], even, spread(weights[k].even_high));
             high[v] = add_products(high[v], odd, spread(weights[k].odd_high));
             if (narrow)
@@ -70,7 +72,7 @@ INLINE void sum_quads(const struct resize_windows *w, int i, const uint8_t *from
             low[v] = add_products(low[v], odd, spread(weights[k].odd_low));
         }
     for (int v = 0; v < n; v++) {
-        quads sum = (quads)low[v] + ((quads)high[v] << (narrow ? 0 : RESIZE_LOW_BITS));
+        quads sum = low[v] + (high[v] << (narrow ? 0 : RESIZE_LOW_BITS));
         out[v] = (lanes)(sum + (1U << (w->bits - 1))) >> w->bits;
     }
 }
@@ -183,7 +185,7 @@ static void blend(const struct resize_windows *y, int i, const uint8_t *from, si
         blend_all(y, i, from, stride, n, false, dst);
 }
 
-const struct resize_sums PASTE(resize_sums_, CPU_TIER_NAME) = {
+const struct resize_sums PASTE(vision_resize_sums_, CPU_TIER_NAME) = {
     .tier = TEXT(CPU_TIER_NAME),
     .rows = LANES,
     .block = BLOCK * LANES,

@@ -38,4 +38,4 @@ struct resize_sums {
     void (*blend)(const struct resize_windows *y, int i, const uint8_t *from, size_t stride, int n, uint8_t *dst);
 };
 
-extern const struct resize_sums resize_sums_generic, resize_sums_avx2, resize_sums_avx512;
+extern const struct resize_sums vision_resize_sums_generic, vision_resize_sums_avx2, vision_resize_sums_avx512;
