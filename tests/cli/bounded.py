@@ -10,9 +10,10 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
+
+import support
 
 PROGRAM = RANDOM_MODEL = None
 MINUTES = 10
@@ -22,14 +23,10 @@ GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"
 MMPROJ = f"{GOLDEN}/idefics3.mmproj.f16.gguf"
 
 
-class Bounded(unittest.TestCase):
+class Bounded(support.Films):
     @classmethod
     def setUpClass(cls):
-        if not shutil.which("ffmpeg"):
-            print("skipped: the ffmpeg program makes the films of this test")
-            raise unittest.SkipTest("no ffmpeg")
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-bounded-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
+        super().setUpClass()
         cls.films = {1: cls.make("1.mkv", "-f", "lavfi", "-i", "testsrc2=s=96x72:r=2", "-t", str(60 * MINUTES))}
         for times in LENGTHS[1:]:
             name = cls.path("list")
@@ -37,17 +34,7 @@ class Bounded(unittest.TestCase):
                 file.write(f"file '{cls.films[1]}'\n" * times)
             cls.films[times] = cls.make(f"{times}.mkv", "-f", "concat", "-safe", "0", "-i", name, copy=True)
         # Weights that are more than what a pass of so small a model takes besides, as those of real ones are.
-        cls.model = cls.path("random.gguf")
-        subprocess.run([RANDOM_MODEL, cls.model, "--layers", "2", "--dim", "64", "--heads", "4", "--kv", "2", "--ffn", "256",
-                        "--vocab", "100000", "--ctx", "8192", "--type", "q8_0"], check=True, stdout=subprocess.DEVNULL)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def path(cls, name):
-        return os.path.join(cls.folder, name)
+        cls.model = support.random_model(RANDOM_MODEL, cls.path("random.gguf"), "--vocab", "100000", "--ctx", "8192", "--type", "q8_0")
 
     @classmethod
     def make(cls, name, *args, copy=False):

@@ -15,16 +15,15 @@ import tempfile
 import time
 import unittest
 
+import support
+
 PROGRAM = None
 
 
 class Commands(unittest.TestCase):
     def setUp(self):
         self.home = tempfile.mkdtemp(prefix="pagereel-cli-")
-        self.env = {"HOME": self.home, "PATH": os.environ["PATH"]}
-        for key in os.environ:
-            if "SAN_OPTIONS" in key:
-                self.env[key] = os.environ[key]
+        self.env = support.environment(self.home)
 
     def tearDown(self):
         shutil.rmtree(self.home)

@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,26 +14,19 @@ import tempfile
 import time
 import unittest
 
+import support
+
 PROGRAM = None
 DAMAGES = 40
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "vision")
 
 
-class Durable(unittest.TestCase):
+class Durable(support.Films):
     @classmethod
     def setUpClass(cls):
-        if not shutil.which("ffmpeg"):
-            print("skipped: the ffmpeg program makes the films of this test")
-            raise unittest.SkipTest("no ffmpeg")
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-durable-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        super().setUpClass()
         cls.master = cls.make("master.mkv", "mandelbrot=s=96x72:r=10:end_scale=0.01", "30")
         cls.other = cls.make("other.mkv", "testsrc2=s=96x72:r=10", "20")
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
 
     @classmethod
     def make(cls, name, source, seconds):

@@ -6,12 +6,12 @@ usage: hours.py PROGRAM WRITE_HOURS RANDOM_MODEL [--hours N] [--library FOLDER: 
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
+
+import support
 
 PROGRAM = WRITE_HOURS = RANDOM_MODEL = LIBRARY = None
 HOURS = 20
@@ -20,24 +20,21 @@ MMPROJ = f"{GOLDEN}/idefics3.mmproj.f16.gguf"
 OWN = ("adding", "recall", "choosing")
 
 
-class Hours(unittest.TestCase):
+class Hours(support.Folder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-hours-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        super().setUpClass()
         cls.library = os.path.abspath(LIBRARY) if LIBRARY else os.path.join(cls.folder, "library")
         cls.model = (cls.library if LIBRARY else cls.folder) + "-model.gguf"
         if not os.path.exists(cls.library):  # the heads of a model of 135M parameters, on rows of the small encoder
-            subprocess.run([RANDOM_MODEL, cls.model, "--layers", "2", "--dim", "64", "--heads", "9", "--kv", "3", "--head-dim", "64",
-                            "--ffn", "128", "--vocab", "400", "--ctx", "8192", "--type", "q8_0"], check=True, stdout=subprocess.DEVNULL)
+            support.random_model(RANDOM_MODEL, cls.model, "--heads", "9", "--kv", "3", "--head-dim", "64", "--ctx", "8192", "--type", "q8_0")
             done = subprocess.run([WRITE_HOURS, cls.library, str(HOURS), cls.model, MMPROJ], env=cls.env, check=True,
                                   stdout=subprocess.PIPE)
             print(f"{HOURS} hours: logs of {int(done.stdout) / 1e6:.0f} MB")
 
     @classmethod
     def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
+        super().tearDownClass()
         if not LIBRARY:
             os.remove(cls.model)
 

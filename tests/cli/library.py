@@ -14,6 +14,8 @@ import tempfile
 import time
 import unittest
 
+import support
+
 PROGRAM = RANDOM_MODEL = None
 SUBTITLES = """1
 00:00:01,000 --> 00:00:03,500
@@ -32,8 +34,7 @@ The tomato story ends.
 class Library(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="pagereel-library-")
-        self.env = {"HOME": self.folder, "PATH": os.environ["PATH"]}
-        self.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        self.env = support.environment(self.folder)
         self.text = self.write("pumps.txt", "The pump is started with the red lever.\n\fIts valve closes at nine bar.\n\f")
 
     def tearDown(self):

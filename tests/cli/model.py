@@ -5,7 +5,6 @@ interruption. usage: model.py PROGRAM RANDOM_MODEL"""
 import json
 import math
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -13,34 +12,26 @@ import sys
 import tempfile
 import unittest
 
+import support
+
 PROGRAM = RANDOM_MODEL = None
 SHAPE = "--layers 2 --dim 64 --heads 2 --kv 1 --ffn 128 --vocab 512 --ctx 2048 --words".split()
 
 
-class Model(unittest.TestCase):
+class Model(support.Folder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-model-")
+        super().setUpClass()
         cls.model = cls.make("small.gguf", "--chat")
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
 
     @classmethod
     def make(cls, name, *options):
         path = os.path.join(cls.folder, name)
-        subprocess.run([RANDOM_MODEL, path, *SHAPE, *options], check=True, stdout=subprocess.DEVNULL, env=cls.environment())
+        subprocess.run([RANDOM_MODEL, path, *SHAPE, *options], check=True, stdout=subprocess.DEVNULL, env=cls.env)
         return path
 
-    @classmethod
-    def environment(cls):
-        env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
-        return env
-
     def pagereel(self, *args, input=b"", model=None):
-        env = self.environment()
+        env = dict(self.env)
         env["PAGEREEL_MODEL"] = model or self.model
         return subprocess.run([PROGRAM, *args], input=input, env=env, timeout=120, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
@@ -192,7 +183,7 @@ class Model(unittest.TestCase):
 
     def test_interrupt(self):
         program = subprocess.Popen([PROGRAM, "run", "-m", self.model, "--raw", "-p", "a", "--window", "64", "--device", "ref"],
-                                   env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                   env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         program.stdout.read(20)
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=60)

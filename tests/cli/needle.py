@@ -13,6 +13,8 @@ import time
 import unittest
 import xml.dom.minidom
 
+import support
+
 PROGRAM = RANDOM_MODEL = None
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "vision")
 SEES = ["-m", f"{GOLDEN}/idefics3.f16.gguf", "--mmproj", f"{GOLDEN}/idefics3.mmproj.f16.gguf", "--device", "cpu"]
@@ -21,8 +23,7 @@ SEES = ["-m", f"{GOLDEN}/idefics3.f16.gguf", "--mmproj", f"{GOLDEN}/idefics3.mmp
 class Needle(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="pagereel-needle-")
-        self.env = {"HOME": self.folder, "PATH": os.environ["PATH"]}
-        self.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        self.env = support.environment(self.folder)
         self.out = os.path.join(self.folder, "out")
 
     def tearDown(self):

@@ -3,13 +3,12 @@
 """The reading pass over 600 pages: its memory doesn't grow, its notes have spans, are found by questions as a model's words, and are condensed.
 usage: reading.py PROGRAM RANDOM_MODEL [MODEL [PAGES]]: with the real MODEL instead of a random one"""
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import unittest
+
+import support
 
 PROGRAM = MODEL = None
 PAGES = 600
@@ -21,24 +20,14 @@ def page(i):
     return f"Chapter {i}\n" + "\n".join(lines)
 
 
-class Reading(unittest.TestCase):
+class Reading(support.Folder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-reading-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        super().setUpClass()
         cls.model = MODEL
         if not MODEL.endswith(".gguf"):
-            cls.model = os.path.join(cls.folder, "random.gguf")
-            subprocess.run([MODEL, cls.model, "--layers", "2", "--dim", "64", "--heads", "4", "--kv", "2", "--ffn", "128", "--vocab", "400", "--ctx",
-                            "4096", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
-        cls.book = os.path.join(cls.folder, "book.txt")
-        with open(cls.book, "w") as file:
-            file.write("\f".join(page(i) for i in range(1, PAGES + 1)))
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
+            cls.model = support.random_model(MODEL, cls.path("random.gguf"))
+        cls.book = cls.write("book.txt", "\f".join(page(i) for i in range(1, PAGES + 1)))
 
     def lines(self, *args):
         done = subprocess.run([PROGRAM, *args], env=self.env, capture_output=True, timeout=3600)

@@ -10,9 +10,10 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
+
+import support
 
 PROGRAM = RANDOM_MODEL = None
 SANITIZED = False
@@ -89,17 +90,13 @@ class Gguf:
         return out + bytes(-len(out) % 32) + self.data
 
 
-class Robust(unittest.TestCase):
+class Robust(support.Folder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-robust-")
+        super().setUpClass()
         cls.good = os.path.join(cls.folder, "good.gguf")
         subprocess.run([RANDOM_MODEL, cls.good, *SMALL], check=True, stdout=subprocess.DEVNULL)
         cls.model = os.path.join(cls.folder, "model.gguf")
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
 
     def setUp(self):
         self.home = os.path.join(self.folder, "home")

@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
+
+import support
 
 try:
     import jsonschema
@@ -28,35 +29,18 @@ def validator(command):
     return jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"})
 
 
-class Schema(unittest.TestCase):
+class Schema(support.Folder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-schema-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
-        model = cls.path("random.gguf")
-        subprocess.run([RANDOM_MODEL, model, "--layers", "2", "--dim", "64", "--heads", "4", "--kv", "2", "--ffn", "128", "--vocab", "400",
-                        "--ctx", "4096", "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
-        cls.blind = ["-m", model, "--device", "cpu"]
+        super().setUpClass()
+        cls.blind = ["-m", support.random_model(RANDOM_MODEL, cls.path("random.gguf")), "--device", "cpu"]
         cls.seeing = ["-m", f"{GOLDEN}/qwen3vl.f16.gguf", "--mmproj", f"{GOLDEN}/qwen3vl.mmproj.f16.gguf", "--device", "cpu"]
-        cls.text = cls.path("pump.txt")
-        with open(cls.text, "w") as out:
-            out.write("The pump has a red \"lever\".\fIts valve closes at nine bar.\f\x1b[31m\xc2\x9b")
+        cls.text = cls.write("pump.txt", "The pump has a red \"lever\".\fIts valve closes at nine bar.\f\x1b[31m\xc2\x9b")
         cls.film = cls.path("film.mkv")
-        subtitles = cls.path("s.srt")
-        with open(subtitles, "w") as out:
-            out.write("1\n00:00:01,000 --> 00:00:03,000\nthe valve is open\n\n2\n00:00:30,000 --> 00:00:34,500\nthe whistle blows\n")
+        subtitles = cls.write("s.srt", "1\n00:00:01,000 --> 00:00:03,000\nthe valve is open\n\n2\n00:00:30,000 --> 00:00:34,500\nthe whistle blows\n")
         if shutil.which("ffmpeg"):
             subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=80x60:r=5:d=40", "-i", subtitles, "-c:s", "srt", cls.film],
                            check=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def path(cls, name):
-        return os.path.join(cls.folder, name)
 
     def lines(self, command, *args, **kwargs):
         done = subprocess.run([PROGRAM, command, "--json", *args], env=self.env, timeout=120, capture_output=True, **kwargs)

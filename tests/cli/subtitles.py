@@ -4,14 +4,14 @@
 writes, inside films and beside them.
 usage: subtitles.py PROGRAM"""
 import json
-import os
 import re
 import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
+
+import support
 
 PROGRAM = None
 
@@ -96,26 +96,15 @@ def cues_of_ffmpeg(path, stream):
     return cues
 
 
-class Subtitles(unittest.TestCase):
+class Subtitles(support.Films):
     @classmethod
     def setUpClass(cls):
-        if not shutil.which("ffmpeg"):
-            raise unittest.SkipTest("the ffmpeg program makes the films of this test")
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-subtitles-")
+        super().setUpClass()
         for name, text in ("in.srt", SRT), ("in.ass", ASS):
-            with open(cls.path(name), "w", encoding="utf-8") as file:
-                file.write(text)
+            cls.write(name, text)
         picture = ["-v", "error", "-f", "lavfi", "-i", "color=black:s=64x32:r=5:d=13"]
         run("ffmpeg", *picture, "-c:v", "mpeg4", cls.path("film.mkv"))
         run("ffmpeg", *picture, "-c:v", "libvpx", "-b:v", "50k", cls.path("film.webm"))
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def path(cls, name):
-        return os.path.join(cls.folder, name)
 
     def texts(self, path, *options):
         """The streams, and (stream, begin, end, lines) of each piece of text."""

@@ -68,15 +68,24 @@ def have_ffmpeg():
     return False
 
 
-class Files(unittest.TestCase):
-    """A folder of files that the program reads. `shown` collects rows for the table."""
-    shown = []
+def random_model(program, path, *more):
+    """A small language model with random weights. `more`: options of tools/random_model, of which the last ones count."""
+    subprocess.run([program, path, "--layers", "2", "--dim", "64", "--heads", "4", "--kv", "2", "--ffn", "128", "--vocab", "400", "--ctx", "4096",
+                    "--type", "f32", *more], check=True, stdout=subprocess.DEVNULL)
+    return path
 
+
+def environment(home):
+    """What a program sees of ours: where it looks for its files, and what sanitizers are told."""
+    return {"HOME": home, "PATH": os.environ["PATH"]} | {key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key}
+
+
+class Folder(unittest.TestCase):
+    """A folder of its own, which is the home of what runs in `env`."""
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-files-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        cls.folder = tempfile.mkdtemp(prefix=f"pagereel-{cls.__name__.lower()}-")
+        cls.env = environment(cls.folder)
 
     @classmethod
     def tearDownClass(cls):
@@ -97,6 +106,20 @@ class Files(unittest.TestCase):
         """Runs ffmpeg in the folder; the last word is the file that it writes."""
         subprocess.run(["ffmpeg", "-v", "error", "-y", *args], check=True, cwd=cls.folder, stdin=subprocess.DEVNULL)
         return cls.path(args[-1])
+
+
+class Films(Folder):
+    """The same, skipped where nothing can make films."""
+    @classmethod
+    def setUpClass(cls):
+        if not have_ffmpeg():
+            raise unittest.SkipTest("no ffmpeg")
+        super().setUpClass()
+
+
+class Files(Folder):
+    """A folder of files that the program reads. `shown` collects rows for the table."""
+    shown = []
 
     def pagereel(self, *args, timeout=120, **keys):
         return subprocess.run([PROGRAM, *args], env=self.env, timeout=timeout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keys)

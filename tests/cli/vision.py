@@ -9,10 +9,11 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import zlib
+
+import support
 
 PROGRAM = None
 SANITIZED = False
@@ -65,27 +66,14 @@ def tensors_of(data):
     return {name: (kind, start + offset, size) for name, (kind, offset, size) in infos.items()}
 
 
-class Vision(unittest.TestCase):
+class Vision(support.Folder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-vision-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        super().setUpClass()
         cls.picture = cls.write("a.png", png(100, 40, bytes(range(150)) * 2))
         cls.film = os.path.join(cls.folder, "film.mp4")
         if shutil.which("ffmpeg"):
             subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=80x60:r=10:d=5", cls.film], check=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def write(cls, name, data):
-        path = os.path.join(cls.folder, name)
-        with open(path, "wb") as file:
-            file.write(data)
-        return path
 
     def pagereel(self, *args):
         return subprocess.run([PROGRAM, *args], env=self.env, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -16,28 +16,21 @@ import tempfile
 import time
 import unittest
 
+import support
+
 PROGRAM = None
 KILLS = 12
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "vision")
 
 
-class Watch(unittest.TestCase):
+class Watch(support.Films):
     @classmethod
     def setUpClass(cls):
-        if not shutil.which("ffmpeg"):
-            print("skipped: the ffmpeg program makes the films of this test")
-            raise unittest.SkipTest("no ffmpeg")
-        cls.folder = tempfile.mkdtemp(prefix="pagereel-watch-")
-        cls.env = {"HOME": cls.folder, "PATH": os.environ["PATH"]}
-        cls.env.update({key: value for key, value in os.environ.items() if "SAN_OPTIONS" in key})
+        super().setUpClass()
         cls.short = cls.film("short.mkv", "testsrc=s=80x60:r=10:d=7")
         cls.busy = cls.film("busy.mkv", "mandelbrot=s=96x72:r=10:end_scale=0.01", "-t", "60")
         cls.picture = os.path.join(cls.folder, "picture.png")
         cls.make("-f", "lavfi", "-i", "testsrc=s=100x70", "-frames:v", "1", cls.picture)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
 
     @classmethod
     def make(cls, *args):
