@@ -174,3 +174,13 @@ int model_weight(struct weights *weights, const char *name, int64_t rows, int64_
 {
     return model_weight_rows(weights, name, rows, 0, rows, cols, flags, out);
 }
+
+const struct gguf_tensor *model_weights_unread(const struct weights *weights, const char *prefix)
+{
+    for (size_t i = 0; i < model_gguf_n_tensors(weights->gguf); i++) {
+        const struct gguf_tensor *tensor = model_gguf_tensor_at(weights->gguf, i);
+        if (!weights->entries[tensor->index] && !strncmp(tensor->name, prefix, strlen(prefix)))
+            return tensor;
+    }
+    return NULL;
+}

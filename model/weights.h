@@ -29,3 +29,5 @@ int model_weight(struct weights *weights, const char *name, int64_t rows, int64_
  * bias. */
 int model_weight_rows(struct weights *weights, const char *name, int64_t all_rows, int64_t first, int64_t rows,
                       int64_t cols, unsigned flags, struct tensor **out);
+/* The first tensor of the file whose name begins with `prefix` and that nobody asked for, or NULL. */
+const struct gguf_tensor *model_weights_unread(const struct weights *weights, const char *prefix);

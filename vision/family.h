@@ -62,7 +62,8 @@ struct vision_family {
     /* Records the whole encoder: out[0] = visual tokens [tokens of all crops, d_out], out[1 + i] = slice i. Tokens are row by
      * row, crop after crop. */
     void (*record)(struct vision_graph *g, struct tensor **out);
-    bool rms; /* norms have no mean and no bias */
+    bool patch_bias; /* v.patch_embd.bias is there */
+    bool rms;        /* norms have no mean and no bias */
 
     /* preprocess_NAME.c; see vision/preprocess.h, whose functions call these. */
     int (*layout)(const struct vision_params *params, const struct vision_request *request, struct vision_layout *out);

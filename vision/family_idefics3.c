@@ -31,7 +31,8 @@ static int load(struct vision_weights *w)
     int err;
     const struct vision_params *p = w->params;
     TRY(vision_fetch_norm(w, "v.post_ln", p->d_model, &w->post_norm));
-    TRY(vision_fetch_linear(w, "mm.model.fc", p->d_out, (int64_t)p->merge * p->merge * p->d_model, &w->mm[0]));
+    TRY(vision_fetch(w, "mm.model.fc.weight", p->d_out, (int64_t)p->merge * p->merge * p->d_model, 0,
+                     &w->mm[0].weight));
     return PR_OK;
 fail:
     return err;
@@ -51,6 +52,7 @@ static void record(struct vision_graph *g, struct tensor **out)
 const struct vision_family vision_family_idefics3 = {
     .name = "idefics3",
     .title = "SmolVLM, SmolVLM2, Idefics3",
+    .patch_bias = true,
     .marks = {"<fake_token_around_image>", "<global-img>"},
     .fps = 1,
     .min_frames = 1,

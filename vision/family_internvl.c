@@ -42,8 +42,8 @@ static int load(struct vision_weights *w)
     int64_t merged = (int64_t)p->merge * p->merge * p->d_model;
     TRY(vision_fetch(w, "v.class_embd", 1, p->d_model, 0, &w->class_token));
     TRY(vision_fetch_norm(w, "mm.model.mlp.0", merged, &w->post_norm));
-    TRY(vision_fetch_linear(w, "mm.model.mlp.1", p->d_out, merged, &w->mm[0]));
-    TRY(vision_fetch_linear(w, "mm.model.mlp.3", p->d_out, p->d_out, &w->mm[1]));
+    TRY(vision_fetch_linear(w, "mm.model.mlp.1", p->d_out, merged, 0, &w->mm[0]));
+    TRY(vision_fetch_linear(w, "mm.model.mlp.3", p->d_out, p->d_out, 0, &w->mm[1]));
     return PR_OK;
 fail:
     return err;
@@ -64,6 +64,7 @@ static void record(struct vision_graph *g, struct tensor **out)
 const struct vision_family vision_family_internvl = {
     .name = "internvl",
     .title = "InternVL",
+    .patch_bias = true,
     .marks = {"<img>", "</img>"},
     .fps = 1,
     .min_frames = 8,

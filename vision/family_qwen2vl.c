@@ -66,8 +66,8 @@ int vision_qwen_load_merger(struct vision_weights *w)
     const struct vision_params *p = w->params;
     int64_t merged = (int64_t)p->merge * p->merge * p->d_model;
     TRY(vision_fetch_norm(w, "v.post_ln", p->d_model, &w->post_norm));
-    TRY(vision_fetch_linear(w, "mm.0", merged, merged, &w->mm[0]));
-    TRY(vision_fetch_linear(w, "mm.2", p->d_out, merged, &w->mm[1]));
+    TRY(vision_fetch_linear(w, "mm.0", merged, merged, 0, &w->mm[0]));
+    TRY(vision_fetch_linear(w, "mm.2", p->d_out, merged, 0, &w->mm[1]));
     return PR_OK;
 fail:
     return err;

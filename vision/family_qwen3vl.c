@@ -48,9 +48,9 @@ static int load(struct vision_weights *w)
         snprintf(name, sizeof name, "v.deepstack.%d.norm", p->deepstack_layer[i]);
         TRY(vision_fetch_norm(w, name, merged, &w->deepstack[i].norm));
         snprintf(name, sizeof name, "v.deepstack.%d.fc1", p->deepstack_layer[i]);
-        TRY(vision_fetch_linear(w, name, merged, merged, &w->deepstack[i].fc[0]));
+        TRY(vision_fetch_linear(w, name, merged, merged, 0, &w->deepstack[i].fc[0]));
         snprintf(name, sizeof name, "v.deepstack.%d.fc2", p->deepstack_layer[i]);
-        TRY(vision_fetch_linear(w, name, p->d_out, merged, &w->deepstack[i].fc[1]));
+        TRY(vision_fetch_linear(w, name, p->d_out, merged, 0, &w->deepstack[i].fc[1]));
     }
     return PR_OK;
 fail:
@@ -95,6 +95,7 @@ static void record(struct vision_graph *g, struct tensor **out)
 const struct vision_family vision_family_qwen3vl = {
     .name = "qwen3vl_merger",
     .title = "Qwen3-VL",
+    .patch_bias = true,
     .grid_positions = true,
     .marks = {"<|vision_start|>", "<|vision_end|>"},
     .fps = 2,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vision/network.h"
 
+#include "base/error.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ int vision_fetch(struct vision_weights *w, const char *name, int64_t rows, int64
     return keep(w, err, *out);
 }
 
-int vision_fetch_linear(struct vision_weights *w, const char *name, int64_t rows, int64_t cols,
+int vision_fetch_linear(struct vision_weights *w, const char *name, int64_t rows, int64_t cols, unsigned flags,
                         struct vision_linear *out)
 {
     int err;
@@ -33,7 +34,7 @@ int vision_fetch_linear(struct vision_weights *w, const char *name, int64_t rows
     snprintf(full, sizeof full, "%.50s.weight", name);
     TRY(vision_fetch(w, full, rows, cols, 0, &out->weight));
     snprintf(full, sizeof full, "%.50s.bias", name);
-    TRY(vision_fetch(w, full, 1, rows, WEIGHT_OPTIONAL, &out->bias));
+    TRY(vision_fetch(w, full, 1, rows, flags, &out->bias));
     return PR_OK;
 fail:
     return err;
@@ -89,8 +90,8 @@ static int fetch_attention(struct vision_weights *w, int32_t il, struct vision_l
         if (together)
             TRY(fetch_part(w, layer_name(name, il, "attn_qkv"), i, parts[i]));
         else
-            TRY(vision_fetch_linear(w, layer_name(name, il, names[i]), d, d, parts[i]));
-    TRY(vision_fetch_linear(w, layer_name(name, il, "attn_out"), d, d, &l->attn_output));
+            TRY(vision_fetch_linear(w, layer_name(name, il, names[i]), d, d, WEIGHT_OPTIONAL, parts[i]));
+    TRY(vision_fetch_linear(w, layer_name(name, il, "attn_out"), d, d, WEIGHT_OPTIONAL, &l->attn_output));
     return PR_OK;
 fail:
     return err;
@@ -110,37 +111,81 @@ static int fetch_feed_forward(struct vision_weights *w, int32_t il, struct visio
     char name[64];
     int64_t d = w->params->d_model, d_ff = w->params->d_ff;
     bool swapped = names_are_swapped(w, il);
-    TRY(vision_fetch_linear(w, layer_name(name, il, swapped ? "ffn_down" : "ffn_up"), d_ff, d, &l->up));
-    TRY(vision_fetch_linear(w, layer_name(name, il, swapped ? "ffn_up" : "ffn_down"), d, d_ff, &l->down));
+    TRY(vision_fetch_linear(w, layer_name(name, il, swapped ? "ffn_down" : "ffn_up"), d_ff, d, WEIGHT_OPTIONAL,
+                            &l->up));
+    TRY(vision_fetch_linear(w, layer_name(name, il, swapped ? "ffn_up" : "ffn_down"), d, d_ff, WEIGHT_OPTIONAL,
+                            &l->down));
     if (model_gguf_tensor(w->gguf, layer_name(name, il, "ffn_gate.weight")))
-        TRY(vision_fetch_linear(w, layer_name(name, il, "ffn_gate"), d_ff, d, &l->gate));
+        TRY(vision_fetch_linear(w, layer_name(name, il, "ffn_gate"), d_ff, d, WEIGHT_OPTIONAL, &l->gate));
     return PR_OK;
 fail:
     return err;
 }
 
-static int fetch(struct vision_weights *w)
+static int fetch_layer(struct vision_weights *w, int32_t il)
 {
     int err;
     char name[64];
+    int64_t d = w->params->d_model;
+    struct vision_layer *l = &w->layers[il];
+    TRY(vision_fetch_norm(w, layer_name(name, il, "ln1"), d, &l->norm1));
+    TRY(fetch_attention(w, il, l));
+    TRY(vision_fetch_norm(w, layer_name(name, il, "ln2"), d, &l->norm2));
+    TRY(fetch_feed_forward(w, il, l));
+    TRY(vision_fetch(w, layer_name(name, il, "ls1.weight"), 1, d, WEIGHT_OPTIONAL, &l->scale1));
+    TRY(vision_fetch(w, layer_name(name, il, "ls2.weight"), 1, d, WEIGHT_OPTIONAL, &l->scale2));
+    return PR_OK;
+fail:
+    return err;
+}
+
+/* What one layer may lack, such as biases, all of them lack. */
+static int fetch_layers(struct vision_weights *w)
+{
+    int32_t each = 0;
+    for (int32_t i = 0; i < w->params->n_layer; i++) {
+        int32_t before = w->n_all;
+        int err = fetch_layer(w, i);
+        if (err < 0)
+            return err;
+        each = i == 0 ? w->n_all - before : each;
+        if (w->n_all - before != each)
+            return base_fail(PR_ERR_FORMAT,
+                             "%s: layer %d has %d tensors, layer 0 has %d; the file is incomplete or was converted "
+                             "wrongly, get it again",
+                             model_gguf_path(w->gguf), i, w->n_all - before, each);
+    }
+    return PR_OK;
+}
+
+/* A graph that leaves out what layers have gives tokens that look right and aren't. */
+static int check_all_read(const struct vision_weights *w)
+{
+    const struct gguf_tensor *more = model_weights_unread(w->weights, "v.blk.");
+    more = more ? more : model_weights_unread(w->weights, "v.deepstack.");
+    if (!more)
+        return PR_OK;
+    return base_fail(PR_ERR_UNSUPPORTED,
+                     "%s: tensor \"%s\" is no part of a %s encoder with %d layers; the file is damaged, or of a kind "
+                     "of model that isn't supported",
+                     model_gguf_path(w->gguf), more->name, w->params->family->title, w->params->n_layer);
+}
+
+static int fetch(struct vision_weights *w)
+{
+    int err;
     const struct vision_params *p = w->params;
     int64_t pixels = 3 * (int64_t)p->patch * p->patch;
     TRY(vision_fetch(w, "v.patch_embd.weight", p->d_model, pixels, 0, &w->patch[0]));
     if (p->n_frames == 2)
         TRY(vision_fetch(w, "v.patch_embd.weight.1", p->d_model, pixels, 0, &w->patch[1]));
-    TRY(vision_fetch(w, "v.patch_embd.bias", 1, p->d_model, WEIGHT_OPTIONAL, &w->patch_bias));
+    if (p->family->patch_bias)
+        TRY(vision_fetch(w, "v.patch_embd.bias", 1, p->d_model, 0, &w->patch_bias));
     if (p->n_positions)
         TRY(vision_fetch(w, "v.position_embd.weight", p->n_positions, p->d_model, 0, &w->positions));
-    for (int32_t i = 0; i < p->n_layer; i++) {
-        TRY(vision_fetch_norm(w, layer_name(name, i, "ln1"), p->d_model, &w->layers[i].norm1));
-        TRY(fetch_attention(w, i, &w->layers[i]));
-        TRY(vision_fetch_norm(w, layer_name(name, i, "ln2"), p->d_model, &w->layers[i].norm2));
-        TRY(fetch_feed_forward(w, i, &w->layers[i]));
-        TRY(vision_fetch(w, layer_name(name, i, "ls1.weight"), 1, p->d_model, WEIGHT_OPTIONAL, &w->layers[i].scale1));
-        TRY(vision_fetch(w, layer_name(name, i, "ls2.weight"), 1, p->d_model, WEIGHT_OPTIONAL, &w->layers[i].scale2));
-    }
+    TRY(fetch_layers(w));
     TRY(p->family->load(w));
-    return PR_OK;
+    return check_all_read(w);
 fail:
     return err;
 }

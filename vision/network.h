@@ -37,7 +37,9 @@ struct vision_weights {
     int32_t n_all;
 };
 
-/* Fetches all weights and places them: on the device what it has room for, the rest on the host. On failure *out is finished. */
+/* Fetches all weights and places them: on the device what it has room for, the rest on the host. On failure *out is finished.
+ * PR_ERR_FORMAT: something is missing, of another shape, or in one layer and not in another; PR_ERR_UNSUPPORTED: layers have more
+ * than the family's graph reads, and would be seen with other eyes than the model's. */
 int vision_weights_init(struct vision_weights *out, const struct vision_params *params, const struct gguf *gguf,
                         const struct vision_encoder_options *options);
 void vision_weights_finish(struct vision_weights *w);
@@ -45,8 +47,8 @@ void vision_weights_finish(struct vision_weights *w);
 /* The tensor `name` as [rows, cols]; flags as in model_weight(). */
 int vision_fetch(struct vision_weights *w, const char *name, int64_t rows, int64_t cols, unsigned flags,
                  struct tensor **out);
-/* NAME.weight [rows, cols] and NAME.bias [1, rows], which may be missing. */
-int vision_fetch_linear(struct vision_weights *w, const char *name, int64_t rows, int64_t cols,
+/* NAME.weight [rows, cols] and NAME.bias [1, rows], for which flags are. */
+int vision_fetch_linear(struct vision_weights *w, const char *name, int64_t rows, int64_t cols, unsigned flags,
                         struct vision_linear *out);
 /* NAME.weight [1, cols], and its bias [1, cols], which must be there unless the family's norms have none. */
 int vision_fetch_norm(struct vision_weights *w, const char *name, int64_t cols, struct vision_linear *out);

@@ -167,7 +167,7 @@ int vision_params_read(const struct gguf *gguf, struct vision_params *out)
     TRY(read_activation(gguf, &p.activation));
     err = model_gguf_f32(gguf, "clip.vision.attention.layer_norm_epsilon", &p.norm_eps);
     if (err < 0)
-        TRY(wrong(gguf, "clip.vision.attention.layer_norm_epsilon", "is missing"));
+        TRY(wrong(gguf, "clip.vision.attention.layer_norm_epsilon", "is missing or isn't a number"));
     if (!(p.norm_eps >= 0 && p.norm_eps < 1))
         TRY(wrong(gguf, "clip.vision.attention.layer_norm_epsilon", "is out of range"));
     TRY(p.family->read(gguf, &p));

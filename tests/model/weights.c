@@ -102,6 +102,9 @@ static void reads_in_place(void **state)
     assert_ptr_equal(again, t);
     assert_int_equal(model_weight(s.weights, "experts", 8, 16, 0, &t), PR_OK); /* more dimensions are more rows */
     assert_int_equal(host->allocated, 0);
+    assert_string_equal(model_weights_unread(s.weights, "")->name, "ids");
+    assert_null(model_weights_unread(s.weights, "fused"));
+    assert_null(model_weights_unread(s.weights, "nothing"));
     sample_close(&s);
 }
 

@@ -69,7 +69,7 @@ static void put_matrix(struct file *f, const char *name, int64_t rows, int64_t c
 
 static void put_norm(struct file *f, const char *name)
 {
-    char full[64];
+    char full[72];
     snprintf(full, sizeof full, "%s.weight", name);
     put_vector(f, full, D, 1);
     snprintf(full, sizeof full, "%s.bias", name);
@@ -106,6 +106,7 @@ static uint8_t *write_encoder(enum type type, bool written_out, size_t *size)
     put_keys(&f.w);
     put(&f, "v.patch_embd.weight", TYPE_F32, 4, (int64_t[]){PATCH, PATCH, 3, D},
         numbers(&f, 3 * PATCH * PATCH * D, 0, 1 / sqrtf(3 * PATCH * PATCH)));
+    put_vector(&f, "v.patch_embd.bias", D, 0);
     put(&f, "v.position_embd.weight", TYPE_F32, 2, (int64_t[]){D, 16}, numbers(&f, 16 * D, 0, 0.5F));
     for (int layer = 0; layer < LAYERS; layer++) {
         char name[64];

@@ -2,6 +2,7 @@
  *
  * The forms that published mmproj files have: queries, keys and values together or apart, feed-forward matrices under each other's
  * name, keys that older converters didn't write. The goldens are written anew in each form and must give the same tokens, to the bit.
+ * A file that lacks any one of its tensors, or has more layers than it says, is refused.
  */
 #include "tests/support/gguf_writer.h"
 #include "vision/encoder.h"
@@ -19,7 +20,9 @@
 struct form {
     const char *family;
     bool together, apart, swapped;
-    const char *without; /* a key that is left out */
+    const char *without;        /* a key that is left out */
+    const char *without_tensor; /* a tensor */
+    bool fewer;                 /* layers, says the key, than there are */
     const char *projector_key;
     float eps;    /* in the place of the golden's; 0: that */
     bool surgery; /* as qwen2_vl_surgery.py wrote them until 2025 */
@@ -73,6 +76,8 @@ static void copy_key(const struct gguf *from, size_t i, const struct form *form,
         gguf_writer_bool(to, key, yes);
     } else {
         assert_int_equal(model_gguf_i64(from, key, 0, UINT32_MAX, &integer), PR_OK);
+        if (form->fewer && !strcmp(key, "clip.vision.block_count"))
+            integer--;
         gguf_writer_u32(to, key, form->surgery && strstr(key, "feed_forward_length") ? 0 : (uint32_t)integer);
     }
 }
@@ -134,6 +139,8 @@ static void copy_tensor(const struct gguf *from, const struct gguf_tensor *t, co
 {
     char name[64];
     snprintf(name, sizeof name, "%s", t->name);
+    if (form->without_tensor && !strcmp(name, form->without_tensor))
+        return;
     if (form->together && strstr(t->name, ".attn_q."))
         put_together(from, t, out);
     else if (form->together && (strstr(t->name, ".attn_k.") || strstr(t->name, ".attn_v.")))
@@ -267,8 +274,45 @@ static void test_forms(void **state)
         check(&forms[i]);
 }
 
+static void refuse(const struct gguf *golden, const struct form *form, struct device *device, int expected)
+{
+    size_t size;
+    struct gguf *other;
+    struct vision_encoder *encoder = NULL;
+    struct vision_encoder_options options = {.device = device, .host = device};
+    const char *what = form->without_tensor ? form->without_tensor : "its number of layers";
+    uint8_t *memory = write_form(golden, form, &size);
+    assert_int_equal(model_gguf_open_memory(memory, size, "form.gguf", &other), PR_OK);
+    int err = vision_encoder_create(other, &options, &encoder);
+    if (err >= 0 || (expected && err != expected))
+        fail_msg("%s without %s: %d", form->family, what, err);
+    assert_true(!strncmp(pr_error_message(), "form.gguf: ", 11));
+    model_gguf_close(other);
+    free(memory);
+}
+
+static void test_incomplete(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"idefics3", "qwen2vl", "qwen2.5vl", "qwen3vl", "internvl"};
+    struct device *device;
+    assert_int_equal(compute_device_open("cpu", NULL, &device), PR_OK);
+    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
+        char path[128];
+        struct gguf *golden;
+        snprintf(path, sizeof path, "tests/golden/vision/%s.mmproj.f16.gguf", families[f]);
+        assert_int_equal(model_gguf_open(path, &golden), PR_OK);
+        for (size_t i = 0; i < model_gguf_n_tensors(golden); i++)
+            refuse(golden, &(struct form){families[f], .without_tensor = model_gguf_tensor_at(golden, i)->name}, device,
+                   0);
+        refuse(golden, &(struct form){families[f], .fewer = true}, device, PR_ERR_UNSUPPORTED);
+        model_gguf_close(golden);
+    }
+    compute_device_close(device);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_incomplete)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
