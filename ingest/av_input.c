@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PROBE_FIRST = 2048 };
+
 /* Containers and raw streams that hold their own data. Left out on purpose: hls, dash, concat, image2, sdp, rtsp and the like,
  * which open further files or the network. */
 static const char demuxers[] = "3dostr,aac,ac3,aiff,amr,amrnb,amrwb,anm,apng,asf,au,av1,avi,bink,bmp_pipe,caf,cdxl,"
@@ -23,14 +25,27 @@ const char *av_input_demuxers(void)
     return demuxers;
 }
 
-static const AVInputFormat *probe_among(const unsigned char *head, size_t len, const char *names)
+/* libav's guess at the first `len` bytes; *score: 0 to AVPROBE_SCORE_MAX. NULL also where two formats are as likely. */
+static const AVInputFormat *probe(const unsigned char *head, size_t len, int *score)
 {
     unsigned char *padded = base_alloc(len + AVPROBE_PADDING_SIZE);
     memcpy(padded, head, len);
     AVProbeData data = {.filename = "", .buf = padded, .buf_size = (int)len};
-    int score = 0;
-    const AVInputFormat *format = av_probe_input_format3(&data, 1, &score);
+    *score = 0;
+    const AVInputFormat *format = av_probe_input_format3(&data, 1, score);
     base_free(padded);
+    return format;
+}
+
+/* Of more and more bytes, as libav itself does it: the further in, the more pictures can look like another format's packets. */
+static const AVInputFormat *probe_among(const unsigned char *head, size_t len, const char *names)
+{
+    const AVInputFormat *format = NULL;
+    int score = 0;
+    for (size_t n = PROBE_FIRST; n < len && !(format && score > AVPROBE_SCORE_RETRY); n *= 2)
+        format = probe(head, n, &score);
+    if (!format || score <= AVPROBE_SCORE_RETRY)
+        format = probe(head, len, &score);
     return format && score > 0 && av_match_list(format->name, names, ',') ? format : NULL;
 }
 

@@ -214,6 +214,8 @@ class OddFilms(support.Files):
         """33 x 17 pixels"""
         size = self.expect(self.solid("odd.mkv", "color=red:s=64x32:r=5:d=1,format=yuv444p,crop=33:17", "-c:v", "ffv1"), (0.95, 0.95, (254, 0, 0)))
         self.assertEqual(size, (33, 17))
+        tiny = self.expect(self.solid("tiny.mov", "color=red:s=2x2:r=1:d=54", "-c:v", "png"), (0.5, 0.5, (254, 0, 0)))
+        self.assertEqual(tiny, (2, 2))  # its packets lie as those of MPEG-TS do
         self.says("33 x 17, coloured to the edge")
 
     def test_27_resize(self):
