@@ -78,6 +78,7 @@ static void take_times(const struct vision_family *family, int32_t asked, int64_
         out->times[i] = from + llround((double)frames[i] * 1e6 / rate);
         out->wanted[i] = from + llround(((double)frames[i] + 0.5) * 1e6 / rate); /* in the middle of its time */
     }
+    out->rate = rate;
     out->fps = (double)out->n / (double)total * rate;
     out->duration = llround((double)total * 1e6 / rate);
     base_free(frames);

@@ -13,6 +13,7 @@ struct engine_film {
     int64_t *wanted, *times; /* [n] microseconds; wanted NULL: all units that options give, at these times */
     int32_t n;
     int64_t duration; /* of what is looked at; 0: unknown */
+    double rate;      /* of the video's frames, which times are those of; 0: unknown */
     double fps;       /* of the sampled frames; 0: by their times */
     struct ingest_options options;
 };

@@ -305,6 +305,7 @@ static int stream_begin(const struct seeing *s, struct stream *st, struct engine
                                      .height = unit->picture_height,
                                      .n_frames = film->n,
                                      .times = film->times,
+                                     .rate = film->rate,
                                      .duration = film->duration,
                                      .fps = film->fps,
                                      .max_tokens = s->max_tokens};
@@ -607,6 +608,7 @@ int engine_media_plan(struct engine_vision *vision, enum pr_item_kind kind, cons
     struct vision_request request = {.medium = video ? VISION_VIDEO : VISION_IMAGE,
                                      .n_frames = video ? film.n : 1,
                                      .times = film.times,
+                                     .rate = film.rate,
                                      .duration = film.duration,
                                      .fps = film.fps,
                                      .max_tokens = s.max_tokens};

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,15 @@ void vision_layout_finish(struct vision_layout *layout)
     base_free(layout->pieces);
     base_free(layout->crops);
     *layout = (struct vision_layout){0};
+}
+
+double vision_seconds(const struct vision_request *request, int32_t i)
+{
+    double seconds = (double)request->times[i] / 1e6;
+    if (!(request->rate > 0))
+        return seconds;
+    double by_index = nearbyint(seconds * request->rate) / request->rate;
+    return fabs(by_index - seconds) < 1e-6 ? by_index : seconds;
 }
 
 static size_t crop_size(const struct vision_layout *layout, const struct vision_crop *crop)

@@ -21,6 +21,7 @@ struct vision_request {
     int32_t width, height; /* of the picture, of every frame; 1 or more */
     int32_t n_frames;      /* of a video, as sampled; a picture: 1 */
     const int64_t *times;  /* [n_frames] microseconds from the beginning of the video, ascending; a picture: NULL */
+    double rate;           /* frames a second of the video itself, where times are those of its frames; 0: unknown */
     int64_t duration;      /* of the whole video in microseconds; 0: unknown */
     double fps;            /* of the sampled frames (Qwen2.5-VL's positions in time); 0: from times */
     int32_t max_tokens;    /* visual tokens at the most, a frame's in a video; 0: as the processor has it */
@@ -78,6 +79,9 @@ int vision_fill_frame(const struct vision_layout *layout, const struct vision_im
 size_t vision_frame_size(const struct vision_layout *layout);
 
 /* Used by the layouts of families. */
+/* When frame i is shown. Of a known rate it is index / rate, as processors have it: microseconds, which are rounded, can fall on the other
+ * side of a tie when a prompt says "<1.5 seconds>". */
+double vision_seconds(const struct vision_request *request, int32_t i);
 struct vision_crop *vision_add_crop(struct vision_layout *layout,
                                     const struct vision_crop *crop); /* counts its tokens */
 void vision_add_words(struct vision_layout *layout, const char *format, ...) __attribute__((format(printf, 2, 3)));

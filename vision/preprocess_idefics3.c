@@ -100,7 +100,7 @@ int vision_idefics3_layout(const struct vision_params *p, const struct vision_re
         out->resized_width = out->resized_height = tile;
         add_video_words(out, r);
         for (int32_t i = 0; i < r->n_frames; i++) {
-            int seconds = (int)(r->times[i] / 1000000);
+            int seconds = (int)vision_seconds(r, i);
             vision_add_words(out, "\nFrame from %02d:%02d:", seconds / 60, seconds % 60);
             add_whole(out, i, side);
         }

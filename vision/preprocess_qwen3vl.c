@@ -34,7 +34,7 @@ int vision_qwen3vl_layout(const struct vision_params *p, const struct vision_req
         return err;
     for (int32_t pair = 0; 2 * pair < r->n_frames; pair++) {
         int32_t second = 2 * pair + 1 < r->n_frames ? 2 * pair + 1 : 2 * pair;
-        double seconds = ((double)r->times[2 * pair] / 1e6 + (double)r->times[second] / 1e6) / 2;
+        double seconds = (vision_seconds(r, 2 * pair) + vision_seconds(r, second)) / 2;
         vision_add_words(out, "<%.1f seconds><|vision_start|>", seconds);
         vision_qwen_add_pair(out, pair, 0);
         vision_add_run(out, pair, 1);

@@ -172,11 +172,30 @@ static void test_time(void **state)
     }
 }
 
+/* Frames 35 and 52 of 30 a second: between them is 1.45, and the half of what Python makes of both is a little more. */
+static void test_times_of_a_rate(void **state)
+{
+    (void)state;
+    const int64_t times[2] = {1166667, 1733333};
+    struct vision_params p = params(0);
+    struct vision_layout l;
+    struct vision_request r = {.medium = VISION_VIDEO, .width = 64, .height = 64, .n_frames = 2, .times = times};
+    for (int known = 0; known < 2; known++) {
+        r.rate = known ? 30 : 0;
+        assert_int_equal(vision_layout_init(&l, &p, &r), 0);
+        assert_string_equal(l.pieces[0].text,
+                            known ? "<1.5 seconds><|vision_start|>" : "<1.4 seconds><|vision_start|>");
+        vision_layout_finish(&l);
+    }
+    r.rate = 25; /* not the rate of these frames: their times count */
+    assert_true(vision_seconds(&r, 0) == 1166667 / 1e6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels), cmocka_unit_test(test_prompts), cmocka_unit_test(test_video_sizes),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_time),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_time),    cmocka_unit_test(test_times_of_a_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
