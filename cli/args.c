@@ -122,6 +122,9 @@ static int set_flag(const struct flag *flag, struct args *args)
     const char *value = flag->value ? flag->value : "yes";
     if (flag->option->list) {
         size_t n;
+        if (!*value || strchr(value, '\n'))
+            return base_fail(PR_ERR_INVALID, "--%s takes the name of a file, without line breaks, not '%.60s'",
+                             flag->option->key, value);
         struct base_buf *all = &args->lists[flag->option - pr_options(&n)];
         base_buf_printf(all, "%s%s", all->len > 0 ? "\n" : "", value);
         value = all->data;

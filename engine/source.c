@@ -65,6 +65,8 @@ int engine_source_nothing(const char *path, const struct ingest_options *options
                          pr_time_text(options->times[0], time, sizeof time));
     if (options->from != PR_TIME_NONE || options->to != PR_TIME_NONE)
         return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture between --from and --to", path);
+    if (options->first_page > 0)
+        return base_fail(PR_ERR_NOT_FOUND, "%s: there is no page %d in it", path, options->first_page + 1);
     return base_fail(PR_ERR_NOT_FOUND, "%s: there is no picture in it", path);
 }
 

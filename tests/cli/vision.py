@@ -258,6 +258,16 @@ class Vision(support.Folder):
         self.assertEqual(fewer.returncode, 2)
         self.assertIn(b"2 times", fewer.stderr)
 
+    def test_what_isnt_there(self):
+        """A name that a script left empty isn't no picture; pages that there aren't."""
+        model = ("run", "-m", f"{GOLDEN}/qwen2vl.f16.gguf", "--mmproj", f"{GOLDEN}/qwen2vl.mmproj.f16.gguf", "--raw", "-p", "x")
+        self.assertIn("the name of a file", self.refused(*model, "-i", ""))
+        self.assertIn("the name of a file", self.refused(*model, "-i", self.picture, "-i", ""))
+        paper = self.write("paper.pdf", support.pdf("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+                                                    "<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]>>"))
+        self.assertIn("no page 7", self.refused(*model, "--pdf", paper, "--pages", "7"))
+        self.assertIn("no page 7", self.refused(*model, "--pdf", paper, "--pages", "7-9"))
+
     def test_parts(self):
         """--box is a part, --at a moment."""
         self.assertEqual(self.runs("qwen2vl", "-i", self.picture, "--box", "0,0,50,40", "-p", "x"),
