@@ -560,7 +560,7 @@ def run_processor(family, processor, case):
     for f in case.films:
         indices = processor.video_processor.sample_frames(f.metadata(), **family.sampling(processor, f))
         sampled.append([int(i) for i in indices])
-        films.append(np.stack([f.frame(i) for i in sampled[-1]]))
+        films.append(np.stack([f.frame(i) for i in sampled[-1]]).transpose(0, 3, 1, 2))  # where 1 or 3 rows aren't taken for colours
     args = dict(text=case.prompt, return_tensors='pt')
     if images:
         args['images'] = images

@@ -1,26 +1,21 @@
 """Vision encoders of odd shapes through pagereel, beside transformers: what no fixed golden has.
 
-usage: odd_encoders.py [--pagereel build/cli/pagereel] [--devices ref,cpu,vulkan] [--first SEED] [--models N] [--keep FOLDER]
+usage: odd_encoders.py [--pagereel build/cli/pagereel] [--devices ref,cpu,vulkan] [--first SEED] [--n N] [--keep FOLDER]
 needs: what tools/goldens/vision.py needs
 
 Each seed draws a family, its encoder's depth, widths, heads, patches, windows and DeepStack layers, whether its weights are f32 or f16,
 and the size of a picture. The visual tokens of `pagereel embed` are compared with transformers' own: the root mean square of the
 difference, relative, has to be below 1e-3. Prints a line for each, and ends with 1 if one is WRONG.
 """
-import argparse
 import os
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
-import torch
+import odd
 import transformers as hf
 from PIL import Image
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../goldens'))
-import vision  # noqa: E402
-from pictures import picture  # noqa: E402
+import vision
+from pictures import picture
 
 BOUND = 1e-3
 
@@ -96,7 +91,25 @@ class OddQwen25VL(Odd, vision.Qwen25VL):
                                                                          **self.token_ids()))
 
 
-FAMILIES = [OddIdefics3, OddQwen3VL, OddQwen2VL, OddQwen25VL]
+class OddInternVL(Odd, vision.InternVL):
+    def configure(self, rng):
+        super().configure(rng)
+        self.patch = int(rng.choice([4, 6, 8, 14]))
+        self.tile = self.patch * 2 * int(rng.integers(1, 6))
+        self.small = dict(tile=self.tile, tiles=int(rng.integers(1, 13)))
+        self.say += f' patch {self.patch} tile {self.tile} tiles {self.small["tiles"]}'
+
+    def model(self):
+        text = dict(model_type='qwen2', vocab_size=self.words.n_vocab, hidden_size=self.d_text, intermediate_size=32, num_hidden_layers=1,
+                    num_attention_heads=2, num_key_value_heads=1, rope_parameters=vision.rope(1000000.0), pad_token_id=None, bos_token_id=None,
+                    eos_token_id=None, tie_word_embeddings=self.tied)
+        encoder = dict(hidden_size=self.width, intermediate_size=self.ff, num_hidden_layers=self.depth, num_attention_heads=self.heads,
+                       attention_bias=True, image_size=(self.tile, self.tile), patch_size=(self.patch, self.patch))
+        return hf.InternVLForConditionalGeneration(hf.InternVLConfig(text_config=text, vision_config=encoder, tie_word_embeddings=self.tied,
+                                                                     image_token_id=self.words.id('<IMG_CONTEXT>')))
+
+
+FAMILIES = [OddIdefics3, OddQwen3VL, OddQwen2VL, OddQwen25VL, OddInternVL]
 
 
 def check(seed, a, folder):
@@ -118,18 +131,13 @@ def check(seed, a, folder):
     Image.fromarray(rgb).save(files[1])
     said, good = [], True
     for device in a.devices:
-        done = subprocess.run([a.pagereel, 'embed', '--device', device, '--mmproj', files[0], files[1], '-o', files[2]], capture_output=True, text=True)
-        got = np.load(files[2]) if done.returncode == 0 else None
-        if got is None:
-            said.append(f'{device}: {done.stderr.strip()}')
-        elif got.shape != want.shape:
-            said.append(f'{device}: {got.shape} for {want.shape}')
-        else:
-            error = np.sqrt(((got - want) ** 2).mean() / (want ** 2).mean())
+        try:
+            error = odd.difference(odd.embed(a.pagereel, device, *files), want)
             said.append(f'{device} {error:.1e}')
-            good &= bool(error <= BOUND)
-            continue
-        good = False
+            good &= error <= BOUND
+        except RuntimeError as e:
+            said.append(f'{device}: {e}')
+            good = False
     print(f'{seed}: {family.name} {kind.__name__} {family.say}, {width} x {height}: {want.shape[0]} tokens, {", ".join(said)}{"" if good else "  WRONG"}',
           flush=True)
     for path in files if good else []:
@@ -137,20 +145,5 @@ def check(seed, a, folder):
     return good
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('--pagereel', default='build/cli/pagereel')
-    p.add_argument('--devices', type=lambda s: s.split(','), default=['ref', 'cpu', 'vulkan'])
-    p.add_argument('--first', type=int, default=1)
-    p.add_argument('--models', type=int, default=40)
-    p.add_argument('--keep', help='folder where the files of wrong ones stay')
-    a = p.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        good = [check(seed, a, a.keep or folder) for seed in range(a.first, a.first + a.models)]
-    print(f'{sum(good)} of {len(good)} right')
-    sys.exit(not all(good))
-
-
 if __name__ == '__main__':
-    main()
+    odd.main(check, 40)

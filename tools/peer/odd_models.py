@@ -1,6 +1,6 @@
 """Language models of odd shapes through pagereel, beside transformers: what no fixed golden has.
 
-usage: odd_models.py [--pagereel build/cli/pagereel] [--devices ref,cpu,vulkan] [--first SEED] [--models N] [--keep FOLDER]
+usage: odd_models.py [--pagereel build/cli/pagereel] [--devices ref,cpu,vulkan] [--first SEED] [--n N] [--keep FOLDER]
 needs: what tools/goldens/llm.py needs
 
 Each seed draws an architecture, its widths, heads, layers, biases, rope scaling, whether the head is tied, the format of the weights
@@ -8,21 +8,16 @@ and a prompt of 1 to 700 tokens. The 20 best log-probabilities of 16 greedy step
 same weights dequantised; the others round activations beside quantised weights, so there the difference is only shown. Prints a line
 for each model, and ends with 1 if one is WRONG.
 """
-import argparse
-import json
 import os
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
-import torch
+import odd
 import transformers as hf
 from gguf import GGMLQuantizationType as T
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../goldens'))
-import llm  # noqa: E402
-from decoder import write_gguf  # noqa: E402
+import llm
+from decoder import write_gguf
+from tokens import byte_tokens
 
 BOUND = {'ref': 0.01, 'cpu': 0.03, 'vulkan': 0.03}
 QUANTISED = (T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.IQ4_NL)
@@ -75,21 +70,8 @@ def draw(seed):
         case.kinds = llm.all_of(kind, config['num_hidden_layers'])
     n = int(rng.choice([1, 2, 31, 33, 255, 256, 257, int(rng.integers(1, 700))]))
     prompt = bytes(rng.integers(97, 104, n).astype(np.uint8)).decode()  # letters that no merge joins
-    case.pieces = lambda _: [{'ids': [llm_id(c) for c in prompt]}]
+    case.pieces = lambda _: [{'ids': [byte_tokens().index(c) for c in prompt]}]
     return case, kind, prompt
-
-
-def llm_id(letter):
-    from tokens import byte_tokens
-    return byte_tokens().index(letter)
-
-
-def run(program, device, path, prompt):
-    done = subprocess.run([program, 'run', '-m', path, '--raw', '--device', device, '--cache-type', 'f32', '--temp', '0', '-n', str(llm.STEPS),
-                           '--json', '--logprobs', str(llm.TOP), '-p', prompt], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip())
-    return json.loads(done.stdout)
 
 
 def compare(got, chosen, steps):
@@ -112,7 +94,8 @@ def check(seed, a, folder):
     config, results, good = case.config, [], True
     for device in a.devices:
         try:
-            got = run(a.pagereel, device, path, prompt)
+            got = odd.run_json(a.pagereel, 'run', '-m', path, '--raw', '--device', device, '--cache-type', 'f32', '--temp', '0', '-n',
+                               str(llm.STEPS), '--logprobs', str(llm.TOP), '-p', prompt)
             if got['prompt_tokens'] != inputs.pieces[0]['ids']:
                 raise RuntimeError('other tokens')
             worst = compare(got, chosen, steps)
@@ -134,20 +117,5 @@ def check(seed, a, folder):
     return good
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('--pagereel', default='build/cli/pagereel')
-    p.add_argument('--devices', type=lambda s: s.split(','), default=list(BOUND))
-    p.add_argument('--first', type=int, default=1)
-    p.add_argument('--models', type=int, default=50)
-    p.add_argument('--keep', help='folder where the files of wrong ones stay')
-    a = p.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        good = [check(seed, a, a.keep or folder) for seed in range(a.first, a.first + a.models)]
-    print(f'{sum(good)} of {len(good)} right')
-    sys.exit(not all(good))
-
-
 if __name__ == '__main__':
-    main()
+    odd.main(check, 50)
