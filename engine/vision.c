@@ -3,11 +3,13 @@
 
 #include "base/mem.h"
 #include "engine/model.h"
+#include "llm/arch.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- finding the file ------------------------------------------------------------------------------------------- */
 
@@ -17,14 +19,31 @@ static bool is_mmproj(const char *name)
     return strstr(name, "mmproj") && len > 5 && !strcmp(name + len - 5, ".gguf");
 }
 
-/* How much two names share: the longest run of characters that both have. */
+/* Characters of a name before its ending and the format of its weights, which other models' files share: 11 of
+ * "Qwen3-VL-2B-Q4_K_M.gguf". */
+static size_t stem(const char *name)
+{
+    static const char *const formats[] = {"f16", "f32", "bf16", "mxfp4", "q1",  "q2",  "q3", "q4",
+                                          "q5",  "q6",  "q8",   "iq1",   "iq2", "iq3", "iq4"};
+    size_t len = strlen(name);
+    if (len > 5 && !strcmp(name + len - 5, ".gguf"))
+        len -= 5;
+    for (size_t at = len; at-- > 1;)
+        for (size_t i = 0; i < sizeof formats / sizeof *formats && strchr("-._", name[at - 1]); i++)
+            if (!strncasecmp(name + at, formats[i], strlen(formats[i])))
+                return at - 1;
+    return len;
+}
+
+/* How much two names share: the longest run of characters that both stems have. */
 static size_t likeness(const char *a, const char *b)
 {
     size_t best = 0;
-    for (const char *p = a; *p; p++)
-        for (const char *q = b; *q; q++) {
+    const char *end_a = a + stem(a), *end_b = b + stem(b);
+    for (const char *p = a; p < end_a; p++)
+        for (const char *q = b; q < end_b; q++) {
             size_t n = 0;
-            while (p[n] && p[n] == q[n])
+            while (p + n < end_a && q + n < end_b && p[n] == q[n])
                 n++;
             best = n > best ? n : best;
         }
@@ -120,8 +139,8 @@ fail:
 }
 
 /* Of those that lie beside the model the first one that fits; if none does, what is wrong with the likeliest. */
-static int peek_beside(struct engine_vision *out, const char *model, const struct hparams *hp,
-                       const struct tokenizer *tokenizer)
+static int peek_fitting(struct engine_vision *out, const char *model, const struct hparams *hp,
+                        const struct tokenizer *tokenizer)
 {
     const char *slash = strrchr(model, '/');
     char why[1024] = "";
@@ -147,6 +166,28 @@ static int peek_beside(struct engine_vision *out, const char *model, const struc
                          "%s: no mmproj file lies beside it, so it can't see pictures; give one with --mmproj FILE",
                          model);
     return result < 0 ? base_fail(err, "%s", why) : PR_OK;
+}
+
+static int peek_beside(struct engine_vision *out, const char *model, const struct hparams *hp,
+                       const struct tokenizer *tokenizer)
+{
+    int err;
+    struct gguf *gguf = NULL;
+    struct tokenizer *own = NULL;
+    struct hparams read;
+    const struct llm_arch *arch;
+    if (hp)
+        return peek_fitting(out, model, hp, tokenizer);
+    TRY(model_gguf_open(model, &gguf));
+    TRY(model_hparams_read(gguf, &read));
+    TRY(llm_arch_find(read.arch, &arch));
+    TRY(arch->prepare(&read));
+    TRY(model_tokenizer_create(gguf, &own));
+    err = peek_fitting(out, model, &read, own);
+fail:
+    model_tokenizer_destroy(own);
+    model_gguf_close(gguf);
+    return err;
 }
 
 int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp,

@@ -21,7 +21,8 @@ struct engine_vision {
 
 /* Opens the file `mmproj`, or when that is "" the one beside the file `model` that fits it (of several the one
  * with the likeliest name), and reads what it says of itself. hp: what the
- * visual tokens must fit, tokenizer: which must have the family's marks; NULL: anything. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
+ * visual tokens must fit, tokenizer: which must have the family's marks; NULL: anything for `mmproj`, and what `model` itself
+ * says for one beside it. PR_ERR_NOT_FOUND: no mmproj; PR_ERR_INVALID: it belongs to another model. */
 int engine_vision_peek(struct engine_vision *out, const char *mmproj, const char *model, const struct hparams *hp,
                        const struct tokenizer *tokenizer);
 /* The same, ready to encode; *out may have been peeked at before. */

@@ -258,6 +258,16 @@ class Vision(support.Folder):
         self.assertEqual(fewer.returncode, 2)
         self.assertIn(b"2 times", fewer.stderr)
 
+    def test_beside_others(self):
+        """All pairs in one folder: each model finds its own mmproj, though other names end alike and other encoders fit, too."""
+        for family in FAMILIES:
+            told = json.loads(self.pagereel("embed", "-m", f"{GOLDEN}/{family}.f16.gguf", self.picture, "--json").stdout)
+            own = json.loads(self.pagereel("embed", "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf", self.picture, "--json").stdout)
+            self.assertEqual(told, own)
+            model = ("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--raw", "-n", "1", "--json", "--logprobs", "3", "-i", self.picture, "-p", "x")
+            self.assertEqual(self.pagereel(*model).stdout, self.pagereel(*model, "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf").stdout)
+        self.assertIn("nowhere.gguf", self.refused("embed", "-m", f"{GOLDEN}/nowhere.gguf", self.picture, "--json"))
+
     def test_what_isnt_there(self):
         """A name that a script left empty isn't no picture; pages that there aren't."""
         model = ("run", "-m", f"{GOLDEN}/qwen2vl.f16.gguf", "--mmproj", f"{GOLDEN}/qwen2vl.mmproj.f16.gguf", "--raw", "-p", "x")
