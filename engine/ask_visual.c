@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEWEST = 16 /* tokens that a picture has before another start time begins the next one */ };
+enum { FEWEST = 10 /* tokens that a picture has before another start time begins the next one */ };
 static const int64_t LONGEST_GAP = 8000000; /* microseconds that count between two frames of Qwen2.5-VL */
 
 /* How a family's frames are told apart. */

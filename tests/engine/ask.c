@@ -99,7 +99,7 @@ static void write_directly(struct pr_session *session, const char *family, const
     qsort(order, s->n_tokens, sizeof *order, by_place);
     for (size_t from = 0, to; from < s->n_tokens; from = to) {
         for (to = from + 1; to < s->n_tokens; to++)
-            if ((smol || qwen3) && order[to]->t0 != order[to - 1]->t0 && to - from >= 16)
+            if ((smol || qwen3) && order[to]->t0 != order[to - 1]->t0 && to - from >= 10)
                 break;
         int64_t us = order[from]->t0;
         if (smol)

@@ -15,7 +15,7 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ["memory/compress.c", "memory/farthest.c", "memory/sketch.c", "base/mem.c", "compute/type.c"]
 LEAST_STEPS = 4  # of a segment, before a cut ends it (engine/add_visual.c)
-FEWEST = 16  # tokens that a picture has before another start time begins the next one (engine/ask_visual.c)
+FEWEST = 10  # tokens that a picture has before another start time begins the next one (engine/ask_visual.c)
 LATE = 0.1  # seconds of the film that a frame shows behind its time: films have 5 frames a second, drawn at their middles
 
 
