@@ -28,7 +28,7 @@ TOGETHER = 4000  # tokens of a step, about
 PHASES = [
     ({"lookup": 0.5, "single": 0.5}, 700),
     ({"lookup": 0.25, "single": 0.35, "clip": 0.25, "page": 0.15}, 2400),
-    ({"lookup": 0.1, "single": 0.25, "clip": 0.4, "page": 0.15, "both": 0.1}, 1 << 30),
+    ({"lookup": 0.1, "single": 0.25, "clip": 0.45, "page": 0.1, "both": 0.1}, 1 << 30),
 ]
 WEIGHTS = {prompts.PART: 0.02, prompts.QUESTION: 0.1, prompts.ANSWER: 1.0}
 FOUND = {"when", "sign", "subtitle", "colour", "where", "motion", "count"}  # kinds whose excerpt shows what the question names
@@ -132,10 +132,10 @@ def batch(rng, here, what, held_out=False, longest=12):
     if what == "single":
         return some(300, lambda: prompts.single(rng, here, held_out))
     if what == "clip":
-        n = rng.choice([n for n in (1, 1, 2, 2, 3, 3, 4, 4, 6, 8, 12) if n <= longest])
-        return some(n * 100 + 450, lambda: prompts.clip(rng, here, held_out, n))
+        n = rng.choice([n for n in (1, 1, 1, 2, 2, 2, 3, 3, 4, 6, 8) if n <= longest])
+        return some(n * 150 + 450, lambda: prompts.clip(rng, here, held_out, n))
     if what == "both":
-        return some(2400, lambda: prompts.both(rng, here, held_out))
+        return some(2000, lambda: prompts.both(rng, here, held_out))
     n, seen = rng.choice((1, 1, 2, 3)), 0 if what == "lookup" else rng.choice((0, 2, 6, 12))
     if what == "lookup":
         return some(n * 250 + 350, lambda: prompts.lookup(rng, here, held_out, n))
@@ -165,7 +165,7 @@ def prepare(net, words_of, episodes):
         under += [(e, random.Random(len(own)).sample(own, min(STANDING, len(own))))] if own else []
         for part in pieces:
             if isinstance(part, tuple):
-                parts.append(net.text.embed(torch.tensor(part[1])))
+                parts.append(part[1])
                 ids += part[1]
                 weights += [WEIGHTS[what] for what, _ in part[2]]
                 turns += [number if what == prompts.ANSWER else -1 for what, number in part[2]]
@@ -179,9 +179,13 @@ def prepare(net, words_of, episodes):
                 ids += [-1] * n
                 weights += [0.0] * n
                 turns += [-1] * n
-        sequences.append(torch.cat(parts))
+        sequences.append(parts)
         for out, values, none in zip(told, (ids, weights, turns), (-1, 0.0, -1)):
             out.append(torch.tensor(values[1:] + [none]))
+    texts = [part for parts in sequences for part in parts if isinstance(part, list)]
+    rows = net.text.embed(torch.tensor([i for text in texts for i in text]))  # in one look-up, whose gradient is as large as the table
+    embedded = iter(rows.split([len(text) for text in texts]))
+    sequences = [torch.cat([next(embedded) if isinstance(part, list) else part for part in parts]) for parts in sequences]
     pad = nn.utils.rnn.pad_sequence
     return Prepared(pad(sequences, batch_first=True), pad(told[0], True, -1), pad(told[1], True, 0.0), pad(told[2], True, -1), found, links, named, under)
 
@@ -431,8 +435,7 @@ def main(argv=None):
     average = keep.Average(net.text)
     fresh = 0
     if saved:
-        for optimizer, was in zip(steps_of, saved["optimizers"] or []):
-            optimizer.load_state_dict(was)
+        muon.load(steps_of, saved["optimizers"] or [])
         average.weights.update({k[len("text."):]: v for k, v in saved["average"].items() if k.startswith("text.")})
         average.steps, step = saved["averaged"], saved["step"]
         fresh = 0 if saved["optimizers"] else step

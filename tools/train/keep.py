@@ -93,7 +93,7 @@ def shrink(folder, to):
 class Average:
     """Moving average of weights: what gets evaluated and exported. The first steps weigh little."""
 
-    def __init__(self, module, decay=0.998):
+    def __init__(self, module, decay=0.99):
         self.decay, self.steps = decay, 0
         self.weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
 

@@ -87,6 +87,19 @@ class Pool:
         while len(self.leaves) < leaves:
             self.leaves += self._leaves(8)
 
+    def montage(self, rng, n):
+        """A piece of a film of n shots in which nothing moves, put together from pictures: their tokens in any order."""
+        seen, shots, said, t = rng.sample(self.pictures, n), [], [], 0
+        for picture_of in seen:
+            t0, t = t, t + rng.randint(4, 14)
+            shots.append(dataclasses.replace(picture_of.shot, t0=t0, t1=t))
+            if rng.random() < 0.4:
+                said.append(film.Subtitle(t0 + 0.2, t - 0.2, film.saying(rng, self.vocabulary)))
+        origin = [(k, i) for k, picture_of in enumerate(seen) for i in range(len(picture_of.kept))]
+        rng.shuffle(origin)
+        values = torch.stack([seen[k].kept[i] for k, i in origin])
+        return Segment(shots, said, [(s.t0, s.t1) for s in shots], values, origin, [seen[k].told[2][i] for k, i in origin])
+
     def lesson(self, rng, n):
         """A pool of n new pages alone, whose pictures aren't looked at: their text costs nothing."""
         pages = [paper.plan(rng.getrandbits(60), 1 + (k % 2), self.vocabulary).pages[-1] for k in range(n)]

@@ -90,7 +90,11 @@ def turn(question, entries=()):
 def single(rng, pool, held_out=False):
     """One picture, as a file of its own, as a film that shows nothing else, or as `run` shows it, with questions about it and about what it
     doesn't show."""
-    seen, form = rng.choice(pool.pictures), rng.choice((ASK, ASK, LESSON, BARE))
+    signs = [p for p in pool.pictures if len(p.shot.signs) == 1]  # what is to be read is rarer than what is to be seen
+    cards = [p for p in pool.pictures if p.shot.lines]
+    seen = rng.choice(rng.choice((signs, signs, cards, pool.pictures)) or pool.pictures)
+    form = rng.choice((ASK, ASK, LESSON, BARE))
+    asked = _apart(rng, questions.of_shot(rng, seen.shot, held_out))
     prompt = Prompt(1 if form == ASK else rng.choice((1, rng.randint(1, 30))))
     if form == BARE:
         prompt.pieces.append(Rows(seen.rows, told=seen.told[0]))
@@ -101,9 +105,13 @@ def single(rng, pool, held_out=False):
         prompt.entry("page 1", [(None, seen.shown, seen.told[1])])
     else:
         t0 = rng.choice((0, rng.randint(0, 2400)))
+        t1 = t0 + rng.randint(1, 20)
+        said = [film.Subtitle(t0, t1, film.saying(rng, pool.vocabulary))] if rng.random() < 0.4 else []
         prompt.pieces.append("Excerpts:\n")
-        prompt.entry(clock(t0, t0 + rng.randint(1, 20)), [(t0, seen.kept, seen.told[2])])
-    asked = _apart(rng, questions.of_shot(rng, seen.shot, held_out))
+        prompt.entry(clock(t0, t1), [(t0, seen.kept, seen.told[2])], [s.text for s in said])
+        alone = film.Film("", t1, [dataclasses.replace(seen.shot, t0=t0, t1=t1)], said)
+        timed = [q for q in questions.of_film(rng, alone, pool.vocabulary, held_out) if q.kind in ("when", "subtitle")]
+        asked = timed + asked[:6 - len(timed)]
     asked.sort(key=lambda q: q.kind in ("count", "where", "background") and rng.random() < 0.6)  # reading comes first, and rarely falls away
     asked = asked[:6] + [questions.absent_of_shots(rng, [seen.shot], pool.vocabulary, held_out)] * (rng.random() < 0.6)
     rng.shuffle(asked)
@@ -113,16 +121,25 @@ def single(rng, pool, held_out=False):
 # --- films ---------------------------------------------------------------------------------------------------------------------
 
 
-def _few(rng, segment):
-    """How many visual tokens of a segment are shown: mostly most of them."""
+def _few(rng, segment, together):
+    """How many visual tokens of a segment are shown, of so many segments: mostly most of them, few where many share the prompt."""
     n = len(segment.values)
+    if together >= 3 and rng.random() < 0.6:
+        return min(n, rng.choice((24, 40, 56, 72, 104)))
     return n if rng.random() < 0.5 else min(n, max(40, memory.prefix(n, rng.uniform(0.4, 1))))
+
+
+def readable(question, words_seen):
+    """Whether what is left of the pictures still tells the sign that a question asks for, or is asked by."""
+    if question.kind in ("when", "subtitle"):
+        return not words_seen.isdisjoint(question.text.lower().strip("?.").replace(",", "").split())
+    return question.kind not in ("sign", "only sign", "after", "before") or question.answer in words_seen
 
 
 def film_entries(rng, pool, n, gist):
     """n pieces of a film in the order of time: functions that add the gist's entries and the others to a prompt; the latter returns a function
     that makes turns about them."""
-    chosen = rng.sample(pool.segments, n + gist)
+    chosen = [pool.montage(rng, rng.choice((1, 2, 3, 4))) if rng.random() < 0.5 else s for s in rng.sample(pool.segments, n + gist)]
     t, placed = (0 if rng.random() < 0.3 else rng.randint(0, 1500 if rng.random() < 0.9 else 12000)), []
     for segment in chosen[:n]:
         placed.append((segment, t))
@@ -139,11 +156,13 @@ def film_entries(rng, pool, n, gist):
             at += step
 
     def add(prompt, name=""):
-        shots, said, entry_of = [], [], {}
+        shots, said, entry_of, read = [], [], {}, {}
         for segment, start in placed:
             own, lines = segment.moved(start)
             t1 = start + segment.times[-1][1] - segment.times[0][0]
-            number = prompt.entry(name + clock(start, t1), segment.pictures(start, _few(rng, segment)), [s.text for s in lines])
+            pictures = segment.pictures(start, _few(rng, segment, n))
+            number = prompt.entry(name + clock(start, t1), pictures, [s.text for s in lines])
+            read[number] = {word for _, _, told in pictures for word, _ in told if word}
             entry_of.update({(s.t0, s.t1): number for s in own})
             shots += own
             said += lines
@@ -156,7 +175,11 @@ def film_entries(rng, pool, n, gist):
                 spans = [tuple(s) for s in q.spans]
                 if q.kind == "when":
                     q.answer = questions.clock(math.ceil(spans[0][0] - memory.LATE))
-                out.append(turn(q, list(dict.fromkeys(entry_of[s] for s in spans))[:3]))
+                entries = list(dict.fromkeys(entry_of[s] for s in spans))[:3]
+                if readable(q, set().union(*(read[e] for e in entries))):
+                    out.append(turn(q, entries))
+                elif rng.random() < 0.3:
+                    out.append(Turn(q.text, questions.NOT_SHOWN, f"absent {q.kind}"))
             return out, shots
 
         return turns
@@ -192,7 +215,7 @@ def _apart(rng, asked):
 
 
 READING = {"sign", "only sign", "after", "before", "bar", "largest bar", "smallest bar"}
-COMMON = {"count": 0.3, "where": 0.5, "motion": 0.6, "page": 0.5, "fact": 0.3}  # weights of kinds of which there are more than enough
+COMMON = {"count": 0.15, "colour": 0.3, "where": 0.3, "motion": 0.4, "page": 0.4, "fact": 0.3}  # weights of kinds of which there are more than enough
 
 
 def _some(rng, turns, n):
@@ -291,7 +314,7 @@ def page(rng, pool, held_out=False, n=None, seen=None, form=ASK):
 def both(rng, pool, held_out=False):
     """A film and a paper together."""
     names, prompt = [f"{name}, " for name in rng.choice(NAMES)], Prompt()
-    add_gist, add_film = film_entries(rng, pool, rng.choice((2, 3, 4, 6)), rng.choice((3, 6, 9)))
+    add_gist, add_film = film_entries(rng, pool, rng.choice((2, 3, 4)), rng.choice((3, 6, 9)))
     add_pages = page_entries(rng, pool, rng.choice((1, 1, 2)), rng.choice((0, 3, 6)))
     prompt.pieces.append("Overview:\n")
     add_gist(prompt, names[0])

@@ -194,6 +194,12 @@ def _shot(rng, t0, t1, deck):
     return shot
 
 
+def saying(rng, vocabulary):
+    """What a subtitle may say."""
+    a, b = rng.sample(vocabulary, 2)
+    return rng.choice(SAYINGS).format(a=a, b=b, n=rng.randint(2, 99))
+
+
 def plan(seed, seconds, vocabulary, shortest=4.0, longest=14.0):
     """A film of `seconds` from a seed. Everything lasts `shortest` seconds or more."""
     rng = random.Random(f"film {seed}")
