@@ -17,8 +17,9 @@ static int print_json(const struct pr_visual *v)
                     (int)v->tile_rows, (int)v->tile_cols);
     for (size_t i = 0; i < v->n_runs; i++) {
         const struct pr_visual_run *r = &v->runs[i];
-        base_buf_printf(&out, "%s{\"first\":%zu,\"image_tokens\":%zu,\"grid\":[%d,%d],\"frames\":%d}", i ? "," : "",
-                        r->first, r->n, (int)r->rows, (int)r->cols, (int)r->frames);
+        base_buf_printf(&out, "%s{\"first\":%zu,\"image_tokens\":%zu,\"grid\":[%d,%d],\"frames\":%d%s}", i ? "," : "",
+                        r->first, r->n, (int)r->rows, (int)r->cols, (int)r->frames,
+                        r->partial ? ",\"partial\":true" : "");
     }
     base_buf_puts(&out, "],\"positions\":");
     if (!v->positions)
@@ -45,6 +46,7 @@ int cli_embed(const struct args *args)
         cli_tell_plan(args->words[0], &plan);
     }
     TRY(pr_embed(args->words[0], settings, cli_cancel(), &visual));
+    cli_tell_partial(visual.runs, visual.n_runs);
     if (settings->output[0])
         TRY(cli_write_npy(settings->output, visual.rows, visual.n, visual.width));
     if (settings->json)

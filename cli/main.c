@@ -113,7 +113,7 @@ const struct command cli_commands[] = {
      "order in which they are given, or else before the text. A file named - is what comes on standard input, and the prompt is in --prompt then. The vision part "
      "(mmproj) is found when it lies beside the model.\n\n"
      "With --json it prints one object when the answer is complete: prompt_tokens, the ids that the model read, with "
-     "{image_tokens, grid: [rows, columns]} for each run of visual tokens (frames, if it has several); "
+     "{image_tokens, grid: [rows, columns]} for each run of visual tokens (frames, if it has several; partial, if its file is damaged or breaks off); "
      "tokens, each with id, text and top, the --logprobs most probable tokens of that step; stop, why it ended "
      "(end, string, length, context). Text of a token that ends within a character comes with a later token.",
      "pagereel run -m model.gguf -p \"Why is the sky blue?\"\n"
@@ -153,7 +153,7 @@ const struct command cli_commands[] = {
      "reads, as a NumPy array of 32-bit floats [tokens, width]. Without --mmproj it is the one that lies beside --model. "
      "A FILE of - is standard input. With --verbose it says beforehand how much memory that takes at the most.\n\n"
      "With --json it prints one object: family; tokens and width; tiles, the rows and columns that a picture was cut into; runs, "
-     "each with its first row, image_tokens, grid [rows, columns] and frames; positions [time, row, column] of each token in its "
+     "each with its first row, image_tokens, grid [rows, columns], frames, and partial if the file is damaged or breaks off; positions [time, row, column] of each token in its "
      "run, or null where they follow each other as text does.",
      "pagereel embed --mmproj mmproj.gguf photo.jpg -o photo.npy", cli_embed},
     {"devices", "devices", "", 0, 0, "list what can compute",

@@ -209,6 +209,15 @@ int cli_interrupted(void)
     return first_signal;
 }
 
+void cli_tell_partial(const struct pr_visual_run *runs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (runs[i].partial) {
+            fprintf(stderr, "pagereel: something of what is shown is damaged or breaks off; what is there was seen\n");
+            return;
+        }
+}
+
 void cli_tell_plan(const char *path, const struct pr_visual_plan *plan)
 {
     fprintf(

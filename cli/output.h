@@ -45,3 +45,5 @@ int cli_interrupted(void);
 
 /* On standard error: what looking at a file will take, before it is done. */
 void cli_tell_plan(const char *path, const struct pr_visual_plan *plan);
+/* On standard error, if so: something of what was seen couldn't be read. */
+void cli_tell_partial(const struct pr_visual_run *runs, size_t n);

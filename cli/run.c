@@ -199,8 +199,9 @@ static bool reads_input(const char *files)
 static int add_prompt(struct pr_model *model, struct pr_session *session, const struct pr_settings *settings)
 {
     struct base_buf input = {0};
+    const struct pr_visual_run *runs;
     const char *text = settings->prompt;
-    size_t len = strlen(text);
+    size_t len = strlen(text), n_runs;
     int err;
     if (len == 0) {
         if (reads_input(settings->image) || reads_input(settings->video) || reads_input(settings->pdf))
@@ -215,7 +216,9 @@ static int add_prompt(struct pr_model *model, struct pr_session *session, const 
     }
     if (!settings->raw && settings->system[0])
         TRY(pr_session_chat(session, PR_ROLE_SYSTEM, settings->system, strlen(settings->system)));
-    err = add_items(model, session, settings, text, len);
+    TRY(add_items(model, session, settings, text, len));
+    runs = pr_session_visual(session, &n_runs);
+    cli_tell_partial(runs, n_runs);
 fail:
     base_buf_finish(&input);
     return err;
@@ -245,7 +248,7 @@ static void json_prompt(struct base_buf *out, const struct pr_session *session)
             base_buf_printf(out, ",\"grid\":[%d,%d]", (int)r->rows, (int)r->cols);
         if (r && r->frames > 1)
             base_buf_printf(out, ",\"frames\":%d", (int)r->frames);
-        base_buf_puts(out, "}");
+        base_buf_puts(out, r && r->partial ? ",\"partial\":true}" : "}");
         i = end - 1;
     }
     base_buf_puts(out, "]");

@@ -32,7 +32,8 @@ static int join(struct pr_visual *out, struct engine_media *media)
                 memcpy(out->rows + at * out->width, run->rows, n * out->width * sizeof *out->rows);
                 if (grid)
                     memcpy(out->positions + at, run->positions, n * sizeof *out->positions);
-                out->runs[out->n_runs++] = (struct pr_visual_run){at, n, run->frames, run->grid_rows, run->grid_cols};
+                out->runs[out->n_runs++] =
+                    (struct pr_visual_run){at, n, run->frames, run->grid_rows, run->grid_cols, media->media[i].partial};
             }
             at += n;
             engine_run_finish(run); /* what is copied goes, so that little is there twice */

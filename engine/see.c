@@ -171,6 +171,7 @@ static int see_picture(const struct seeing *s, struct engine_medium *m, const st
                                      .max_tokens = s->max_tokens};
     TRY(vision_layout_init(&layout, vision_encoder_params(encoder), &request));
     TRY(make_runs(m, &layout, width, &rows_of));
+    m->partial = unit->partial;
     rgb = base_try_alloc(vision_fill_size(&layout, 0, layout.n_crops), 1);
     int32_t chunk = layout.n_crops < CHUNK ? layout.n_crops : CHUNK;
     rows = base_try_alloc((size_t)vision_tokens(&layout, 0, chunk), width * sizeof *rows);
@@ -416,6 +417,7 @@ static int see_frames(const struct seeing *s, struct engine_medium *m, const str
         if (!same && !ended) {
             TRY(engine_source_picture(source, &unit));
             ended = err == PR_EOF;
+            m->partial |= !ended && unit.partial;
         }
         if (ended && !may_end(i, film->n)) {
             *n_read = i;

@@ -156,6 +156,7 @@ static int add_medium(struct pr_session *s, const struct engine_medium *m, struc
         s->runs[s->n_runs++] = run->frames ? (struct pr_visual_run){s->history.n, (size_t)run->n, run->frames,
                                                                     run->grid_rows, run->grid_cols}
                                            : (struct pr_visual_run){s->history.n, (size_t)run->n, 1, 1, run->n};
+        s->runs[s->n_runs - 1].partial = m->partial;
         engine_session_add_rows(s, run->rows, run->n, run->positions, run->advance);
         run->rows = NULL;
         run->positions = NULL;

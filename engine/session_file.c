@@ -95,7 +95,7 @@ int pr_session_restore(struct pr_session *s, const char *path)
     s->n_runs = s->cap_runs = saved->n_runs;
     for (size_t i = 0; i < s->n_runs; i++) {
         const struct saved_run *r = saved_runs(saved) + i;
-        s->runs[i] = (struct pr_visual_run){r->first, r->n, r->frames, r->rows, r->cols};
+        s->runs[i] = (struct pr_visual_run){r->first, r->n, r->frames, r->rows, r->cols, false};
     }
     s->began = saved->began;
     s->answer_open = saved->answer_open;

@@ -42,7 +42,7 @@ void engine_run_finish(struct engine_run *run);
 
 /* What the model sees of one picture, video or page. Zero-initialised is empty. */
 struct engine_medium {
-    bool video;
+    bool video, partial; /* partial: something of it couldn't be read */
     struct engine_run *runs;
     size_t n_runs;
     int32_t tile_rows, tile_cols; /* of a picture that was cut into tiles; otherwise 0 */

@@ -222,6 +222,7 @@ int pr_session_raw_items(struct pr_session *session, const struct pr_item *items
 struct pr_visual_run {
     size_t first, n;            /* in pr_session_prompt() */
     int32_t frames, rows, cols; /* n = frames * rows * cols */
+    bool partial; /* the file is damaged or breaks off: what is there of it was seen; not kept in a session's file */
 };
 /* In the order of the prompt. Valid until the session changes. */
 const struct pr_visual_run *pr_session_visual(const struct pr_session *session, size_t *n);

@@ -4,6 +4,7 @@
 usage: vision.py PROGRAM"""
 import json
 import os
+import random
 import re
 import shutil
 import struct
@@ -267,6 +268,21 @@ class Vision(support.Folder):
             model = ("run", "-m", f"{GOLDEN}/{family}.f16.gguf", "--raw", "-n", "1", "--json", "--logprobs", "3", "-i", self.picture, "-p", "x")
             self.assertEqual(self.pagereel(*model).stdout, self.pagereel(*model, "--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf").stdout)
         self.assertIn("nowhere.gguf", self.refused("embed", "-m", f"{GOLDEN}/nowhere.gguf", self.picture, "--json"))
+
+    def test_broken_off(self):
+        """Half a picture is seen, and said to be half a picture."""
+        noise = random.Random(1)
+        whole = support.png(100, 40, 8, 2, zlib.compress(b"".join(b"\0" + noise.randbytes(300) for _ in range(40))))
+        half = self.write("half.png", whole[:len(whole) * 2 // 3])
+        for path, partial in ((self.write("whole.png", whole), False), (half, True)):
+            done = self.pagereel("embed", "--mmproj", f"{GOLDEN}/qwen2vl.mmproj.f16.gguf", path, "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual([r.get("partial", False) for r in json.loads(done.stdout)["runs"]], [partial])
+            self.assertEqual(b"breaks off" in done.stderr, partial)
+            done = self.pagereel("run", "-m", f"{GOLDEN}/qwen2vl.f16.gguf", "--raw", "-n", "1", "--json", "-i", self.picture, "-i", path, "-p", "x")
+            runs = [t for t in json.loads(done.stdout)["prompt_tokens"] if isinstance(t, dict)]
+            self.assertEqual([r.get("partial", False) for r in runs], [False, partial])
+            self.assertEqual(b"breaks off" in done.stderr, partial)
 
     def test_what_isnt_there(self):
         """A name that a script left empty isn't no picture; pages that there aren't."""
