@@ -380,9 +380,10 @@ int cli_plan(const struct args *args)
         put_text(&out, "kind", plan.kind);
         put_seconds(&out, "duration", plan.duration);
         base_buf_printf(&out,
-                        ",\"units\":%lld,\"encoded\":%lld,\"tokens\":%lld,\"bytes\":%lld,\"memory\":%lld,\"seconds\":",
+                        ",\"units\":%lld,\"encoded\":%lld,\"tokens\":%lld,\"bytes\":%lld,\"memory\":%lld,"
+                        "\"ask_memory\":%lld,\"device_memory\":%lld,\"seconds\":",
                         (long long)plan.units, (long long)plan.encoded, (long long)plan.tokens, (long long)plan.bytes,
-                        (long long)plan.memory);
+                        (long long)plan.memory, (long long)plan.ask_memory, (long long)plan.device_memory);
         base_json_double(&out, plan.seconds);
         base_buf_puts(&out, "}");
         return write_line(&out);
@@ -399,7 +400,11 @@ int cli_plan(const struct args *args)
                          (long long)plan.tokens);
     if (err >= 0 && plan.bytes > 0)
         err = cli_printf(", about %s in the library", size_text(plan.bytes, size));
-    if (err >= 0 && plan.encoded > 0)
+    if (err >= 0)
         err = cli_printf(", up to %s of memory", size_text(plan.memory, size));
+    if (err >= 0 && plan.ask_memory > 0)
+        err = cli_printf(", %s to ask", size_text(plan.ask_memory, size));
+    if (err >= 0 && plan.device_memory > 0)
+        err = cli_printf(", %s of the GPU's", size_text(plan.device_memory, size));
     return err < 0 ? err : cli_printf(", about %s\n", duration_text(plan.seconds, time));
 }

@@ -101,9 +101,11 @@ const struct command cli_commands[] = {
      "Opens the file, reads a little of it, and tells its length, how much of the disk it would take in the library "
      "and how long it would take. With a model that sees it looks at some short parts of it, for seconds, on the device "
      "that adding would use, and tells how many frames or pages would be encoded, and how many visual tokens kept. "
-     "Nothing of it is kept.\n\n"
+     "Nothing of it is kept. Memory is that of the largest process: while the file is added, and, with a model that "
+     "answers, while a question with a full prompt is. The first question, which adds, takes both at the most.\n\n"
      "With --json it prints one object: source, kind, duration, units (pages, or text tracks of a film), encoded "
-     "(runs of the vision encoder), tokens (visual ones), bytes, memory (bytes at the most), seconds.",
+     "(runs of the vision encoder), tokens (visual ones), bytes, memory (bytes at the most, to add), ask_memory (to "
+     "ask), device_memory (of a GPU), seconds.",
      "pagereel plan manual.pdf\npagereel plan -m model.gguf --mmproj mmproj.gguf lecture.mkv", cli_plan},
     {"run", "run", "", 0, 0, "let a model continue a prompt or answer a message",
      "Reads a prompt (--prompt, or standard input), and prints what the model answers, token by token. The prompt "

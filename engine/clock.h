@@ -6,7 +6,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,15 +29,6 @@ static inline double engine_cpu(void)
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* The most resident bytes so far, of this process or of a worker that has ended, whichever had more. */
-static inline uint64_t engine_most_resident(void)
-{
-    struct rusage self, workers;
-    if (getrusage(RUSAGE_SELF, &self) < 0 || getrusage(RUSAGE_CHILDREN, &workers) < 0)
-        return 0;
-    return (uint64_t)(self.ru_maxrss > workers.ru_maxrss ? self.ru_maxrss : workers.ru_maxrss) * 1024;
 }
 
 /* Resident bytes, mapped files included; 0: unknown. */

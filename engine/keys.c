@@ -209,16 +209,15 @@ fail:
     return err;
 }
 
-int engine_keys_make(const struct pr_settings *settings, struct library *library, const struct library_source *source,
-                     pr_progress_fn fn, void *user, struct pr_cancel *cancel)
+int engine_keys_of(struct pr_model *model, struct library *library, const struct library_source *source,
+                   pr_progress_fn fn, void *user, struct pr_cancel *cancel)
 {
+    int err = PR_OK;
     unsigned char encoder[ENGINE_ENCODER_BYTES];
-    struct pr_model *model = NULL;
     struct recall_index *index = NULL;
     struct memory_keys *keys = NULL;
     const struct evidence_setup *setup;
-    int err = *settings->model ? pr_model_open(settings, cancel, &model) : PR_OK;
-    if (model && engine_peek_vision(model) >= 0 && memory_recall_open(library, source, &index) >= 0) {
+    if (engine_peek_vision(model) >= 0 && memory_recall_open(library, source, &index) >= 0) {
         engine_encoder_identity(&model->vision, encoder);
         setup = engine_visual_recalled(index, encoder);
         if (setup)
@@ -226,6 +225,16 @@ int engine_keys_make(const struct pr_settings *settings, struct library *library
     }
     memory_keys_close(keys);
     memory_recall_close(index);
+    return err == PR_ERR_CANCELLED ? err : PR_OK;
+}
+
+int engine_keys_make(const struct pr_settings *settings, struct library *library, const struct library_source *source,
+                     pr_progress_fn fn, void *user, struct pr_cancel *cancel)
+{
+    struct pr_model *model = NULL;
+    int err = *settings->model ? pr_model_open(settings, cancel, &model) : PR_OK;
+    if (model)
+        err = engine_keys_of(model, library, source, fn, user, cancel);
     pr_model_close(model);
     return err == PR_ERR_CANCELLED ? err : PR_OK;
 }

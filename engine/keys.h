@@ -26,6 +26,10 @@ int engine_keys_open(struct pr_model *model, struct library *library, const stru
                      const struct recall_index *index, const struct evidence_setup *setup, pr_progress_fn fn,
                      void *user, const struct base_cancel *cancel, struct memory_keys **out);
 
+/* Makes the keys of what an open model has seen of a source. Without keys questions work, too: only a cancellation is a failure. */
+int engine_keys_of(struct pr_model *model, struct library *library, const struct library_source *source,
+                   pr_progress_fn fn, void *user, struct pr_cancel *cancel);
+
 /* What a question asks keys with: queries[*n, n_head * d_head] of its last tokens, at most ENGINE_KEY_QUERIES. The caller frees *queries
  * with base_free(). */
 int engine_keys_queries(struct pr_model *model, const char *question, float **queries, size_t *n);

@@ -119,7 +119,7 @@ int pr_add(const struct pr_settings *given, const char *path, pr_progress_fn fn,
     TRY(engine_open_sight(&settings, &hp, &sight));
     TRY(engine_library_open(&settings, &library));
     TRY(engine_add(library, &settings, sight, false, path, fn, user, engine_cancel(cancel), &source, &fresh));
-    if (fresh && sight)
+    if (fresh && sight && sight->vision.encoded > 0)
         TRY(engine_keys_make(&settings, library, &source, fn, user, cancel));
     if (out) {
         struct evidence *evidence;

@@ -16,8 +16,7 @@ int engine_library_open(const struct pr_settings *settings, struct library **out
  * caller closes with pr_model_close(). */
 int engine_open_sight(const struct pr_settings *settings, struct hparams *hp, struct pr_model **out);
 
-/* Opens the model of the settings and makes the shallow keys (keys.h) of what it has seen of a source. Without keys questions work, too: only a
- * cancellation is a failure. */
+/* Opens the model of the settings for engine_keys_of() (keys.h). */
 int engine_keys_make(const struct pr_settings *settings, struct library *library, const struct library_source *source,
                      pr_progress_fn fn, void *user, struct pr_cancel *cancel);
 

@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 #include "engine/clock.h"
+#include "engine/encoding.h"
+#include "engine/plan.h"
 #include "engine/visual.h"
 #include "ingest/source.h"
 #include "memory/calibrate.h"
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,9 +35,32 @@ static double hash_seconds(void)
     return seconds;
 }
 
+/* For this process getrusage() begins with what the one had that started it; the system's own file doesn't. */
+int64_t engine_plan_most_resident(int64_t more)
+{
+    struct rusage usage;
+    long long here = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %lld", &here) == 1)
+            break;
+    if (f)
+        fclose(f);
+    int64_t workers = getrusage(RUSAGE_CHILDREN, &usage) < 0 ? 0 : 1024 * (int64_t)usage.ru_maxrss;
+    workers += workers / 32; /* they differ by a little from run to run */
+    return 1024 * here + more > workers ? 1024 * here + more : workers;
+}
+
 /* ---- pictures ----------------------------------------------------------------------------------------------------- */
 
-enum { TRIALS = 6, TRIAL_STEPS = 64, TRIAL_PAGES = 2 }; /* steps: a whole segment, if there is time */
+enum {
+    TRIALS = 6,
+    TRIAL_STEPS = 64, /* a whole segment, if there is time */
+    TRIAL_PAGES = 2,
+    WARM_PAGES = 5,
+    WARM_FRAMES = 2 * ENGINE_BATCH /* whole batches of frames and of pairs */
+};
 static const double TRIAL_SECONDS = 5;
 
 /* One trial, and what it came to. */
@@ -62,20 +88,14 @@ static void watch_clock(void *user, const struct pr_progress *progress)
         atomic_store(&deadline->cancel.requested, true);
 }
 
-/* In the library of trials. */
-static struct library_source trial_source(int number)
-{
-    return (struct library_source){.id = 1 + number, .hash = {(unsigned char)number}};
-}
-
-static int measure(struct add_job *job, int number, const struct base_cancel *cancel, struct trial *trial)
+static int measure(struct add_job *job, const struct library_source *source, const struct base_cancel *cancel,
+                   struct trial *trial)
 {
     int err;
     char text[256];
     struct evidence *evidence = NULL;
     struct evidence_setup wanted;
     struct deadline deadline = {.outer = cancel};
-    struct library_source source = trial_source(number);
     job->from = trial->from;
     job->to = trial->to;
     job->fn = watch_clock;
@@ -83,11 +103,11 @@ static int measure(struct add_job *job, int number, const struct base_cancel *ca
     job->cancel = &deadline.cancel;
     int64_t before = job->model->vision.encoded;
     job->told = 0;
-    err = engine_look(job, &source);
+    err = engine_look(job, source);
     if (base_cancelled(cancel) || (err < 0 && err != PR_ERR_CANCELLED))
         return err;
     trial->seconds = deadline.begin > 0 ? engine_now() - deadline.begin : 0;
-    TRY(memory_library_evidence(job->library, &source, &evidence));
+    TRY(memory_library_evidence(job->library, source, &evidence));
     engine_visual_setup(&job->model->vision, job->settings, text, &wanted);
     const struct evidence_setup *setup = engine_visual_exact(evidence, &wanted);
     struct evidence_seen seen = setup ? memory_evidence_seen(evidence, setup->number) : (struct evidence_seen){0};
@@ -149,12 +169,13 @@ static int choose_trials(const struct pr_plan *plan, struct pr_settings *setting
 
 /* Looks at parts of the file. */
 static int try_pictures(const struct pr_settings *given, struct pr_model *sight, const char *path, bool timed,
-                        const struct base_cancel *cancel, struct pr_plan *out)
+                        const struct base_cancel *cancel, int64_t base, struct pr_plan *out)
 {
     int err;
     struct pr_settings settings = *given;
     struct library *library = NULL;
     struct trial trials[TRIALS + 1] = {{0}};
+    struct library_source sources[TRIALS + 1];
     const char *tmp = getenv("TMPDIR");
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/pagereel-plan-XXXXXX", tmp && *tmp ? tmp : "/tmp");
@@ -162,6 +183,11 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
         return base_fail(PR_ERR_IO, "%s: can't be made; set TMPDIR to a folder that can be written", folder);
     settings.disk = settings.cap = 0;
     int n = choose_trials(out, &settings, timed, trials);
+    TRY(engine_open_devices(sight, &settings));
+    bool gpu = sight->device != sight->host;
+    base = gpu ? (int64_t)engine_resident() : base; /* its driver stays */
+    for (int i = 0; i <= TRIALS; i++)
+        sources[i] = (struct library_source){.id = 1 + i, .hash = {(unsigned char)i}};
     TRY(memory_library_open(folder, &library));
     struct add_job job = {.library = library,
                           .settings = &settings,
@@ -170,15 +196,15 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
                           .disk_left = INT64_MAX,
                           .library_paged = !timed};
     /* The first look plans passes and warms up: its time doesn't count. Of a long film it also measures what thresholds mean for this
-     * encoder, as adding does at its beginning. */
+     * encoder, as adding does at its beginning; of a document it fills the slots that pages come in. */
+    int warm = !timed ? WARM_PAGES : n > 1 ? CALIBRATION_STEPS + 1 : WARM_FRAMES;
     trials[n] = trials[0];
-    trials[n].to = timed ? trials[n].from + (int64_t)(1e6 * (n > 1 ? CALIBRATION_STEPS + 1 : 1) / (double)settings.fps)
-                         : trials[n].from + 1;
-    TRY(measure(&job, TRIALS, cancel, &trials[n]));
+    trials[n].to = trials[n].from + (timed ? (int64_t)(1e6 * warm / (double)settings.fps) : warm);
+    TRY(measure(&job, &sources[TRIALS], cancel, &trials[n]));
     struct trial sum = {0};
     int64_t steps = 0;
     for (int i = 0; i < n; i++) {
-        TRY(measure(&job, i, cancel, &trials[i]));
+        TRY(measure(&job, &sources[i], cancel, &trials[i]));
         sum.done += trials[i].done;
         sum.encoded += trials[i].encoded;
         sum.tokens += trials[i].tokens;
@@ -193,16 +219,11 @@ static int try_pictures(const struct pr_settings *given, struct pr_model *sight,
     out->tokens = (int64_t)((double)sum.tokens * scale + 0.5);
     out->bytes += (int64_t)((double)sum.bytes * scale);
     out->seconds += sum.seconds * scale;
-    if (*settings.model) { /* the keys that questions find pictures by: what they take is mostly the model itself */
-        double start = engine_now();
-        for (int i = 0; i < n; i++) { /* of all, since passes of each size take memory */
-            struct library_source source = trial_source(i);
-            TRY(engine_keys_make(&settings, library, &source, NULL, NULL, NULL));
-            if (i == 0)
-                out->seconds += engine_now() - start;
-        }
-    }
-    out->memory = (int64_t)engine_most_resident() + (timed ? engine_look_memory(sum.raw, steps) : 0);
+    int64_t more = ENGINE_PLAN_ADDING + (timed ? engine_look_memory(sum.raw, steps) : 0);
+    out->memory = engine_plan_most_resident(more);
+    out->device_memory = gpu ? (int64_t)sight->device->peak : 0;
+    if (*settings.model)
+        TRY(engine_plan_asking(&settings, library, sources, (size_t)n, base, out));
     err = PR_OK;
 fail:
     memory_library_close(library);
@@ -221,6 +242,7 @@ int pr_plan(const struct pr_settings *given, const char *path, struct pr_cancel 
     struct pr_model *sight = NULL;
     struct ingest_source *file = NULL;
     struct ingest_options options = ingest_options_default();
+    int64_t base = (int64_t)engine_resident();
     *out = (struct pr_plan){.duration = PR_TIME_NONE};
     TRY(engine_settings(given, &settings));
     TRY(engine_open_sight(&settings, &hp, &sight));
@@ -257,11 +279,15 @@ int pr_plan(const struct pr_settings *given, const char *path, struct pr_cancel 
         out->seconds += (engine_now() - start) * scale;
         out->bytes = (int64_t)(scale * (double)(bytes + 48 * lines + 224 * units));
     }
-    err = PR_OK;
-    out->memory = (int64_t)engine_most_resident();
     bool pictures = strcmp(info->kind, "text") != 0 && strcmp(info->kind, "audio") != 0;
+    ingest_close(file); /* so that its worker counts */
+    file = NULL;
+    out->memory = engine_plan_most_resident(ENGINE_PLAN_ADDING);
+    err = PR_OK;
     if (sight && pictures)
-        TRY(try_pictures(&settings, sight, path, timed, options.cancel, out));
+        TRY(try_pictures(&settings, sight, path, timed, options.cancel, base, out));
+    else if (*settings.model)
+        TRY(engine_plan_asking(&settings, NULL, NULL, 0, base, out));
 fail:
     ingest_close(file);
     pr_model_close(sight);

@@ -86,11 +86,14 @@ struct pr_plan {
     int64_t units; /* pages, or text tracks of a film; 0: not known before the end */
     int64_t
         encoded; /* frames (or pairs), pages, tiles that the vision encoder would run on; 0: no model that sees was given */
-    int64_t tokens;   /* visual tokens that would be kept */
-    int64_t memory;   /* bytes, about, at the most: of the largest process */
-    int64_t bytes;    /* on the disk, about */
-    double seconds;   /* on this machine, about */
-    int64_t duration; /* microseconds or PR_TIME_NONE */
+    int64_t tokens; /* visual tokens that would be kept */
+    int64_t memory; /* bytes, about, at the most: of the largest process while the file is added */
+    int64_t
+        ask_memory; /* the same while a question with a full budget is answered from the library; 0: no language model was given */
+    int64_t device_memory; /* bytes of a GPU, at the most, of both together; 0: none computes */
+    int64_t bytes;         /* on the disk, about */
+    double seconds;        /* on this machine, about */
+    int64_t duration;      /* microseconds or PR_TIME_NONE */
 };
 /* Opens the file, reads a little of it, and has the vision part (settings->mmproj, or what lies beside settings->model) look at a
  * little, for about 20 seconds at the most; nothing is kept. */

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/library.h"
+#include "engine/plan.h"
 #include "pagereel/pagereel.h"
 
 #include <stdatomic.h>
@@ -258,6 +259,14 @@ int engine_keys_make(const struct pr_settings *settings, struct library *library
                      pr_progress_fn fn, void *user, struct pr_cancel *cancel)
 {
     (void)settings, (void)library, (void)source, (void)fn, (void)user, (void)cancel;
+    return PR_OK;
+}
+
+int engine_plan_asking(const struct pr_settings *settings, struct library *library, const struct library_source *trials,
+                       size_t n, int64_t base, struct pr_plan *out)
+{
+    (void)settings, (void)library, (void)trials, (void)n, (void)base;
+    out->ask_memory = 300 << 20;
     return PR_OK;
 }
 

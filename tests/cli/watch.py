@@ -191,26 +191,69 @@ class Watch(support.Films):
 
     # ---- planned
 
+    def peak(self, command):
+        """The object that it prints, and the most resident bytes of the program or one of its workers. (What the system says when a process has
+        ended begins with this test's own memory, which it was forked from.)"""
+        peak = 0
+        with subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE) as process:
+            while process.poll() is None:
+                for pid in [process.pid, *self.read(f"/proc/{process.pid}/task/{process.pid}/children").split()]:
+                    found = re.search(r"VmHWM:\s*(\d+)", self.read(f"/proc/{pid}/status"))
+                    peak = max(peak, 1024 * int(found[1]) if found else 0)
+                time.sleep(0.002)
+            self.assertEqual(process.returncode, 0, command)
+            return json.loads(process.stdout.read()), peak
+
+    @staticmethod
+    def read(path):
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+        except OSError:
+            return ""  # it has ended
+
+    def check_memory(self, planned, happened):
+        """Never too little, and hardly too much."""
+        with open(PROGRAM, "rb") as program:
+            if b"__asan_init" in program.read():
+                return  # a sanitizer keeps what was freed
+        self.assertTrue(happened <= planned <= 1.1 * happened + (10 << 20), (planned, happened))
+
     def test_plan(self):
         long = self.film("long.mkv", "testsrc2=s=96x72:r=2", "-t", "600")
         for args, source in (([], self.busy), (["--keep", "1"], self.busy), (["--frames", "20"], self.busy),
                              ([], self.picture), ([], long)):
             plan, = self.json("plan", *args, source)
             start = time.monotonic()
-            adding = subprocess.Popen(self.command("add", "--json", *args, source), env=self.env, stdout=subprocess.PIPE)
-            entry = json.loads(adding.stdout.read())
-            adding.stdout.close()
-            _, status, usage = os.wait4(adding.pid, 0)
-            adding.returncode = os.waitstatus_to_exitcode(status)
-            seconds, memory = time.monotonic() - start, 1024 * usage.ru_maxrss
+            entry, memory = self.peak(self.command("add", "--json", *args, source))
+            seconds = time.monotonic() - start
             print(f"planned {plan['encoded']} runs, {plan['tokens']} tokens, {plan['bytes']} bytes, {plan['memory'] >> 20} MiB, "
                   f"{plan['seconds']:.1f} s; it was {entry['encoded']}, {entry['tokens']}, {entry['bytes']}, {memory >> 20}, {seconds:.1f}")
-            for planned, happened in ((plan["encoded"], entry["encoded"]), (plan["tokens"], entry["tokens"]),
-                                      (plan["memory"], memory)):
+            for planned, happened in ((plan["encoded"], entry["encoded"]), (plan["tokens"], entry["tokens"])):
                 self.assertTrue(0.75 * happened - 1 <= planned <= 1.25 * happened + 1, (plan, entry, memory))
+            self.check_memory(plan["memory"], memory)
+            self.assertEqual((plan["ask_memory"], plan["device_memory"]), (0, 0))
             self.assertTrue(0 < plan["seconds"] < 120)  # others use this machine, too
         done = subprocess.run([PROGRAM, "plan", "--json", self.busy], env=self.env, stdout=subprocess.PIPE, check=True)
         self.assertEqual(json.loads(done.stdout)["encoded"], 0)
+
+    def test_plan_of_asking(self):
+        """What a question takes is told from the opened model, with pictures and without."""
+        text = os.path.join(self.folder, "page.txt")
+        with open(text, "w", encoding="utf-8") as file:
+            file.writelines(f"On day {n} the red lever of pump {n % 7} was moved.\n" for n in range(4000))
+        for family in ("idefics3", "qwen2vl"):
+            model = ["-m", f"{GOLDEN}/{family}.f16.gguf", "--device", "cpu"]
+            for source, more in ((self.busy, ["--mmproj", f"{GOLDEN}/{family}.mmproj.f16.gguf"]), (text, [])):
+                plan, _ = self.peak([PROGRAM, "plan", "--json", *model, *more, source])
+                entry, adding = self.peak([PROGRAM, "add", "-l", self.library, "--json", *model, *more, source])
+                answer, asking = self.peak([PROGRAM, "ask", "-l", self.library, "--json", "-n", "16", *model, *more, source,
+                                             "On which day was the red lever moved?"])
+                print(f"{family}: planned {plan['memory'] >> 10} and {plan['ask_memory'] >> 10} KiB, it was {adding >> 10} and "
+                      f"{asking >> 10} with a prompt of {answer['coverage']['prompt_tokens']} tokens")
+                self.assertEqual(entry["encoded"] > 0, source == self.busy)
+                self.check_memory(plan["memory"], adding)
+                self.check_memory(plan["ask_memory"], asking)
 
     # ---- killed and stopped
 
