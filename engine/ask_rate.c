@@ -21,7 +21,6 @@ enum {
     FIRST_KEYS = 8,    /* of each of them; they stand in farthest-point order */
     FINALISTS = 64,    /* segments of which more keys are asked, */
     MORE_KEYS = 48,    /* so many */
-    BEST = 4,          /* keys that make a segment's score */
     WINDOW = 32        /* segments on either side that a score is measured against */
 };
 static const double FLOOR = 0.1, /* relevance of a segment that no list names */
@@ -104,7 +103,7 @@ bool engine_ask_sketch(const struct asking *asking, const char *question, int8_t
 
 /* ---- shallow keys ------------------------------------------------------------------------------------------------- */
 
-/* The mean of a segment's best key scores among its first `most` keys; false: it has none. */
+/* The best score of a segment's first `most` keys: what a question names may fill one token of it. False: it has none. */
 static bool key_score(const struct asking *asking, const struct ask_found *found, const struct ask_seen *seen,
                       uint32_t most, float *out)
 {
@@ -115,18 +114,9 @@ static bool key_score(const struct asking *asking, const struct ask_found *found
         return false;
     memory_keys_scores(seen->asked->keys, seen->number, found->queries, found->n_queries, asking->model->hp->n_head, n,
                        scores);
-    float sum = 0;
-    uint32_t best = n < BEST ? n : BEST;
-    for (uint32_t k = 0; k < best; k++) {
-        uint32_t top = k;
-        for (uint32_t i = k + 1; i < n; i++)
-            top = scores[i] > scores[top] ? i : top;
-        float score = scores[top];
-        scores[top] = scores[k];
-        scores[k] = score;
-        sum += score;
-    }
-    *out = sum / (float)best;
+    *out = scores[0];
+    for (uint32_t i = 1; i < n; i++)
+        *out = scores[i] > *out ? scores[i] : *out;
     return true;
 }
 
