@@ -143,7 +143,10 @@ fail:
 int32_t engine_ask_budget(const struct pr_model *model, const struct pr_settings *settings)
 {
     const struct hparams *hp = model->hp;
+    struct engine_cache cache;
     int32_t context = settings->ctx > 0 ? settings->ctx : pr_model_context(model);
+    if (engine_cache_plan(model->gguf, hp, settings, 0, &cache) >= 0 && cache.cells < context)
+        context = (int32_t)cache.cells;
     int32_t budget = settings->budget > 0  ? settings->budget
                      : hp->d_model <= 1152 ? 6144
                      : hp->d_model <= 2560 ? 10240

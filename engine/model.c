@@ -189,6 +189,23 @@ static bool keys_have_bias(const struct gguf *gguf)
     return model_gguf_tensor(gguf, "blk.0.attn_k.bias") || model_gguf_tensor(gguf, "blk.0.attn_qkv.bias");
 }
 
+/* Cells of a cache for which there is room in `memory`. Weights take it twice: the file's pages, and as they were packed for a device. */
+static int fit_cells(const struct gguf *gguf, const struct hparams *hp, int64_t memory, struct engine_cache *cache)
+{
+    enum { BESIDE = 64 << 20, LEAST = 1024 };
+    int64_t weights = 0;
+    for (size_t i = 0; i < model_gguf_n_tensors(gguf); i++)
+        weights += (int64_t)model_gguf_tensor_at(gguf, i)->size;
+    int64_t cell = hp->n_layer * (int64_t)(compute_row_bytes(cache->key_type, hp->n_kv * hp->d_head) +
+                                           compute_row_bytes(cache->value_type, hp->n_kv * hp->d_value));
+    int64_t least = 2 * weights + BESIDE + LEAST * cell, cells = LEAST + (memory - least) / cell;
+    if (memory < least)
+        return base_fail(PR_ERR_NOMEM, "--memory %lld is too little for this model: %lld is the least",
+                         (long long)memory, (long long)least);
+    cache->cells = cells < cache->cells ? cells : cache->cells;
+    return PR_OK;
+}
+
 int engine_cache_plan(const struct gguf *gguf, const struct hparams *hp, const struct pr_settings *s, int32_t batch,
                       struct engine_cache *out)
 {
@@ -201,7 +218,7 @@ int engine_cache_plan(const struct gguf *gguf, const struct hparams *hp, const s
     }
     if (out->key_type == TYPE_Q8_0 && (s->window > 0 || keys_have_bias(gguf)))
         out->key_type = TYPE_F16;
-    return PR_OK;
+    return s->memory > 0 && s->ctx == 0 && s->window == 0 ? fit_cells(gguf, hp, s->memory, out) : PR_OK;
 }
 
 int engine_cache_create(const struct pr_model *model, const struct engine_cache *cache, struct llm_kv **out)

@@ -41,7 +41,7 @@ struct engine_cache {
     int64_t cells;
     enum type key_type, value_type;
 };
-/* PR_ERR_INVALID: the settings contradict the model. */
+/* PR_ERR_NOMEM: --memory is too little. */
 int engine_cache_plan(const struct gguf *gguf, const struct hparams *hp, const struct pr_settings *settings,
                       int32_t batch, struct engine_cache *out);
 /* Makes that cache for a model. The caller owns *out. */

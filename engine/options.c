@@ -51,6 +51,10 @@ static const struct pr_option options[] = {
      .help = "CPU threads; 0: one for each physical core."},
     {"gpu-memory", 0, BYTES_FIELD(gpu_memory), "BYTES", "0", 0, 0x1p50, .commands = COMPUTE_COMMANDS,
      .help = "How much of the GPU's memory to use; layers that don't fit stay on the CPU. 0: what it has."},
+    {"memory", 0, BYTES_FIELD(memory), "BYTES", "0", 0, 0x1p50, .commands = " chat ask plan ",
+     .help =
+         "How much memory answering may take on all devices together: without --ctx the context, and with it what a question is shown, "
+         "becomes as short as fits beside the weights. 0: what the context needs."},
     {"ctx", 'c', FIELD(ctx), "TOKENS", "0", 0, 1 << 24, .commands = DEVICE_COMMANDS,
      .help = "Room for prompt and answer; 0: as much as the model was trained for, but at most 16384."},
     {"cache-type", 0, FIELD(cache_type), "TYPE", "f16", .choices = "f32|f16|q8_0", .commands = DEVICE_COMMANDS,

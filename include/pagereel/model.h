@@ -41,6 +41,7 @@ struct pr_settings {
     const char *model, *device; /* path; "auto", "cpu", "vulkan[:N]", "ref" */
     int32_t threads;            /* 0: one for each physical core */
     int64_t gpu_memory;         /* bytes of the device to use; 0: what it has */
+    int64_t memory;             /* bytes that answering may take on all devices together; 0: what the context needs */
     int32_t ctx;                /* tokens of context; 0: what the model was trained for, at most 16384 */
     const char *cache_type;     /* "f32", "f16", "q8_0" */
     int32_t window, sinks;      /* sliding KV cache; window 0: off */

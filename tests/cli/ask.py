@@ -258,6 +258,22 @@ class Ask(support.Folder):
         notes = self.read("--pages", "1-8", book)
         self.assertEqual([n["fresh"] for n in notes[:3]], [False] * 3)
 
+    def test_memory(self):
+        """--memory shortens the context, and what a question is shown with it; too little of it is said."""
+        model, book = os.path.join(self.folder, "wide.gguf"), self.write("wide.txt", "\f".join(f"The lever of pump {i} is red." * 20 for i in range(300)))
+        subprocess.run([RANDOM_MODEL, model, "--layers", "4", "--dim", "256", "--heads", "8", "--kv", "8", "--ffn", "512", "--vocab", "400", "--ctx",
+                        "16384", "--type", "q8_0"], check=True, stdout=subprocess.DEVNULL)
+        def ask(*args):
+            return subprocess.run([PROGRAM, "ask", "-m", model, "--device", "cpu", "--raw", "-n", "4", "--json", *args, book, "Which lever is red?"],
+                                  env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        free, bound = (json.loads(ask(*args).stdout)["coverage"] for args in ([], ["--memory", "80M"]))
+        self.assertLess(bound["prompt_tokens"], free["prompt_tokens"])
+        self.assertLess(bound["device_bytes"], 80 << 20)
+        self.assertGreater(free["device_bytes"], 64 << 20)
+        done = ask("--memory", "10M")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is too little for this model", done.stderr.decode())
+
     def test_interrupted_answer(self):
         slow = os.path.join(self.folder, "slow.gguf")
         subprocess.run([RANDOM_MODEL, slow, "--layers", "6", "--dim", "512", "--heads", "8", "--kv", "8", "--ffn", "2048", "--vocab", "400", "--ctx",
