@@ -47,6 +47,18 @@ int vision_qwen_smart_resize(int32_t width, int32_t height, int32_t unit, int64_
     return PR_OK;
 }
 
+void vision_qwen_keep_asked(const struct vision_request *r, int32_t unit, int32_t *width, int32_t *height)
+{
+    int32_t cols = *width / unit, rows = *height / unit;
+    while (r->max_tokens > 0 && (int64_t)cols * rows > r->max_tokens)
+        if (cols > rows)
+            cols--;
+        else
+            rows--;
+    *width = cols * unit;
+    *height = rows * unit;
+}
+
 static void add_crop(struct vision_layout *out, int32_t image, int32_t t)
 {
     int32_t unit = out->params->patch * out->params->merge;
@@ -71,10 +83,12 @@ static int64_t budget(const struct vision_params *p, const struct vision_request
 int vision_qwen_picture_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)
 {
     int64_t most = budget(p, r, p->max_pixels), least = p->min_pixels < most ? p->min_pixels : most;
-    int err = vision_qwen_smart_resize(r->width, r->height, p->patch * p->merge, least, most, 1, &out->resized_width,
-                                       &out->resized_height);
+    int32_t unit = p->patch * p->merge;
+    int err =
+        vision_qwen_smart_resize(r->width, r->height, unit, least, most, 1, &out->resized_width, &out->resized_height);
     if (err < 0)
         return err;
+    vision_qwen_keep_asked(r, unit, &out->resized_width, &out->resized_height);
     vision_add_words(out, "<|vision_start|>");
     add_crop(out, 0, 0);
     vision_add_run(out, 0, 1);
@@ -100,6 +114,7 @@ int vision_qwen_video_layout(const struct vision_params *p, const struct vision_
                                        &out->resized_width, &out->resized_height);
     if (err < 0)
         return err;
+    vision_qwen_keep_asked(r, unit, &out->resized_width, &out->resized_height);
     vision_add_words(out, "<|vision_start|>");
     for (int32_t pair = 0; pair < (r->n_frames + 1) / 2; pair++)
         vision_qwen_add_pair(out, pair, (int32_t)((float)pair * (float)step));

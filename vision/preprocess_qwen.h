@@ -12,6 +12,9 @@
 int vision_qwen_smart_resize(int32_t width, int32_t height, int32_t unit, int64_t min_pixels, int64_t max_pixels,
                              int32_t frames, int32_t *out_width, int32_t *out_height);
 
+/* Takes rows or columns off a size until it has the tokens that were asked for at the most: the rule rounds up to its smallest size. */
+void vision_qwen_keep_asked(const struct vision_request *request, int32_t unit, int32_t *width, int32_t *height);
+
 /* The one crop of a picture, with <|vision_start|> and <|vision_end|> around it. */
 int vision_qwen_picture_layout(const struct vision_params *params, const struct vision_request *request,
                                struct vision_layout *out);

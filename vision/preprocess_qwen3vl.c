@@ -21,8 +21,11 @@ static int video_size(const struct vision_params *p, const struct vision_request
         height = (int32_t)(height * scale);
         width = (int32_t)(width * scale);
     }
-    return vision_qwen_smart_resize(width, height, unit, VIDEO_MIN_PIXELS, most * n, n, &out->resized_width,
-                                    &out->resized_height);
+    int err = vision_qwen_smart_resize(width, height, unit, VIDEO_MIN_PIXELS, most * n, n, &out->resized_width,
+                                       &out->resized_height);
+    if (err == PR_OK)
+        vision_qwen_keep_asked(r, unit, &out->resized_width, &out->resized_height);
+    return err;
 }
 
 int vision_qwen3vl_layout(const struct vision_params *p, const struct vision_request *r, struct vision_layout *out)

@@ -146,6 +146,33 @@ static void test_limits(void **state)
     }
 }
 
+/* Never more than what was asked for, of any shape. */
+static void test_asked(void **state)
+{
+    (void)state;
+    static const int32_t sides[] = {1, 7, 30, 59, 180, 320, 1080, 1920, 5000},
+                         asked[] = {1, 2, 5, 9, 30, 100, 127, 700};
+    const int64_t times[3] = {0, 500000, 1000000};
+    for (size_t i = 0; i < 3 * 2 * 9 * 9 * 8; i++) {
+        struct vision_layout l;
+        struct vision_params p = params((int)(i % 3));
+        bool film = i / 3 % 2;
+        struct vision_request r = {.medium = film ? VISION_VIDEO : VISION_IMAGE,
+                                   .width = sides[i / 6 % 9],
+                                   .height = sides[i / 54 % 9],
+                                   .n_frames = film ? 3 : 1,
+                                   .times = film ? times : NULL,
+                                   .max_tokens = asked[i / 486]};
+        int err = vision_layout_init(&l, &p, &r);
+        if (err < 0) { /* too long for any Qwen */
+            assert_int_equal(err, PR_ERR_INVALID);
+            continue;
+        }
+        assert_in_range(l.crops[0].rows * l.crops[0].cols, 1, r.max_tokens);
+        vision_layout_finish(&l);
+    }
+}
+
 /* Qwen2-VL counts pairs of frames, Qwen2.5-VL half seconds. */
 static void test_time(void **state)
 {
@@ -194,8 +221,9 @@ static void test_times_of_a_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pixels), cmocka_unit_test(test_prompts), cmocka_unit_test(test_video_sizes),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_time),    cmocka_unit_test(test_times_of_a_rate),
+        cmocka_unit_test(test_pixels),          cmocka_unit_test(test_prompts), cmocka_unit_test(test_video_sizes),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_asked),   cmocka_unit_test(test_time),
+        cmocka_unit_test(test_times_of_a_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
