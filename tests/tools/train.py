@@ -117,6 +117,24 @@ class Models(unittest.TestCase):
         self.assertAlmostEqual(rates[id(net.vision.position)], 2e-4)
         self.assertAlmostEqual(rates[id(net.connector.fc.weight)], 1e-3)
 
+    def test_embeddings_keep_their_length(self):
+        net = answer.Answerer(*tiny()).text
+        for optimizer in muon.optimizers(net, 1e-3, 0.1):
+            for group in optimizer.param_groups:
+                embeds = any(p is net.embed.weight for p in group["params"])
+                self.assertEqual(group["weight_decay"], 0.0 if embeds or group["params"][0].dim() < 2 else 0.1)
+
+    def test_optimizers_keep_their_own_rates_when_they_go_on(self):
+        net = answer.Answerer(*tiny()).text
+        net(torch.randn(1, 4, net.shape.width))[0].sum().backward()
+        first, then = muon.optimizers(net, 1e-3, 0.1), muon.optimizers(net, 5e-4, 0.2)
+        for optimizer in first:
+            optimizer.step()
+        muon.load(then, [o.state_dict() for o in first])
+        for was, now in zip(first, then):
+            self.assertEqual(len(was.state), len(now.state))
+            self.assertTrue({g["weight_decay"] for g in now.param_groups} <= {0.0, 0.2})
+
     def test_the_encoder_learns_one_batch(self):
         net = encoder.Reader(tiny()[0], len(words.read()), 64)
         x, truth = windows.Windows(1, words.read()).batch(0, 0, 0, 128, 8)
@@ -268,6 +286,27 @@ class Models(unittest.TestCase):
             shown = segment.pictures(100, len(segment.values))
             self.assertEqual(sum(len(rows) for _, rows, _ in shown), len(segment.values))
             self.assertEqual(shown[0][0], 100)
+
+    def test_a_montage_shows_its_pictures_one_after_the_other(self):
+        here = self.small_pool()
+        made = here.montage(random.Random(2), 3)
+        self.assertEqual(len(made.values), len(made.told))
+        self.assertEqual([(s.t0, s.t1) for s in made.shots], made.times)
+        self.assertEqual([s.t1 for s in made.shots[:-1]], [s.t0 for s in made.shots[1:]])
+        shown = made.pictures(100, len(made.values))
+        self.assertEqual([second for second, _, _ in shown], [100 + t0 for t0, _ in made.times])
+        kept = {tuple(row) for p in here.pictures for row in p.kept.tolist()}
+        self.assertTrue(all(tuple(row) in kept for row in made.values.tolist()))
+
+    def test_what_no_token_tells_is_not_asked_for(self):
+        def asked(kind, text, answer=""):
+            return prompts.readable(questions.Question(kind, text, answer, []), {"harbor", "70"})
+
+        self.assertTrue(asked("when", "When is HARBOR shown?"))
+        self.assertFalse(asked("when", "When is CASTLE shown?"))
+        self.assertTrue(asked("sign", "What does the sign near the red cup say?", "70"))
+        self.assertFalse(asked("after", "Which word follows HARBOR?", "castle"))
+        self.assertTrue(asked("colour", "Which colour has the cup?", "red"))
 
     def test_recall_is_judged_among_all_excerpts_of_a_step(self):
         words_of, net, here = tokenizer.Tokenizer.learn(Tokenizers.texts, 400), answer.Answerer(*tiny()), self.small_pool()

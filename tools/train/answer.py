@@ -37,7 +37,7 @@ POINTER, POINTING = 3, 0.5  # the layer whose heads are told where answers stand
 UNDER, STANDING = 0.2, 48  # weight of heads looking at the heading of their excerpt, and positions of an episode that are asked for it
 LINKING = 0.3  # weight of a head looking from what is asked for at what the question names
 NAMING = 0.3  # weight of visual tokens telling in front of that layer, as embeddings do, what they tell
-ROWS, QUERIES, BEST = 96, 16, 4  # of an excerpt, of a question; keys that make a score (engine/ask_rate.c)
+ROWS, QUERIES = 96, 16  # of an excerpt, whose best key is its score (engine/ask_rate.c), and of a question
 
 
 class Answerer(nn.Module):
@@ -202,7 +202,7 @@ def predict(net, words_of, episodes, answers=False):
         named = encoder.entropy(net.text.logits(net.text.norm(middle[POINTER][e, where])), ids, torch.full((len(ids),), 1 / len(ids)))
         helped = helped[0] + NAMING / POINTING * named, helped[1]
     if helped and made.links:
-        helped = helped[0] + LINKING / POINTING * pointing(net, model.LINK, 1, made.links, middle[model.LINK])[0], helped[1]
+        helped = helped[0] + LINKING / POINTING * pointing(net, model.LINK, model.LINKED, made.links, middle[model.LINK])[0], helped[1]
     if helped and made.under:
         helped = helped[0] + UNDER / POINTING * standing(net, made, middle[model.HEADING]), helped[1]
     return net.text.logits(states[at]), made.ids[at], made.weights[at], at[0], made.turns[at], helped
@@ -378,7 +378,7 @@ def recall(net, words_of, episodes):
     q, k = heads(layer.q, net.text.embed(ids.clamp(min=0)).flatten(0, 1)), heads(layer.k, rows.flatten(0, 1))
     scores = torch.bmm(q, k.transpose(1, 2)).amax(0).float().view(len(asked), QUERIES, len(rows), ROWS)
     scores = scores.masked_fill((ids < 0)[:, :, None, None], -1e4).amax(1).masked_fill(~there, -1e4)
-    scores = scores.topk(BEST, 2).values.clamp(min=-100).mean(2) / 8
+    scores = scores.amax(2).clamp(min=-100) / 8
     wanted = torch.tensor([n for n, _ in asked])
     return F.cross_entropy(scores, wanted), float((scores.argmax(1) == wanted).float().mean())
 

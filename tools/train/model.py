@@ -292,7 +292,9 @@ class Text(nn.Module):
         return F.linear(states, self.embed.weight)
 
 
-LINK = 2  # the layer whose first head is to look from what is asked for at what the question names, or the other way (answer.sources)
+# The layer of which so many heads are to look from what is asked for at what the question names, or the other way (answer.sources). One hands on 64
+# of 256 numbers of it, too little to tell a word by: run C at 5,760 looked at the right place for 62 % of signs among several shots, and read 26 %.
+LINK, LINKED = 2, 3
 HEADING, HEADED = 1, 3  # the layer of which so many heads are to look at the heading that a token stands under (answer.headings)
 CONSTANT = 4.0  # first number of every token's embedding: heads that look for a place, not for a thing, go by it
 
