@@ -9,7 +9,27 @@
 
 /* ---- fetching --------------------------------------------------------------------------------------------------- */
 
-static int fetch(struct llm_network *net)
+/* A graph that leaves out what layers have, or has layers that lack what others have, gives text that looks right and isn't. */
+static int check_complete(const struct llm_network *net, const struct gguf *gguf)
+{
+    const struct llm_layer *first = &net->layers[0];
+    for (int32_t i = 0; i < net->hp.n_layer; i++)
+        for (int t = 0; t < LLM_LAYER_TENSORS; t++)
+            if (!net->layers[i].tensors[t] != !first->tensors[t])
+                return base_fail(PR_ERR_FORMAT,
+                                 "%s: layer %d has other tensors than layer 0; the file is incomplete or was converted "
+                                 "wrongly, get it again",
+                                 model_gguf_path(gguf), i);
+    const struct gguf_tensor *more = model_weights_unread(net->weights, "blk.");
+    if (!more)
+        return PR_OK;
+    return base_fail(PR_ERR_UNSUPPORTED,
+                     "%s: tensor \"%s\" is no part of a %s model with %d layers; the file is damaged, or of a kind of "
+                     "model that isn't supported",
+                     model_gguf_path(gguf), more->name, net->arch->name, net->hp.n_layer);
+}
+
+static int fetch(struct llm_network *net, const struct gguf *gguf)
 {
     int err;
     struct hparams *hp = &net->hp;
@@ -27,6 +47,7 @@ static int fetch(struct llm_network *net)
     TRY(model_weight(net->weights, "rope_freqs.weight", 1, hp->rope.n_rot / 2, WEIGHT_OPTIONAL, &divisors));
     for (int32_t i = 0; i < hp->n_layer; i++)
         net->divisors[i] = divisors;
+    TRY(check_complete(net, gguf));
     return PR_OK;
 fail:
     return err;
@@ -211,7 +232,7 @@ int llm_network_init(struct llm_network *net, const struct gguf *gguf, const str
     net->divisors = base_alloc_array((size_t)net->hp.n_layer, sizeof *net->divisors);
     net->layer_device = base_alloc_array((size_t)net->hp.n_layer, sizeof *net->layer_device);
     TRY(model_weights_create(gguf, net->host, &net->weights));
-    TRY(fetch(net));
+    TRY(fetch(net, gguf));
     TRY(place(net, options));
     return PR_OK;
 fail:

@@ -231,6 +231,18 @@ class Robust(support.Folder):
             with self.subTest(tensor=name):
                 self.fails(model.bytes(), '"%s" is missing' % name)
 
+    def test_layers_differ(self):
+        """What would be left out in silence: a bias of one layer, layers behind those that block_count tells of."""
+        qwen2 = self.model + ".qwen2"
+        subprocess.run([RANDOM_MODEL, qwen2, *SMALL, "--arch", "qwen2"], check=True, stdout=subprocess.DEVNULL)
+        for name in "blk.1.attn_q.bias", "blk.0.attn_v.bias":
+            model = Gguf(qwen2)
+            model.tensors.remove(model.tensor(name))
+            self.fails(model.bytes(), "layer 1 has other tensors than layer 0")
+        model = Gguf(self.good)
+        model.set_u32("llama.block_count", 1)
+        self.fails(model.bytes(), "blk.1.", "is no part of a llama model with 1 layers")
+
     def test_wrong_shapes(self):
         for name in [t[0] for t in Gguf(self.good).tensors]:
             model = Gguf(self.good)
