@@ -174,7 +174,7 @@ static void read_through_window(const char *path, const char *device, const int3
     struct llm_rig rig;
     struct llm_sequence *sequence;
     struct llm_slide slide = {.sinks = SINKS, .window = WINDOW, .position_limit = SHIFT_AT};
-    llm_rig_open(&rig, &(struct llm_rig_options){.model = path, .device = device, .batch = STEP});
+    llm_rig_open(&rig, &(struct llm_rig_options){.model = path, .device = device, .batch = STEP, .cells = 2 * WINDOW});
     check(llm_sequence_create(rig.kv, &slide, &sequence));
     int32_t n_vocab = rig.hp->n_vocab;
     float *logits = base_alloc_array((size_t)STEP * (size_t)n_vocab, sizeof *logits);
